@@ -1,0 +1,107 @@
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train."""
+import argparse
+import sys
+
+from .settings import CHECKPOINTS, DATASETS, RESULTS
+
+
+def show_data(args):
+    from . import data
+    d = data.load(args.name, args.folder)
+    for part in ("train", "val", "test"):
+        x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
+        print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, mean {x.mean():.4f}, mean square {x.square().mean():.4f}, "
+              f"per class {y.bincount(minlength=d.classes).tolist()}")
+
+
+def show_networks(args):
+    from . import networks
+    print(f"{'network':20} {'weights':>10} {'multiplications':>16}")
+    for name in networks.NETWORKS:
+        weights, mults = networks.count(networks.build(name), networks.SHAPES[name.split("_")[0]])
+        print(f"{name:20} {weights:10,} {mults:16,}")
+
+
+def train(args):
+    import torch
+
+    from . import data, evaluate, settings, store, train as t
+    torch.set_num_threads(args.threads)
+    device = settings.device(args.device)
+    d = data.load(args.dataset, args.folder, device)
+    changes = dict(change.split("=", 1) for change in args.set)
+    changes = {k: type(getattr(t.PAPER, k, ""))(v) if not isinstance(getattr(t.PAPER, k, ""), bool) else v == "True"
+               for k, v in changes.items()}
+    r = t.recipe(args.recipe, args.dataset, args.method, **changes)
+    words = " ".join(f"{k}={v}" for k, v in changes.items())
+    role = "teacher" if args.method == "teacher" else "student"
+    stem = f"{args.dataset}_mlp" if args.mlp else args.dataset
+    network, teacher_name = f"{stem}_{role}", f"{stem}_teacher"
+    needs = t.METHODS[args.method].scores
+    teacher = None
+    if needs:
+        teacher, _ = store.load_checkpoint(t.checkpoint_path(args.dataset, "teacher", args.seed if args.own_teacher else 0,
+                                                             teacher_name, args.recipe, args.out), device=device)
+    path = t.checkpoint_path(args.dataset, args.method, args.seed, network, args.recipe, args.out)
+    if changes:
+        path = path.with_stem(f"{path.stem}-{words.replace(' ', '-')}")
+    cache = settings.data_folder(args.folder)
+    state = cache / "runs" / f"{path.stem}.state"
+    run = t.fit(t.start(network, d, args.seed), d, args.method, r, args.seed, teacher, state, cache / "cache")
+    head = {"dataset": args.dataset, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
+            "recipe": r.name, "settings": words, "seed": args.seed}
+    keep = {**head, "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
+    for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
+        store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
+    net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
+    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, evaluate.levels(args.dataset), args.draws)
+    made = store.provenance()
+    for row in rows:
+        del row["key"]
+    store.append(args.rows or RESULTS / f"{args.dataset}.csv",
+                 [{**head, "train_noise": "", "space": d.space, **row, **made} for row in rows])
+    store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.replace(".csv", "-curves.csv"),
+                 [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
+                   "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"],
+                 store.CURVE_COLUMNS)
+    state.unlink(missing_ok=True)
+    print(f"{path.name}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {r.epochs} epochs, best on validation: epoch {run.best_epoch}")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="rsnl", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name, run, about, example):
+        c = commands.add_parser(name, help=about, description=about, epilog=f"example: python -m rsnl_lib {example}")
+        c.set_defaults(run=run)
+        return c
+
+    c = command("data", show_data, "fetch a data set once and summarise it", "data mnist")
+    c.add_argument("name", choices=DATASETS)
+    c.add_argument("--folder", help="where downloads go (default: RSNL_DATA, else data/downloads)")
+    command("networks", show_networks, "weights and multiplications of every network", "networks")
+    c = command("train", train, "train one network by Algorithm 1, test it, keep checkpoint and rows",
+                "train --dataset digits --method robust --seed 1 --set C1=100")
+    c.add_argument("--dataset", choices=DATASETS, default="digits")
+    c.add_argument("--method", default="standard")
+    c.add_argument("--recipe", default="short")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the recipe, e.g. C1=100 epochs=3")
+    c.add_argument("--mlp", action="store_true", help="digits: the fully connected pair instead of the convolutional one")
+    c.add_argument("--own-teacher", action="store_true", help="use the teacher of the same seed, not that of seed 0")
+    c.add_argument("--draws", type=int, default=2, help="noise draws per test image")
+    c.add_argument("--device", default="auto")
+    c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--out", default=CHECKPOINTS, help="folder of the checkpoints")
+    c.add_argument("--rows", help="CSV file of the rows (default: data/results/DATASET.csv)")
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"rsnl: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Where things lie, which device, which seeds, and whether a notebook's parameters make sense."""
+import math
+import os
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "data" / "results"
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+GALLERY = ROOT / "data" / "gallery"
+PROFILES = ("read", "smoke", "full")
+DATASETS = ("digits", "mnist")
+
+
+def data_folder(folder=None):
+    """The folder of downloads: the argument, else RSNL_DATA, else data/downloads in the project (git-ignored)."""
+    return pathlib.Path(folder or os.environ.get("RSNL_DATA") or ROOT / "data" / "downloads")
+
+
+def progress(items, **kwargs):
+    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering)."""
+    from tqdm.auto import tqdm
+    return tqdm(items, disable=bool(os.environ.get("TQDM_DISABLE")), **kwargs)
+
+
+def one_of(name, value, choices):
+    """`value` if it is one of `choices`, else a ValueError that lists them."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of: {', '.join(map(str, choices))}")
+    return value
+
+
+def positive(name, value, zero=False):
+    """`value` as a float if it is a finite number above zero (or zero, with `zero=True`), else a ValueError."""
+    rule = "zero or a finite number above it" if zero else "a finite number above zero"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}={value!r} is no number; it must be {rule}") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name}={value!r} must be {rule}")
+    return number
+
+
+def finite(name, value):
+    """`value` as a float if it is a finite number, else a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} must be a finite number")
+    return float(value)
+
+
+def whole(name, value, low=0):
+    """`value` if it is an integer of at least `low`, else a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ValueError(f"{name}={value!r} must be a whole number of at least {low}")
+    return value
+
+
+def device(name="auto"):
+    """The torch device called `name`; "auto" takes a GPU where there is one."""
+    import torch
+    gpu = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if gpu else "cpu"
+    if str(name).startswith("cuda") and not gpu:
+        raise ValueError(f"device={name!r}: torch sees no GPU here; use 'cpu' or 'auto'")
+    one_of("device", str(name).split(":")[0], ("cpu", "cuda"))
+    return torch.device(name)
+
+
+def hardware():
+    """The machine in words for a result row: the GPU's name, else the processor's architecture and thread count."""
+    import platform
+
+    import torch
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
+
+
+def commit():
+    """The library's git commit, twelve digits, with a + where rsnl_lib/ has changes; "unknown" outside git."""
+    def git(*args):
+        return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(git("status", "--porcelain", "--", "rsnl_lib"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+CHECKS = {
+    "profile": lambda v: one_of("profile", v, PROFILES),
+    "dataset": lambda v: one_of("dataset", v, DATASETS),
+    "seed": lambda v: whole("seed", v),
+    "epochs": lambda v: whole("epochs", v),
+    "tau": lambda v: positive("tau", v),
+    "gamma": lambda v: positive("gamma", v, zero=True),
+    "C1": lambda v: positive("C1", v, zero=True),
+    "C2": lambda v: positive("C2", v, zero=True),
+    "snr": lambda v: finite("snr", v),
+    "device": device,
+}
+
+
+def parameters(given, **used):
+    """Check a notebook's parameters and make the run repeatable.
+
+    `given` is the notebook's globals(), `used` its parameters by name. Papermill injects a misspelt
+    name silently as one more variable; a lower-case literal in `given` that `used` lacks is therefore an error.
+    Sets torch's seed and, on a CPU, one thread; prints the run in one line.
+    """
+    import torch
+    literals = (bool, int, float, str, list)
+    odd = [n for n, v in given.items()
+           if not n.startswith("_") and type(v) in literals and n not in used and n not in ("In", "Out")]
+    if odd:
+        raise ValueError(f"unknown parameter {odd[0]!r}; this notebook has: {', '.join(used)}")
+    for name, value in used.items():
+        CHECKS.get(name, lambda v: v)(value)
+    torch.manual_seed(used.get("seed", 0))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    print(" · ".join(f"{n} {v}" for n, v in used.items()))

@@ -1,0 +1,95 @@
+"""Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
+import csv
+import datetime
+import io
+import os
+import pathlib
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from . import networks
+from .settings import commit, hardware
+
+COLUMNS = ("dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
+           "correct hardware torch commit date").split()
+CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
+
+
+def write(path, content):
+    """Write bytes to `path` through a temporary file beside it: the old content stays whole until the new one is."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def provenance():
+    return {"hardware": hardware(), "torch": torch.__version__, "commit": commit(),
+            "date": datetime.date.today().isoformat()}
+
+
+def save_checkpoint(path, net, half=True, **header):
+    """Write the network's tensors, in half precision by default, under `header` (all values become text)."""
+    tensors = {k: v.detach().cpu().half() if half and v.is_floating_point() else v.detach().cpu()
+               for k, v in net.state_dict().items()}
+    write(path, save({k: v.contiguous() for k, v in tensors.items()},
+                     {k: str(v) for k, v in {**provenance(), **header}.items()}))
+
+
+def load_checkpoint(path, net=None, device="cpu"):
+    """(network in evaluation mode, header) from a checkpoint; `net` receives the weights, else the header's network is built."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}; train it with: python -m rsnl_lib train --help")
+    try:
+        with safe_open(path, "pt") as f:
+            header = f.metadata() or {}
+            state = {k: f.get_tensor(k).float() for k in f.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file ({error}); delete it and train or fetch it again") from None
+    if net is None:
+        if "network" not in header:
+            raise ValueError(f"{path} names no network in its header; pass the module that its weights belong to as `net`")
+        net = networks.build(header["network"], int(header.get("classes", 10)))
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {header.get('network', type(net).__name__)}: {error}") from None
+    return net.to(device).eval(), header
+
+
+def append(path, rows, columns=COLUMNS):
+    """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken back."""
+    path = pathlib.Path(path)
+    for row in rows:
+        if odd := set(row) ^ set(columns):
+            raise ValueError(f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as f:
+        size, text = f.tell(), io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        if not size:
+            writer.writeheader()
+        writer.writerows(rows)
+        try:
+            f.write(text.getvalue().encode())
+            f.flush()
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
+def read(*paths):
+    """The rows of one or more CSV files as one pandas frame; a row that stands twice counts once."""
+    import pandas as pd
+    missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
+    if missing:
+        raise FileNotFoundError(f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help")
+    frames = [pd.read_csv(p, keep_default_na=False, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
+    return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)

@@ -1,0 +1,268 @@
+"""Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
+import copy
+import hashlib
+import math
+import os
+import pathlib
+import time
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from . import losses, networks, store
+from .data import Data
+from .methods import METHODS, Batch
+from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, positive, progress, whole
+
+
+class Recipe(NamedTuple):
+    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1 % to 80 % of the epochs."""
+    name: str
+    epochs: int
+    optimiser: str = "adamw"           # or "sgd"
+    lr: float = 3e-3                   # linear layers
+    lr_conv: float = 3e-3              # convolutions
+    momentum: float = 0.0              # of sgd
+    weight_decay: float = 1e-4
+    one_cycle: bool = True             # 20 % linear warm-up, then a cosine to zero; else constant
+    batch: int = 128
+    clip: float = 5.0                  # largest gradient norm; 0 for no clipping
+    tau: float = 3.0
+    lam: float = 4.0
+    lam_end: float = 1.0
+    gamma: float = 0.1
+    C1: float = 10.0
+    C2: float = 1.0
+    tau_squared: bool = False          # multiply the soft term by tau^2, as Hinton does and the paper does not
+
+
+PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
+SHORT = {"digits": 60, "mnist": 8}     # student epochs of the recipe "short"
+
+
+def recipe(name="short", dataset="digits", method="standard", **changes):
+    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes."""
+    one_of("recipe", name, ("short", "paper", "tau4"))
+    if name == "paper":
+        r = PAPER
+    elif name == "tau4":
+        r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
+    else:
+        epochs = SHORT[one_of("dataset", dataset, SHORT)] * (2 if method == "teacher" and dataset == "mnist" else 1)
+        r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
+    for key, value in changes.items():
+        one_of("recipe setting", key, Recipe._fields)
+        if key in ("lr", "lr_conv", "tau"):
+            positive(key, value)
+        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum"):
+            positive(key, value, zero=True)
+        elif key in ("epochs", "batch"):
+            whole(key, value, 1)
+    return r._replace(**changes)
+
+
+def lam_at(r, epoch):
+    """lambda of Eq. 3 at an epoch."""
+    start, stop = 0.01 * r.epochs, 0.8 * r.epochs
+    share = min(max((epoch - start) / (stop - start), 0.0), 1.0)
+    return r.lam + (r.lam_end - r.lam) * share
+
+
+def rate_at(r, step, steps):
+    """Factor on the learning rate at a step of `steps`."""
+    if not r.one_cycle:
+        return 1.0
+    warm = 0.2 * steps
+    return (step + 1) / warm if step + 1 < warm else 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
+
+
+def optimiser(net, r):
+    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec. V-A)."""
+    conv = [p for m in net.modules() if isinstance(m, torch.nn.Conv2d) for p in m.parameters(recurse=False)]
+    other = [p for p in net.parameters() if all(p is not c for c in conv)]
+    groups = [{"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps]
+    if r.optimiser == "sgd":
+        return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
+    one_of("optimiser", r.optimiser, ("adamw", "sgd"))
+    return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
+
+
+def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
+    """(a_T, g_T): the teacher's logits (n, k) and input gradients of f_T^tau (n, c, h, w) in half precision, once for all epochs.
+
+    With `folder` the answer is kept in a file named by a hash of weights, images, labels and tau.
+    """
+    if teacher.training:
+        raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
+    h = hashlib.sha256(f"{tau} {gradients}".encode())
+    for t in (*teacher.state_dict().values(), x, y):
+        h.update(t.detach().cpu().contiguous().numpy().tobytes())
+    path = folder and pathlib.Path(folder) / f"teacher-{h.hexdigest()[:16]}.safetensors"
+    if path and path.is_file():
+        try:
+            with safe_open(path, "pt", device=str(x.device)) as f:
+                return f.get_tensor("a"), f.get_tensor("g") if gradients else None
+        except SafetensorError:
+            path.unlink()               # damaged: compute it again
+    a, g = [], []
+    for i in progress(range(0, len(x), chunk), desc="teacher", leave=False):
+        if gradients:
+            logits, grad = losses.input_gradient(teacher, x[i:i + chunk], y[i:i + chunk], tau)
+            g.append(grad.half())
+        else:
+            with torch.no_grad():
+                logits = teacher(x[i:i + chunk])
+        a.append(logits.detach())
+    a, g = torch.cat(a), torch.cat(g) if gradients else None
+    if path:
+        store.write(path, save({"a": a.cpu(), **({"g": g.cpu()} if gradients else {})}))
+    return a, g
+
+
+@torch.no_grad()
+def accuracy(net, x, y, chunk=500):
+    """Share of images whose largest logit is the true class, in evaluation mode."""
+    mode = net.training
+    net.eval()
+    right = sum((net(x[i:i + chunk]).argmax(1) == y[i:i + chunk]).sum() for i in range(0, len(x), chunk))
+    net.train(mode)
+    return right.item() / len(x)
+
+
+class Run(NamedTuple):
+    """What training leaves: the last network, the one best on the validation images, its epoch, and a row per epoch."""
+    last: torch.nn.Module
+    best: torch.nn.Module
+    best_epoch: int
+    history: list
+
+
+def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None):
+    """Train `net` in place by Algorithm 1 and return a Run.
+
+    `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is
+    renewed every epoch; if it is there, training goes on from it and ends as if it had never stopped.
+    `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
+    """
+    how = METHODS[one_of("method", method, METHODS)]
+    x, y = data.x_train, losses.labels(torch.empty(len(data.y_train), data.classes), data.y_train)
+    if int(y.min()) < 0 or int(y.max()) >= data.classes:
+        raise ValueError(f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}")
+    a_T = g_T = None
+    if how.scores:
+        if teacher is None:
+            raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
+        a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
+        if a_T.shape[1] != data.classes:
+            raise ValueError(f"the teacher scores {a_T.shape[1]} classes, {data.name} has {data.classes}")
+    step = optimiser(net, r)
+    steps = r.epochs * math.ceil(len(x) / r.batch)
+    start, best, best_epoch, history = 0, copy.deepcopy(net.state_dict()), -1, []
+    if state and pathlib.Path(state).is_file():
+        start, best, best_epoch, history = _resume(state, net, step, r, method, seed)
+    bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
+    for epoch in bar:
+        begun, lam, sums = time.perf_counter(), lam_at(r, epoch), {}
+        net.train()
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            torch.manual_seed(seed * 100_003 + epoch)
+            order = torch.randperm(len(x)).to(x.device)
+            for i, pick in enumerate(order.split(r.batch)):                 # Algorithm 1, line 3
+                part = lambda t: None if t is None else t[pick]
+                g = part(g_T)
+                batch = Batch(x[pick], y[pick], part(a_T), g if g is None else g.to(x.dtype), lam)    # line 4
+                terms = how.terms(net, batch, r)                            # lines 5 and 6: Eq. 17
+                loss = sum(weight * value for weight, value in terms.values())
+                for group in step.param_groups:
+                    group["lr"] = group["base"] * rate_at(r, epoch * math.ceil(len(x) / r.batch) + i, steps)
+                step.zero_grad()
+                loss.backward()                                             # line 7
+                if r.clip:
+                    torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
+                step.step()
+                networks.clip_kernels_(net)
+                for name, (_, value) in terms.items():
+                    sums[name] = sums.get(name, 0) + value.detach() * len(pick)
+        row = {"epoch": epoch + 1, **{n: (v / len(x)).item() for n, v in sums.items()}}
+        if not all(map(math.isfinite, row.values())):
+            raise FloatingPointError(f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2")
+        row["ms_per_image"] = (time.perf_counter() - begun) / len(x) * 1000
+        row["val_accuracy"] = accuracy(net, data.x_val, data.y_val)
+        history.append(row)
+        if best_epoch < 0 or row["val_accuracy"] >= history[best_epoch - 1]["val_accuracy"]:
+            best, best_epoch = copy.deepcopy(net.state_dict()), epoch + 1
+        bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k != "epoch"})
+        if state:
+            _keep(state, net, step, r, method, seed, best, best_epoch, history)
+    last = net.eval()
+    winner = copy.deepcopy(last)
+    winner.load_state_dict(best)
+    return Run(last, winner.eval(), best_epoch, history)
+
+
+def _keep(state, net, step, r, method, seed, best, best_epoch, history):
+    part = pathlib.Path(f"{state}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.save({"run": [repr(r), method, seed], "net": net.state_dict(), "step": step.state_dict(), "best": best,
+                    "best_epoch": best_epoch, "history": history}, part)
+        os.replace(part, state)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _resume(state, net, step, r, method, seed):
+    try:
+        s = torch.load(state, weights_only=True, map_location=next(net.parameters()).device)
+        if s["run"] != [repr(r), method, seed]:
+            raise ValueError(f"{state} belongs to another run ({s['run'][1]}, seed {s['run'][2]}); delete it or name another file")
+        net.load_state_dict(s["net"])
+        step.load_state_dict(s["step"])
+        return len(s["history"]), s["best"], s["best_epoch"], s["history"]
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start again") from None
+
+
+def start(name, data, seed=0):
+    """A network by name at its LSUV start on 500 training images, the same for every method of a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = networks.build(name, data.classes).to(data.x_train.device)
+    return networks.lsuv_(net, data.x_train[:500], generator)
+
+
+def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folder=CHECKPOINTS):
+    """Where a checkpoint lies: folder/dataset-network-method-recipe-seed.safetensors."""
+    network = network or f"{dataset}_{'teacher' if method == 'teacher' else 'student'}"
+    return pathlib.Path(folder) / f"{network}-{method}-{recipe}-s{seed}.safetensors"
+
+
+def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, **changes):
+    """The network a chapter asks for, and one printed line that says where it is from.
+
+    read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full: trained by the
+    recipe "short" (resumable, under the data folder). `changes` are recipe settings, such as epochs or C1.
+    """
+    one_of("profile", profile, PROFILES)
+    one_of("method", method, METHODS)
+    path = checkpoint_path(dataset, method, seed, network)
+    if profile == "read":
+        net, header = store.load_checkpoint(path)
+        print(f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
+              f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}")
+        return net
+    name = network or f"{dataset}_{'teacher' if method == 'teacher' else 'student'}"
+    if profile == "smoke":
+        data = data._replace(x_train=data.x_train[:512], y_train=data.y_train[:512],
+                             x_val=data.x_val[:256], y_val=data.y_val[:256])
+        changes = {"epochs": 4, **changes}
+    r = recipe("short", dataset, method, **changes)
+    state = data_folder() / "runs" / f"{path.stem}.state" if profile == "full" else None
+    run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
+    print(f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed {seed}")
+    return run.last
