@@ -22,6 +22,20 @@ def show_networks(args):
         print(f"{name:20} {weights:10,} {mults:16,}")
 
 
+def setting(text, like):
+    """("C1", 100.0) from "C1=100"; the type is that of the recipe `like`."""
+    key, _, value = text.partition("=")
+    kind = type(getattr(like, key, None))
+    if kind is bool and value in ("True", "False"):
+        return key, value == "True"
+    try:
+        if kind in (int, float, str):
+            return key, kind(value)
+    except ValueError:
+        pass
+    raise ValueError(f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of: {', '.join(like._fields)}")
+
+
 def train(args):
     import torch
 
@@ -29,9 +43,9 @@ def train(args):
     torch.set_num_threads(args.threads)
     device = settings.device(args.device)
     d = data.load(args.dataset, args.folder, device)
-    changes = dict(change.split("=", 1) for change in args.set)
-    changes = {k: type(getattr(t.PAPER, k, ""))(v) if not isinstance(getattr(t.PAPER, k, ""), bool) else v == "True"
-               for k, v in changes.items()}
+    settings.one_of("method", args.method, t.METHODS)
+    settings.whole("draws", args.draws, 1)
+    changes = dict(setting(change, t.PAPER) for change in args.set)
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
     role = "teacher" if args.method == "teacher" else "student"
@@ -60,7 +74,7 @@ def train(args):
         del row["key"]
     store.append(args.rows or RESULTS / f"{args.dataset}.csv",
                  [{**head, "train_noise": "", "space": d.space, **row, **made} for row in rows])
-    store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.replace(".csv", "-curves.csv"),
+    store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.removesuffix(".csv") + "-curves.csv",
                  [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
                    "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"],
                  store.CURVE_COLUMNS)

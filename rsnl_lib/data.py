@@ -1,5 +1,4 @@
 """Image sets as whole tensors: scikit-learn's digits (offline, the default), MNIST by torchvision, your own pictures."""
-import gzip
 import hashlib
 import os
 import pathlib
@@ -81,7 +80,8 @@ def fetch_mnist(folder):
         except (OSError, RuntimeError) as error:
             raise OSError(f"MNIST could not be downloaded ({error}); try again with a network, or put the four "
                           f"unpacked files into {folder / 'MNIST' / 'raw'}, or use dataset='digits'") from error
-        os.replace(pathlib.Path(part) / "MNIST", folder / "MNIST")
+        (folder / "MNIST").mkdir(exist_ok=True)
+        os.replace(pathlib.Path(part) / "MNIST" / "raw", folder / "MNIST" / "raw")
 
 
 def gallery(name="digits", count=40):
@@ -93,7 +93,7 @@ def gallery(name="digits", count=40):
         d = digits()
         x, y = d.x_test, d.y_test
     else:
-        with gzip.open(GALLERY / f"{name}.npz.gz") as packed, np.load(packed, allow_pickle=False) as f:
+        with np.load(GALLERY / f"{name}.npz", allow_pickle=False) as f:
             x, y = torch.from_numpy(f["x"]).float()[:, None] / 255, torch.from_numpy(f["y"]).long()
     each = count // 10
     first = torch.cat([torch.nonzero(y == c)[:each, 0] for c in range(10)])
@@ -110,6 +110,8 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     import warnings
 
     from PIL import Image, ImageOps
+    if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
+        raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
     shown = source if isinstance(source, (str, os.PathLike)) else f"{len(source)} bytes"
     try:
         with warnings.catch_warnings():

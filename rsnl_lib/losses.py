@@ -19,7 +19,8 @@ def labels(a, y):
 
 def score(a, y, tau=1.0):
     """f = softmax(a / tau)_y, the score of the true class, in (0, 1); softened for tau > 1 (Eq. 4)."""
-    return F.softmax(a / positive("tau", tau), dim=1).gather(1, labels(a, y)[:, None])[:, 0]
+    index = labels(a, y)[:, None]
+    return F.softmax(a / positive("tau", tau), dim=1).gather(1, index)[:, 0]
 
 
 def soft_cross_entropy(a_S, a_T, tau):
@@ -32,8 +33,9 @@ def soft_cross_entropy(a_S, a_T, tau):
 
 def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
     """L_KD = H(o_S, y) + lam H(tau(o_S), tau(o_T)) (Eq. 3). No tau^2, as printed; `tau_squared` adds Hinton's."""
+    hard = F.cross_entropy(a_S, labels(a_S, y))
     soft = positive("lam", lam, zero=True) * soft_cross_entropy(a_S, a_T, tau)
-    return F.cross_entropy(a_S, labels(a_S, y)) + soft * (tau ** 2 if tau_squared else 1)
+    return hard + soft * (tau ** 2 if tau_squared else 1)
 
 
 def score_loss(f_S, f_T, gamma):

@@ -21,7 +21,11 @@ def images(x):
 def snr_ratio(snr, unit="dB"):
     """P_signal / P_noise as a plain ratio, from decibels (default) or from a ratio."""
     one_of("unit", unit, ("dB", "ratio"))
-    return positive("snr", snr) if unit == "ratio" else 10 ** (finite("snr", snr) / 10)
+    if unit == "ratio":
+        return positive("snr", snr)
+    if abs(finite("snr", snr)) > 200:
+        raise ValueError(f"snr={snr!r} must lie between -200 and 200 dB")
+    return 10 ** (snr / 10)
 
 
 def power(x):

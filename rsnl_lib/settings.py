@@ -34,9 +34,11 @@ def positive(name, value, zero=False):
     """`value` as a float if it is a finite number above zero (or zero, with `zero=True`), else a ValueError."""
     rule = "zero or a finite number above it" if zero else "a finite number above zero"
     try:
-        number = float(value)
+        number = None if isinstance(value, (str, bool)) else float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}={value!r} is no number; it must be {rule}") from None
+        number = None
+    if number is None:
+        raise ValueError(f"{name}={value!r} is no number; it must be {rule}")
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name}={value!r} must be {rule}")
     return number
@@ -102,21 +104,41 @@ CHECKS = {
 }
 
 
+def injected(sources):
+    """Names that papermill's injected cell assigns, from the sources of the cells that ran."""
+    import ast
+    return [t.id for s in sources if s.startswith("# Parameters") for node in ast.parse(s).body
+            if isinstance(node, ast.Assign) for t in node.targets]
+
+
 def parameters(given, **used):
     """Check a notebook's parameters and make the run repeatable.
 
-    `given` is the notebook's globals(), `used` its parameters by name. Papermill injects a misspelt
-    name silently as one more variable; a lower-case literal in `given` that `used` lacks is therefore an error.
-    Sets torch's seed and, on a CPU, one thread; prints the run in one line.
+    `given` is the notebook's globals(), `used` its parameters by name. Papermill takes a misspelt name for
+    one more variable and only warns; here it is an error, and so is a bad value.
+    Sets torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
     """
     import torch
-    literals = (bool, int, float, str, list)
-    odd = [n for n, v in given.items()
-           if not n.startswith("_") and type(v) in literals and n not in used and n not in ("In", "Out")]
-    if odd:
-        raise ValueError(f"unknown parameter {odd[0]!r}; this notebook has: {', '.join(used)}")
+    for name in injected(given.get("In", [])):
+        if name not in used:
+            raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
     for name, value in used.items():
         CHECKS.get(name, lambda v: v)(value)
     torch.manual_seed(used.get("seed", 0))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(" · ".join(f"{n} {v}" for n, v in used.items()))
+
+
+def environment():
+    """Print one line a needed package, [OK] or what to do, and whether there is a GPU."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+    for need in map(Requirement, metadata.requires("rsnl-lib") or []):
+        if need.marker:
+            continue
+        try:
+            good = need.specifier.contains(metadata.version(need.name), prereleases=True)
+        except metadata.PackageNotFoundError:
+            good = False
+        print(f"[OK]   {need}" if good else f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment")

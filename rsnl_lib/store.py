@@ -66,20 +66,25 @@ def load_checkpoint(path, net=None, device="cpu"):
 
 def append(path, rows, columns=COLUMNS):
     """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken back."""
-    path = pathlib.Path(path)
+    path, rows = pathlib.Path(path), list(rows)
     for row in rows:
         if odd := set(row) ^ set(columns):
             raise ValueError(f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}")
+    if path.is_file() and path.stat().st_size:
+        with open(path, newline="") as f:
+            if next(csv.reader(f)) != list(columns):
+                raise ValueError(f"{path} has other columns than {', '.join(columns)}; name another file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as f:
+    with open(path, "ab", buffering=0) as f:        # unbuffered: closing must not write what was taken back
         size, text = f.tell(), io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         if not size:
             writer.writeheader()
         writer.writerows(rows)
+        content = text.getvalue().encode()
         try:
-            f.write(text.getvalue().encode())
-            f.flush()
+            if f.write(content) != len(content):
+                raise OSError(f"{path} could not be written whole; is the disk full?")
         except OSError:
             os.truncate(path, size)
             raise

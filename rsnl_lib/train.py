@@ -92,11 +92,11 @@ def optimiser(net, r):
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
     """(a_T, g_T): the teacher's logits (n, k) and input gradients of f_T^tau (n, c, h, w) in half precision, once for all epochs.
 
-    With `folder` the answer is kept in a file named by a hash of weights, images, labels and tau.
+    With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
     """
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
-    h = hashlib.sha256(f"{tau} {gradients}".encode())
+    h = hashlib.sha256(f"{tau} {gradients} {teacher}".encode())
     for t in (*teacher.state_dict().values(), x, y):
         h.update(t.detach().cpu().contiguous().numpy().tobytes())
     path = folder and pathlib.Path(folder) / f"teacher-{h.hexdigest()[:16]}.safetensors"
@@ -262,7 +262,8 @@ def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=No
                              x_val=data.x_val[:256], y_val=data.y_val[:256])
         changes = {"epochs": 4, **changes}
     r = recipe("short", dataset, method, **changes)
-    state = data_folder() / "runs" / f"{path.stem}.state" if profile == "full" else None
+    stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
+    state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
     run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
     print(f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed {seed}")
     return run.last

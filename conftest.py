@@ -1,0 +1,29 @@
+"""One environment for all tests and for every kernel that nbval starts; and a word on the browser test at the end."""
+import pathlib
+
+from rsnl_lib import nbtools
+
+nbtools.environment()
+
+
+def pytest_configure(config):
+    """nbval's options stand here, so that `pytest --nbval` means the same from any folder."""
+    if hasattr(config.option, "nbval_current_env"):
+        config.option.nbval_current_env = True
+        config.option.nbval_sanitize_with = str(pathlib.Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
+        config.option.nbval_cell_timeout = 300
+        config.option.nbval_kernel_startup_timeout = 120
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say whether a browser was used, and what it measured."""
+    word = "skipped, not among the tests chosen"
+    for outcome in ("skipped", "passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if "browser" in getattr(report, "keywords", {}):
+                if outcome == "skipped":
+                    word = "skipped, " + report.longrepr[2].removeprefix("Skipped: ")
+                else:
+                    word = "; ".join(["ran", *(f"{k}: {v}" for k, v in report.user_properties)])
+    terminalreporter.line("")
+    terminalreporter.line(f"browser: {word}")

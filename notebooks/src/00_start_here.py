@@ -1,0 +1,165 @@
+# %% [markdown]
+# # Start here: a student that keeps its nerve
+#
+# > Can a student network twelve times smaller than its teacher keep seeing a digit that noise has nearly buried?
+#
+# This workbook is the executable edition of *Robust Student Network Learning* (Guo et al., 2018, [arXiv 1807.11158](https://arxiv.org/abs/1807.11158)). What the paper says stands in block quotes with its place; everything else is ours.
+#
+# **You'll do** one experiment: four networks look at a digit, first clean, then under noise. **You'll learn** what is claimed and how to read the score bars of every later chapter. **You'll need** nothing but this page: networks and images are shipped.
+#
+# `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
+
+# %% [markdown]
+# The next cell holds every parameter of this chapter. Change a value here, or let `papermill -p name value` do it.
+
+# %% tags=["parameters"]
+profile: str = "read"    # read, smoke or full
+dataset: str = "mnist"   # mnist or digits
+snr: float = 3.0         # signal to noise, in dB
+seed: int = 0            # of every random draw
+
+# %%
+import torch
+from rsnl_lib import check, data, evaluate, figures, perturb, settings, store
+from rsnl_lib.train import load_or_train
+
+settings.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed)
+
+# %% [markdown]
+# ## Is everything here?
+#
+# One line a package. If one fails, the line says what to do.
+
+# %%
+settings.environment()
+
+# %% [markdown]
+# ## Four networks
+#
+# A large maxout **teacher** and three **students** of the same small architecture. *Standard* saw labels only; *KD* also imitates the teacher's softened scores; *robust* adds the paper's two terms:
+#
+# > $\mathcal L = \mathcal L_{KD} + C_1\,\mathcal L_G + C_2\,\mathcal L_S$ (Eq. 17): a hinge $\mathcal L_S$ that asks the student's true-class score $f_S$ to exceed the teacher's $f_T$ by $\gamma$ (Eq. 15), and a term $\mathcal L_G$ that pulls $\nabla_x f_S$ towards $\nabla_x f_T$ (Eq. 16).
+
+# %%
+methods = ["teacher", "standard", "kd", "robust"]
+full = None if profile == "read" else data.load(dataset)
+nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full)}
+for method in methods[1:]:
+    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"])
+
+# %%
+for method, net in nets.items():
+    print(f"{method:9} {sum(p.numel() for p in net.parameters()):8,} parameters")
+
+# %% [markdown]
+# ## One image, clean and noisy
+#
+# Noise is white and Gaussian; its strength is the ratio of the image's mean square to the noise's, in decibels: $\mathrm{SNR}_{dB} = 10\log_{10}(P_x/P_\text{noise})$. Every network sees the same noise.
+
+# %%
+x, y = data.gallery(dataset)
+pick = int(torch.nonzero(y == 4)[0])
+clean = x[pick:pick + 1]
+noisy = perturb.gaussian(clean, snr, torch.Generator().manual_seed(seed))
+print(f"asked for {snr:g} dB, drew {10 * (perturb.power(clean) / perturb.power(noisy - clean)).log10().item():.1f} dB")
+
+# %%
+with torch.no_grad():
+    scores = {m: torch.softmax(net(torch.cat([clean, noisy])), 1).numpy() for m, net in nets.items()}
+figures.show(figures.scores([clean[0, 0], noisy[0, 0]], scores, [y[pick]] * 2, titles=["clean", f"SNR {snr:g} dB"]),
+             alt=f"A handwritten 4, clean and at {snr:g} dB; below each the ten scores of teacher, standard, KD and robust")
+
+# %% [markdown]
+# READ_FIGURE_00
+
+# %%
+for method, p in scores.items():
+    print(f"{method:9} clean {p[0].argmax()} at {p[0].max():.2f}   noisy {p[1].argmax()} at {p[1].max():.2f}")
+
+# %% [markdown]
+# ## Ten thousand images
+#
+# One digit proves nothing. The next cell counts over the whole test set (stored rows in `read`; counted here, on 200 images, in `smoke`). All networks see the same noise draws, so their differences are paired.
+
+# %%
+plan = [("clean", 0, ""), ("gaussian", 5, "dB"), ("gaussian", 3, "dB"), ("gaussian", 1, "dB")]
+if profile == "read":
+    rows = store.read(settings.RESULTS / f"{dataset}.csv")
+    rows = rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
+                & (rows.recipe == "short") & (rows.settings == "")]
+else:
+    import pandas as pd
+    test = slice(0, 200 if profile == "smoke" else None)
+    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], plan)).rename(columns={"key": "method"})
+
+# %%
+wanted = rows[[(p, l, u) in plan for p, l, u in zip(rows.perturbation, rows.level, rows.unit)]]
+table = wanted.groupby(["method", "perturbation", "level"])[["correct", "n"]].sum()
+table = (100 * table.correct / table.n).unstack([1, 2]).loc[methods].round(1)
+table.columns = ["clean" if p == "clean" else f"SNR {l:g} dB" for p, l in table.columns]
+table[["clean", "SNR 5 dB", "SNR 3 dB", "SNR 1 dB"]]
+
+# %% [markdown]
+# READ_TABLE_00
+
+# %% [markdown]
+# ## Exercise 1: predict first (two minutes)
+#
+# Before you move a slider in chapter 05: which networks still name the digit at 0 dB, where the noise is as strong as the image? Commit to a list of names.
+
+# %%
+answer = []              # for example ["teacher"]
+check.predict_scores(answer)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# The table above already shows who falls fastest.
+#
+# </details><details><summary>Solution</summary>
+#
+# Any list is taken, because one image has no right answer: chapter 05 shows what happens to yours.
+#
+# ```python
+# answer = ["standard", "kd", "robust"]
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise 2: decibels (two minutes)
+#
+# Write the ratio of powers that belongs to `db` decibels. The checker says what is off.
+
+# %%
+def ratio(db):
+    return None          # replace this line
+
+check.snr_ratio(ratio)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Ten decibels are a factor of ten in *power*; a factor of ten in amplitude would be twenty.
+#
+# </details><details><summary>Solution</summary>
+#
+# ```python
+# def ratio(db):
+#     return 10 ** (db / 10)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## The map
+#
+# | notebook | the question | |
+# | --- | --- | --- |
+# | [00_start_here](00_start_here.ipynb) | What is claimed, and can I see it in a minute? | here |
+# | 01_theorem | How hard must I push before the teacher overtakes the student? | to come |
+# | 02_losses | What does each term pull on? | to come |
+# | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | next |
+# | 04_margins | Did the head start grow and the slope shrink? | to come |
+# | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
+# | 06_tables to 09_claims | Which published numbers hold, is noise-robust attack-robust, what should you believe? | to come |

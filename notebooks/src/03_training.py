@@ -1,0 +1,225 @@
+# %% [markdown]
+# # Training: Algorithm 1, and what each term costs
+#
+# > Does Algorithm 1 train, and what does each term cost?
+#
+# **You'll do** one step of the algorithm by hand, run it for a few epochs, and read the learning curves of five methods over five seeds. **You'll learn** why $\mathcal L_G$ needs a derivative of a derivative, and what that costs. **You'll need** the losses' names from [00](00_start_here.ipynb).
+#
+# `read` a few seconds · `smoke` under a minute · `full` about a minute a network on digits
+
+# %% tags=["parameters"]
+profile: str = "read"     # read, smoke or full
+dataset: str = "digits"   # digits or mnist
+seed: int = 0             # of start, order and every draw
+epochs: int = 0           # 0 keeps the profile's own number
+tau: float = 3.0          # temperature of Eqs. 4 and 16
+gamma: float = 0.1        # margin of Eq. 15
+C1: float = 10.0          # weight of L_G
+C2: float = 1.0           # weight of L_S
+device: str = "cpu"       # auto takes a GPU where there is one
+
+# %%
+import inspect
+import torch
+from rsnl_lib import check, data, figures, losses, methods, settings, store, train
+
+settings.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
+                    C1=C1, C2=C2, device=device)
+if profile == "full" or dataset != "digits":
+    print("the digits of scikit-learn load offline; mnist is downloaded once, 12 MB")
+
+# %%
+digits = data.load(dataset, device=settings.device(device))
+print(digits.name, *(f"{part} {len(images)}" for part, images in
+                     (("train", digits.x_train), ("validation", digits.x_val), ("test", digits.x_test))))
+
+# %% [markdown]
+# ## The teacher speaks once
+#
+# Line 4 of Algorithm 1 asks the teacher about every image in every epoch. Its answers never change, so they are computed once: the logits $a_T$, and the input gradient of its softened score.
+#
+# > $\tau(o)_j = e^{a_j/\tau} / \sum_i e^{a_i/\tau}$ (Eq. 4), and $f^\tau(x) = \tau(o)_y$ is the softened score of the true class.
+
+# %%
+net_T = train.load_or_train(dataset, "teacher", seed, "read" if profile == "read" else profile, digits).to(digits.x_train.device)
+x, y = digits.x_train[:256], digits.y_train[:256]
+a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients=True)
+print(f"a_T {tuple(a_T.shape)}   g_T {tuple(g_T.shape)}")
+print(f"mean score of the true class: f_T {losses.score(a_T, y).mean():.3f}, softened {losses.score(a_T, y, tau).mean():.3f}")
+
+# %% [markdown]
+# ## The terms, one by one
+#
+# > $\mathcal L_{KD} = H(o_S, y) + \lambda H(\tau(o_S), \tau(o_T))$ (Eq. 3) · $\mathcal L_S = \frac1n\sum\max(0, \gamma + f_T - f_S)$ (Eq. 15) · $\mathcal L_G = \frac1n\sum\|\nabla_x f_S^\tau - \nabla_x f_T^\tau\|^2$ (Eq. 16)
+#
+# A fresh student scores them all. `create_graph=True` keeps its input gradient differentiable, so that $\mathcal L_G$ can be pulled back to the weights: exact double backprop.
+
+# %%
+net_S = train.start(f"{dataset}_student", digits, seed)
+a_S, g_S = losses.input_gradient(net_S, x, y, tau, create_graph=True)
+f_S, f_T = losses.score(a_S, y), losses.score(a_T, y)
+print(f"L_KD {losses.kd_loss(a_S, a_T, y, lam=4, tau=tau):.2f}")
+print(f"L_S  {losses.score_loss(f_S, f_T, gamma):.3f}")
+print(f"L_G  {losses.gradient_loss(g_S, g_T.float()):.4f}")
+
+# %% [markdown]
+# Does each term reach the student? The largest weight gradient of each term alone must not be zero, and nothing may flow into the teacher.
+
+# %%
+for name, loss in (("L_S", losses.score_loss(f_S, f_T, gamma)), ("L_G", losses.gradient_loss(g_S, g_T.float()))):
+    grads = torch.autograd.grad(loss, list(net_S.parameters()), retain_graph=True, allow_unused=True)
+    print(name, "reaches the student:", any(g is not None and g.abs().max() > 0 for g in grads),
+          "  the teacher:", any(p.grad is not None for p in net_T.parameters()))
+
+# %% [markdown]
+# ## Algorithm 1
+#
+# The objective of the robust student, as the library has it. Each entry is a weight and a loss; the loop sums the products and logs each loss by itself. (The paper's line 6 cites Eq. 16 for the objective; Eq. 17 is meant.)
+
+# %%
+print(inspect.getsource(methods.robust))
+
+# %% [markdown]
+# The loop in eight lines. What the library's `train.fit` adds: shuffling by seed and epoch, the learning-rate cycle, validation, and a state file from which an interrupted run goes on as if nothing had happened.
+
+# %%
+r = train.recipe("short", "digits", C1=C1, C2=C2, tau=tau, gamma=gamma, epochs=epochs or 8)
+step = train.optimiser(net_S, r)
+for epoch in settings.progress(range(r.epochs)):
+    for pick in torch.randperm(len(x)).split(64):                                                    # line 3
+        batch = methods.Batch(x[pick], y[pick], a_T[pick], g_T[pick].float(), train.lam_at(r, epoch))  # line 4
+        terms = methods.robust(net_S.train(), batch, r)                                              # lines 5, 6
+        loss = sum(weight * value for weight, value in terms.values())                               # Eq. 17
+        step.zero_grad(), loss.backward(), step.step()                                               # line 7
+
+# %%
+share = train.accuracy(net_S, x, y)
+print("it learns: more than half of its training images after a few epochs:", share > 0.5)
+
+# %% [markdown]
+# ## Sixty epochs, five methods, five seeds
+#
+# In `read` these are stored rows (each seed with its own teacher); in `smoke` and `full` the curves are trained here, one seed.
+
+# %%
+names = ["teacher", "standard", "kd", "robust", "target_zero"]
+if profile == "read":
+    curves = store.read(settings.RESULTS / "curves.csv")
+    curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "")]
+else:
+    import pandas as pd
+    part = digits if profile == "full" else digits._replace(x_train=digits.x_train[:512], y_train=digits.y_train[:512])
+    runs = {m: train.fit(train.start(f"{dataset}_{'teacher' if m == 'teacher' else 'student'}", digits, seed), part, m,
+                         train.recipe("short", dataset, m, tau=tau, gamma=gamma, C1=C1, C2=C2,
+                                      **({"epochs": epochs or 4} if profile == "smoke" or epochs else {})),
+                         seed, net_T) for m in names}
+    curves = pd.DataFrame([{"method": m, "seed": seed, "epoch": h["epoch"], "quantity": q, "value": v}
+                           for m, run in runs.items() for h in run.history for q, v in h.items()])
+print(f"{curves.seed.nunique()} seeds, {int(curves.epoch.max())} epochs,", ", ".join(figures.rank(curves.method.unique())))
+
+# %%
+figures.show(figures.learning_curves(curves, f"{dataset}, {profile}: {curves.seed.nunique()} seeds, range shaded"),
+             alt="Validation accuracy and each loss term by epoch for every method")
+
+# %% [markdown]
+# READ_CURVES_03
+
+# %%
+last = curves[curves.epoch == curves.groupby("method").epoch.transform("max")]
+last.pivot_table(index="method", columns="quantity", values="value", aggfunc="mean").reindex(
+    figures.rank(last.method.unique()))[["val_accuracy", *(q for q in figures.TERMS if q in set(last.quantity))]].round(4)
+
+# %% [markdown]
+# READ_TERMS_03
+
+# %% [markdown]
+# ## What it costs
+#
+# Milliseconds per training image, the median epoch of the stored rows, one thread of a CPU. The teacher's answers are cached, so no method pays for the teacher here.
+
+# %%
+figures.show(figures.cost_bars(curves, f"{dataset}, {profile}: one training step per image"),
+             alt="Bars of milliseconds per image and training step for every method")
+
+# %% [markdown]
+# READ_COST_03
+
+# %%
+cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
+print("robust costs between 1.5 and 4 times a standard step:", 1.5 < cost["robust"] / cost["standard"] < 4)
+
+# %% [markdown]
+# ## Exercise 1: the hinge (five minutes)
+#
+# Write Eq. 15 for tensors `f_S`, `f_T` of shape (n,).
+
+# %%
+def score_loss(f_S, f_T, gamma):
+    return None          # replace this line
+
+check.score_loss(score_loss)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `torch.relu` is the max with zero; the student pays when the teacher is ahead.
+#
+# </details><details><summary>Solution</summary>
+#
+# ```python
+# def score_loss(f_S, f_T, gamma):
+#     return torch.relu(gamma + f_T - f_S).mean()
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise 2: student equals teacher (two minutes)
+#
+# Suppose the student has become the teacher exactly. Which two of `"kd"`, `"score"`, `"gradient"` are still not zero?
+
+# %%
+answer = []
+check.which_term(answer)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# A cross-entropy of a distribution with itself is its entropy, not zero; and what does the hinge say to a draw?
+#
+# </details><details><summary>Solution</summary>
+#
+# $\mathcal L_{KD}$ keeps its cross-entropies, $\mathcal L_S = \gamma$, and only $\mathcal L_G$ vanishes.
+#
+# ```python
+# answer = ["kd", "score"]
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise 3: counting passes (five minutes)
+#
+# Cross-entropy makes three convolution passes a step: forward, and backward to inputs and to weights. How many does the exact robust step make?
+
+# %%
+answer = 0
+check.conv_passes(answer)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Follow $\mathcal L_G$: a forward, its adjoint down to $x$, and then that whole computation is differentiated once more.
+#
+# </details><details><summary>Solution</summary>
+#
+# Forward, adjoint to $x$, tangent, the tangent's weight gradient, and the backward's two: six. Twice cross-entropy is the least an exact step can cost.
+#
+# ```python
+# answer = 6
+# ```
+#
+# </details>
+
+# %% [markdown]
+# END_03

@@ -1,0 +1,211 @@
+# %% [markdown]
+# # Noise and occlusion
+#
+# > Who keeps seeing the digit?
+#
+# **You'll do** Figure 3 live: move noise and a blindfold over a digit, yours if you like, and watch every network's scores. Then Figure 2: accuracy over the whole test set as the noise rises. **You'll learn** what an SNR in decibels means on a picture, and how much one picture proves. **You'll need** the four networks of [00](00_start_here.ipynb).
+#
+# `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
+
+# %% tags=["parameters"]
+profile: str = "read"     # read, smoke or full
+dataset: str = "mnist"    # mnist or digits
+snr: float = 3.0          # of the still figures, in dB
+seed: int = 0             # of every random draw
+picture: str = ""         # path of your own digit, a PNG or JPEG
+
+# %%
+import torch
+from rsnl_lib import check, data, evaluate, figures, perturb, settings, store, widgets
+from rsnl_lib.train import load_or_train
+
+settings.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed, picture=picture)
+
+# %%
+methods = ["teacher", "standard", "kd", "robust", "target_zero"]
+full = None if profile == "read" else data.load(dataset)
+nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full)}
+for method in methods[1:]:
+    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"])
+
+# %% [markdown]
+# ## Three ways to spoil a picture
+#
+# > White Gaussian noise of power $P_x/\mathrm{SNR}$ (Sec. V-B), Poisson noise (Table I), and a square of zeros (Table II).
+#
+# The paper gives no unit for its SNR, nor says whether power is centred or pixels are clipped. Ours: decibels, mean square of each image, no clipping; every result row records it.
+
+# %%
+x, y = data.gallery(dataset)
+pick = int(torch.nonzero(y == 5)[0])
+one = x[pick:pick + 1]
+spoilt = {kind: perturb.apply(kind, one, level, torch.Generator().manual_seed(seed))
+          for kind, level in (("gaussian", snr), ("poisson", snr), ("occlusion", one.shape[2] // 3))}
+for kind, image in spoilt.items():
+    print(f"{kind:9} signal to difference {10 * (perturb.power(one) / perturb.power(image - one)).log10().item():5.1f} dB, "
+          f"pixels changed {(image != one).float().mean():.0%}")
+
+# %%
+pictures = torch.cat([one, *spoilt.values()])
+with torch.no_grad():
+    scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
+figures.show(figures.scores(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
+             alt="A handwritten 5: clean, with Gaussian noise, with Poisson noise, with a hidden square; scores below")
+
+# %% [markdown]
+# READ_THREE_05
+
+# %% [markdown]
+# ## Figure 3, live
+#
+# Move the sliders; arrow keys work too. Solid bars are the scores now, hollow ones the clean image's, the triangle marks the true class. The noise pattern changes only with *noise draw*, so the SNR slider rescales one and the same pattern. *Own digit* takes a photo or drawing of yours: it is made grey, inverted if the paper is bright, cropped, and centred as MNIST was, and you see the result.
+
+# %%
+widgets.explorer(nets, x, y)
+
+# %% [markdown]
+# Without a kernel you see a still picture here; with one, turn *noise draw* at 0 dB and watch how much the verdict on a single image depends on luck.
+
+# %% [markdown]
+# ## Your own picture by its path
+#
+# The same path as the upload, for batch runs: set the parameter `picture`.
+
+# %%
+if picture:
+    mine = data.own_picture(picture, x.shape[2])
+    with torch.no_grad():
+        for m, net in nets.items():
+            p = torch.softmax(net(mine), 1)[0]
+            print(f"{m:12} says {int(p.argmax())} at {p.max():.2f}")
+else:
+    print("no picture given; papermill -p picture my_digit.png, or change the parameter above")
+
+# %% [markdown]
+# ## Luck, counted
+#
+# Twenty draws of noise on each of the gallery's forty images: how often does each network still name the true class?
+
+# %%
+counts = evaluate.sweep(nets, x, y, [("gaussian", s, "dB") for s in (6, 3, 0, -3)], draws=20, seed=seed)
+for m in nets:
+    print(f"{m:12}", "   ".join(f"{r['level']:3} dB {100 * r['correct'] / r['n']:5.1f} %" for r in counts if r["key"] == m))
+
+# %% [markdown]
+# Forty images are few: chapter and verse come from the whole test set, next.
+
+# %% [markdown]
+# ## Figure 2: accuracy against SNR
+#
+# > White Gaussian noise on the test images only; training images stay clean (Sec. V-B). Lower SNR is harder.
+#
+# Hollow marks are what the paper prints in its text: 98.17 % for the robust student at SNR 2, and drops from clean of 5.65, 7.25 and 2.23 points at SNR 1 for teacher, KD and robust.
+
+# %%
+if profile == "read":
+    rows = store.read(settings.RESULTS / f"{dataset}.csv")
+    rows = rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
+                & (rows.recipe == "short") & (rows.settings == "")]
+else:
+    import pandas as pd
+    test = slice(0, 200 if profile == "smoke" else None)
+    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], evaluate.levels(dataset), 1))
+    rows = rows.rename(columns={"key": "method"}).assign(seed=seed)
+where = f"{dataset}, {profile}, {rows.seed.nunique()} seed(s), {rows.n.max():,} noisy images a point"
+print(where)
+
+# %%
+printed = [] if dataset != "mnist" or profile == "smoke" else [
+    (2, 98.17, "robust"), (1, 99.45 - 5.65, "teacher"), (1, 99.35 - 7.25, "kd"), (1, 99.55 - 2.23, "robust")]
+noise = rows[(rows.perturbation == "gaussian") & (rows.unit == "dB")]
+figures.show(figures.accuracy_curves(noise, printed, where),
+             alt="Accuracy against SNR in dB for every network, with 95 % intervals; the paper's printed values hollow")
+
+# %% [markdown]
+# READ_CURVES_05
+
+# %%
+table = noise.groupby(["method", "level"])[["correct", "n"]].sum()
+table = (100 * table.correct / table.n).unstack()
+table[sorted(table.columns, reverse=True)].reindex(figures.rank(table.index)).round(2)
+
+# %% [markdown]
+# READ_TABLE_05
+
+# %%
+blocks = rows[rows.perturbation == "occlusion"]
+figures.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hidden square (pixels)"),
+             alt="Accuracy against the side of a hidden square for every network, with 95 % intervals")
+
+# %% [markdown]
+# READ_BLOCKS_05
+
+# %% [markdown]
+# ## Five seeds on the small digits
+#
+# One trained network a method proves little: two seeds of the same method can differ by more than two methods do. On the 8x8 digits there are five seeds, each with its own teacher, and the control that the paper lacks: *target zero*, the robust student with the teacher's gradient replaced by zero.
+
+# %%
+small = store.read(settings.RESULTS / "digits.csv")
+small = small[(small.recipe == "short") & (small.settings == "") & small.network.isin(["digits_teacher", "digits_student"])]
+ratios = small[(small.perturbation == "clean") | ((small.unit == "ratio") & small.level.isin([3, 1]))]
+figures.show(figures.seed_dots(ratios, "digits 8x8, five seeds, 500 test images x 20 draws"),
+             alt="Accuracy of five seeds for each method on digits: clean, SNR 3 and SNR 1")
+
+# %% [markdown]
+# READ_SEEDS_05
+
+# %%
+means = ratios.assign(accuracy=100 * ratios.correct / ratios.n).groupby(["method", "perturbation", "level"]).accuracy
+means.agg(["mean", "std"]).unstack([1, 2]).swaplevel(0, 2, axis=1).reindex(figures.rank(small.method.unique())).round(1)
+
+# %% [markdown]
+# ## Exercise 1: make the noise (five minutes)
+#
+# Write white noise at a *ratio* of powers, each image by its own mean square.
+
+# %%
+def noisy(x, ratio, generator):
+    return x             # add the noise
+
+check.noise(noisy)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `torch.randn(x.shape, generator=generator)` has power 1; scale it by a standard deviation, the root of a power. Mind the dtype.
+#
+# </details><details><summary>Solution</summary>
+#
+# ```python
+# def noisy(x, ratio, generator):
+#     power = x.square().mean(dim=(1, 2, 3), keepdim=True)
+#     return x + torch.randn(x.shape, generator=generator, dtype=x.dtype) * (power / ratio).sqrt()
+# ```
+#
+# </details>
+
+# %% [markdown]
+# ## Exercise 2: how much is hidden? (one minute)
+#
+# Which share of a 28 x 28 image does a 14 x 14 square hide?
+
+# %%
+answer = None
+check.occlusion_share(answer)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Half the side is not half the area.
+#
+# </details><details><summary>Solution</summary>
+#
+# ```python
+# answer = 14 * 14 / 28 ** 2
+# ```
+#
+# </details>
+
+# %% [markdown]
+# END_05

@@ -1,0 +1,78 @@
+"""Exercise checkers: each takes an answer and says why it is right or what to look at again."""
+import math
+
+import torch
+
+from . import losses, perturb
+
+
+def _say(problem):
+    print(f"Not yet: {problem}" if problem else "Right.")
+
+
+def predict_scores(answer):
+    """00: which networks still name the digit? Any list of method names is taken; the point is to commit to one."""
+    names = ("teacher", "standard", "kd", "robust")
+    if not isinstance(answer, (list, tuple, set)) or not answer:
+        return _say(f"give a list of networks, of {', '.join(names)}")
+    odd = [a for a in answer if a not in names]
+    return _say(odd and f"{odd[0]!r} is not among {', '.join(names)}")
+
+
+def snr_ratio(function):
+    """00 and 05: decibels to a ratio of powers."""
+    for db, ratio in ((0, 1), (10, 10), (3, 10 ** 0.3), (-10, 0.1)):
+        got = function(db)
+        if got is None or not math.isclose(got, ratio, rel_tol=1e-9):
+            hint = "; that is the formula for amplitudes, powers take 10" if got and math.isclose(got, 10 ** (db / 20)) else ""
+            return _say(f"{db} dB is a ratio of {ratio:.4g}, your function gives {got}{hint}")
+    return _say("")
+
+
+def noise(function):
+    """05: white noise at a ratio, each image by its own power; function(x, ratio, generator)."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 1, 64, 64, generator=g, dtype=torch.float64) * torch.tensor([1, 2, 3, 4.0]).view(4, 1, 1, 1) + 0.5
+    got = function(x.clone(), 4.0, torch.Generator().manual_seed(1))
+    if not isinstance(got, torch.Tensor) or got.shape != x.shape:
+        return _say("return a tensor of the images' shape")
+    realised = (perturb.power(x) / perturb.power(got - x)).flatten()
+    if torch.allclose(realised, torch.full_like(realised, 4), rtol=0.1):
+        return _say("")
+    centred = x.var(dim=(1, 2, 3)) / perturb.power(got - x).flatten()
+    if torch.allclose(centred, torch.full_like(centred, 4), rtol=0.1):
+        return _say("the signal's power is the mean square, you took the variance: the mean brightness counts here")
+    if realised.max() / realised.min() > 1.5:
+        return _say("every image shall be measured by itself; yours share one noise level")
+    return _say(f"asked for a ratio of 4, got {realised.mean():.2f}; is that the noise's power or its standard deviation?")
+
+
+def score_loss(function):
+    """03: Eq. 15; function(f_S, f_T, gamma)."""
+    f_S, f_T = torch.tensor([0.9, 0.2, 0.5]), torch.tensor([0.6, 0.7, 0.5])
+    want, got = losses.score_loss(f_S, f_T, 0.1), function(f_S, f_T, 0.1)
+    if isinstance(got, torch.Tensor) and torch.isclose(got, want):
+        return _say("")
+    if isinstance(got, torch.Tensor) and torch.isclose(got, losses.score_loss(f_T, f_S, 0.1)):
+        return _say("student and teacher are swapped: the student pays when the teacher is ahead")
+    return _say(f"for f_S {f_S.tolist()}, f_T {f_T.tolist()}, gamma 0.1 the mean hinge is {want:.4f}, yours is {got}")
+
+
+def which_term(answer):
+    """03: with the student equal to the teacher, which terms are not zero?"""
+    if not isinstance(answer, (list, tuple, set)) or not answer:
+        return _say("give a list of two of 'kd', 'score', 'gradient'")
+    if "gradient" in answer:
+        return _say("L_G compares two equal gradients: it is exactly zero")
+    return _say("" if set(answer) == {"kd", "score"} else "one is right, one is missing: look at what the hinge says to a draw, "
+                "and at the cross-entropy of a distribution with itself")
+
+
+def conv_passes(answer):
+    """03: how many convolution passes does the exact robust step make where cross-entropy makes three?"""
+    return _say("" if answer == 6 else "count forward, adjoint to x, tangent, its weight gradient, and the backward's two")
+
+
+def occlusion_share(answer):
+    """05: the share of a 28 x 28 image that a 14 x 14 square hides."""
+    return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.25) else "14 * 14 of 28 * 28 pixels")

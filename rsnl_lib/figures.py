@@ -1,0 +1,170 @@
+"""One palette, one function a figure; each takes rows or tensors and returns a closed matplotlib Figure."""
+import base64
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .evaluate import wilson
+
+METHODS = {     # the only place where colours, marks and the order of methods are chosen (colour-blind safe on white)
+    "teacher": dict(color="#000000", marker="s", label="teacher"),
+    "standard": dict(color="#767676", marker="v", label="standard"),
+    "kd": dict(color="#009E73", marker="^", label="KD"),
+    "robust": dict(color="#D55E00", marker="o", label="robust"),
+    "target_zero": dict(color="#0072B2", marker="D", label="target zero"),
+}
+TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$"}
+PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
+
+
+def style(method):
+    return METHODS.get(method, dict(color="#CC79A7", marker="x", label=method))
+
+
+def rank(methods):
+    """Methods in the workbook's order, unknown ones last."""
+    order = list(METHODS)
+    return sorted(methods, key=lambda m: order.index(m) if m in order else len(order))
+
+
+def png(fig, dpi=100, colours=64):
+    """A figure as small PNG bytes, the same bytes every time."""
+    from PIL import Image
+    raw, out = io.BytesIO(), io.BytesIO()
+    fig.savefig(raw, format="png", dpi=dpi)
+    Image.open(raw).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(out, "png", optimize=True)
+    return out.getvalue()
+
+
+def show(fig, alt):
+    """Display a figure as a picture; `alt` says in words what it shows, for readers who cannot see it."""
+    from IPython.display import display
+    picture = base64.b64encode(png(fig)).decode()
+    display({"image/png": picture, "text/plain": f"[figure: {alt}]"}, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def panels(columns, width=3.4, height=2.9, rows=1, **kwargs):
+    fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
+    for ax in axes.flat:
+        ax.spines[["top", "right"]].set_visible(False)
+    return fig, axes
+
+
+def label_lines(ax, ends, gap):
+    """Write each line's name at its right end, (x, y, method), moved apart to keep `gap` between them."""
+    placed = []
+    for x, y, method in sorted(ends, key=lambda e: e[1]):
+        at = max(y, placed[-1] + gap) if placed else y
+        placed.append(at)
+        ax.annotate(style(method)["label"], (x, y), xytext=(x, at), textcoords=ax.transData, va="center",
+                    color=style(method)["color"], fontsize=9, annotation_clip=False)
+
+
+def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the right", chance=None):
+    """Accuracy against level, a line a method, all draws and seeds pooled, with 95 % Wilson bars (Fig. 2).
+
+    `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards harder.
+    """
+    fig, axes = panels(1, 6.2, 3.6)
+    ax, ends = axes[0, 0], []
+    occlusion = set(rows.perturbation) == {"occlusion"}
+    for method in rank(rows.method.unique()):
+        one = rows[rows.method == method].groupby("level")[["correct", "n"]].sum()
+        share = 100 * one.correct / one.n
+        low, high = np.array([wilson(c, n) for c, n in zip(one.correct, one.n)]).T * 100
+        kw = {k: v for k, v in style(method).items() if k != "label"}
+        ax.errorbar(one.index, share, yerr=[share - low, high - share], capsize=2, ms=5, lw=1.6, **kw)
+        last = one.index.max() if occlusion else one.index.min()
+        ends.append((last + (0.15 if occlusion else -0.15), share[last], method))
+    for level, value, method in paper:
+        ax.plot([level], [value], **PAPER_HOLLOW, **{k: v for k, v in style(method).items() if k != "label"})
+    if chance is not None:
+        ax.axhline(100 * chance, color="#767676", lw=1, ls=":")
+    if not occlusion:
+        ax.invert_xaxis()
+    low, high = ax.get_ylim()
+    ax.set(xlabel=xlabel, ylabel="test accuracy (%)", title=title, ylim=(low, min(high, 101)))
+    label_lines(ax, ends, 0.06 * (high - low))
+    return fig
+
+
+def seed_dots(rows, title=""):
+    """Accuracy of every seed by method at each (perturbation, level, unit) of `rows`: a dot a seed, a bar for the mean."""
+    import seaborn as sns
+    import pandas as pd
+    table = rows.assign(accuracy=100 * rows.correct / rows.n,
+                        where=[("clean" if p == "clean" else f"SNR {level:g} {unit}")
+                               for p, level, unit in zip(rows.perturbation, rows.level, rows.unit)])
+    table["method"] = pd.Categorical(table.method, rank(table.method.unique()), ordered=True)
+    places = list(dict.fromkeys(table["where"]))
+    fig, axes = panels(len(places), 2.7, 2.9)
+    for ax, place in zip(axes[0], places):
+        part = table[table["where"] == place]
+        colours = {m: style(m)["color"] for m in part.method.cat.categories}
+        sns.stripplot(part, x="accuracy", y="method", hue="method", palette=colours, legend=False, jitter=0.15, ax=ax)
+        for i, m in enumerate(part.method.cat.categories):
+            mean = part[part.method == m].accuracy.mean()
+            ax.plot([mean, mean], [i - 0.3, i + 0.3], color=colours[m], lw=2)
+        ax.set(title=place, xlabel="accuracy (%)", ylabel="",
+               yticks=range(len(colours)), yticklabels=[style(m)["label"] for m in colours] if ax is axes[0, 0] else [])
+    fig.suptitle(title)
+    return fig
+
+
+def learning_curves(curves, title=""):
+    """Validation accuracy and each loss term by epoch; one line a method, the seeds' range shaded."""
+    shown = [q for q in ("val_accuracy", "ce", "kd", "gradient", "score") if q in set(curves.quantity)]
+    fig, axes = panels(len(shown), 2.5, 2.7)
+    for ax, quantity in zip(axes[0], shown):
+        for method in rank(curves.method.unique()):
+            part = curves[(curves.method == method) & (curves.quantity == quantity)]
+            if len(part):
+                by = part.groupby("epoch").value
+                ax.plot(by.mean().index, by.mean(), color=style(method)["color"], label=style(method)["label"], lw=1.5)
+                ax.fill_between(by.mean().index, by.min(), by.max(), color=style(method)["color"], alpha=0.15, lw=0)
+        ax.set(title={"val_accuracy": "validation accuracy", **TERMS}[quantity], xlabel="epoch")
+        if quantity != "val_accuracy":
+            ax.set_yscale("log")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    fig.suptitle(title)
+    return fig
+
+
+def cost_bars(curves, title=""):
+    """Milliseconds per image and training step by method, median epoch, the number beside the bar."""
+    cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
+    methods = rank(cost.index)
+    fig, axes = panels(1, 5.4, 0.5 + 0.42 * len(methods))
+    ax = axes[0, 0]
+    bars = ax.barh([style(m)["label"] for m in methods], cost[methods], color=[style(m)["color"] for m in methods])
+    ax.bar_label(bars, [f" {v:.2g} ms" for v in cost[methods]], fontsize=9)
+    ax.invert_yaxis()
+    ax.set(xlabel="milliseconds per image", title=title, xlim=(0, 1.2 * cost.max()))
+    return fig
+
+
+def scores(pictures, scores, y, classes=None, titles=()):
+    """Fig. 3: each picture above, the scores of every network below as bars, the true class marked by a triangle.
+
+    `pictures` (m, h, w); `scores` {method: (m, k)} probabilities; `y` (m,) true classes.
+    """
+    m, k = len(pictures), next(iter(scores.values())).shape[1]
+    fig = Figure(figsize=(2.3 * m + 0.7, 1.7 + 1.05 * len(scores)), layout="constrained")
+    axes = fig.subplots(1 + len(scores), m, squeeze=False, height_ratios=[1.6] + [1] * len(scores))
+    for j in range(m):
+        axes[0, j].imshow(np.asarray(pictures[j]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes[0, j].set(xticks=[], yticks=[], title=titles[j] if titles else "")
+        for i, (method, p) in enumerate(scores.items(), 1):
+            ax = axes[i, j]
+            ax.bar(range(k), p[j], color=style(method)["color"])
+            ax.plot([int(y[j])], [-0.09], marker="^", color="#000000", ms=5, clip_on=False)
+            ax.set(ylim=(0, 1), yticks=[0, 1] if j == 0 else [], xticks=[])
+            ax.spines[["top", "right"]].set_visible(False)
+            if j == 0:
+                ax.set_ylabel(style(method)["label"], rotation=0, ha="right", va="center")
+            if i == len(scores):
+                ax.set_xticks(range(k), classes or range(k), fontsize=7)
+                ax.tick_params(axis="x", pad=6, length=0)
+    return fig

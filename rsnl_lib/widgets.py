@@ -1,0 +1,134 @@
+"""Sliders that redraw HTML and SVG in place, with a still picture for readers without a kernel."""
+import base64
+import html
+import io
+
+import ipywidgets as W
+import numpy as np
+import torch
+
+from . import data, figures, perturb
+
+
+def show(widget, still, text):
+    """Display a widget; without a kernel (on a web page, before a run) readers see the PNG bytes `still`, or `text`."""
+    from IPython.display import display
+    bundle = dict(widget._repr_mimebundle_())
+    display({**bundle, "image/png": base64.b64encode(still).decode(), "text/plain": text}, raw=True)
+
+
+def picture(pixels, alt, side=168):
+    """An <img> of one grey image (h, w) in ink-on-paper grey: 0 is white, 1 black, beyond is clipped for the eye only."""
+    from PIL import Image
+    grey = (255 * (1 - np.clip(np.asarray(pixels), 0, 1))).round().astype(np.uint8)
+    raw = io.BytesIO()
+    Image.fromarray(grey).save(raw, "png", compress_level=1)
+    return (f'<img class="rsnl-image" alt="{html.escape(alt)}" width="{side}" height="{side}" '
+            f'style="image-rendering:pixelated;border:1px solid #767676;margin:0" '
+            f'src="data:image/png;base64,{base64.b64encode(raw.getvalue()).decode()}">')
+
+
+def bars(method, p, clean, y, classes):
+    """One network's scores as SVG: filled bars now, hollow ones on the clean image, a triangle under the true class y.
+
+    `p` and `clean` are (k,) probabilities; `y` may be None for a picture whose class nobody told.
+    """
+    k, label, colour = len(p), figures.style(method)["label"], figures.style(method)["color"]
+    top = int(p.argmax())
+    said = f"says {classes[top]} at {p[top]:.2f}"
+    if y is not None:
+        said += f" · true class {classes[y]}: {p[y]:.2f} ({p[y] - clean[y]:+.2f} from clean)"
+    parts = [f'<svg role="img" aria-label="{label} {said}" width="{26 * k + 8}" height="84" style="display:block">']
+    for i in range(k):
+        h, h0, left = 50 * float(p[i]), 50 * float(clean[i]), 26 * i + 6
+        parts.append(f'<rect x="{left}" y="{54 - h:.1f}" width="18" height="{h:.1f}" fill="{colour}"/>'
+                     f'<rect x="{left}" y="{54 - h0:.1f}" width="18" height="{h0:.1f}" fill="none" stroke="#767676"/>'
+                     f'<text x="{left + 9}" y="67" text-anchor="middle" font-size="11" fill="currentColor">{classes[i]}</text>')
+    if y is not None:
+        parts.append(f'<path d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>')
+    return (f'<div style="margin:2px 0"><b>{label}</b> <span class="rsnl-said">{said}</span>'
+            + "".join(parts) + '</svg></div>')
+
+
+@torch.no_grad()
+def look(nets, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0):
+    """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise) at `snr` dB, then a zero square.
+
+    The noise pattern depends on `draw` alone, so moving the SNR rescales it and every network sees the same.
+    """
+    h, w = x.shape[2:]
+    seen = x if kind == "none" else perturb.apply(kind, x, float(snr), torch.Generator().manual_seed(draw))
+    if size:
+        seen = perturb.occlude(seen, size, at=(min(row, h - size), min(column, w - size)))
+    return seen, {m: torch.softmax(net(seen), 1)[0] for m, net in nets.items()}
+
+
+def view(x, y, seen, scores, clean, classes, note):
+    """The explorer's HTML: clean and perturbed image, then every network's bars."""
+    shown = "".join(picture(i[0, 0], a) for i, a in ((x, "clean image"), (seen, "what the networks see")))
+    rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
+    return (f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:end">{shown}</div>'
+            f'<div class="rsnl-note">{note}</div><div class="rsnl-bars" style="display:flex;flex-wrap:wrap;gap:4px 18px">'
+            f'{rows}</div></div>')
+
+
+def explorer(nets, x, y, classes=None):
+    """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for the reader's own digit.
+
+    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,).
+    """
+    h, w = x.shape[2:]
+    classes = classes or [str(i) for i in range(10)]
+    wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
+    image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
+    kind = W.Dropdown(description="noise", options=["gaussian", "poisson", "none"], **wide)
+    snr = W.FloatSlider(description="SNR (dB)", value=3, min=-6, max=20, step=0.5, **wide)
+    draw = W.IntSlider(description="noise draw", min=0, max=99, **wide)
+    size = W.IntSlider(description="occlusion size", min=0, max=min(h, w) // 2, **wide)
+    row = W.IntSlider(description="row", value=h // 3, min=0, max=h - 1, **wide)
+    column = W.IntSlider(description="column", value=w // 3, min=0, max=w - 1, **wide)
+    upload = W.FileUpload(description="own digit", accept="image/*", multiple=False, layout=W.Layout(width="200px"))
+    back = W.Button(description="back to the gallery", layout=W.Layout(width="200px"))
+    out = W.HTML()
+    own = []
+
+    def redraw(_=None):
+        try:
+            here, label = (own[0], None) if own else (x[image.value:image.value + 1], int(y[image.value]))
+            clean = look(nets, here, "none")[1]
+            seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value)
+            ratio = 10 ** (snr.value / 10)
+            note = (f"{'your digit as the networks get it' if own else f'a {classes[label]}'}; "
+                    + ("no noise" if kind.value == "none" else f"{kind.value} noise, SNR {snr.value:g} dB = ratio {ratio:.2f}")
+                    + (f"; {size.value} x {size.value} pixels hidden" if size.value else "")
+                    + "; hollow bars: scores on the clean image")
+            out.value = view(here, label, seen, scores, clean, classes, note)
+        except Exception as error:              # the front end would swallow it: say it where the reader looks
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+
+    def uploaded(change):
+        if not change["new"]:
+            return
+        try:
+            own[:] = [data.own_picture(bytes(change["new"][0]["content"]), h)]
+        except ValueError as error:
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+            return
+        redraw()
+
+    def gallery(_):
+        own.clear()
+        redraw()
+
+    for control in (image, kind, snr, draw, size, row, column):
+        control.observe(redraw, "value")
+    upload.observe(uploaded, "value")
+    back.on_click(gallery)
+    redraw()
+    box = W.VBox([W.HBox([W.VBox([image, kind, snr, draw]), W.VBox([size, row, column, W.HBox([upload, back])])]), out])
+    box.add_class("rsnl-explorer")
+    seen, scores = look(nets, x[:1], "gaussian", 3.0)
+    still = figures.scores([x[0, 0], seen[0, 0]], {m: torch.stack([p0, p]).numpy() for (m, p0), p in
+                           zip(look(nets, x[:1], "none")[1].items(), scores.values())}, [int(y[0])] * 2, classes,
+                           ["clean", "SNR 3 dB"])
+    show(box, figures.png(still), "[live: image, noise, SNR and occlusion sliders over the scores of: " + ", ".join(nets) + "]")

@@ -1,0 +1,217 @@
+"""A browser opens the explorer in JupyterLab: every control moves it, soon enough, and the console stays clean."""
+import contextlib
+import io
+import json
+import math
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BOOK = "05_noise_and_occlusion.ipynb"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
+
+VIEW = ".rsnl-explorer .rsnl-view"
+# Pictures (loaded ones only) and bars as text; '' while there is nothing whole to see.
+STATE = """() => {
+    const view = document.querySelector('.rsnl-explorer .rsnl-view');
+    if (!view) return {image: '', bars: ''};
+    const images = [...view.querySelectorAll('img.rsnl-image')];
+    const whole = images.length && images.every(i => i.complete && i.naturalWidth);
+    return {image: whole ? images.map(i => i.src).join() : '',
+            bars: [...view.querySelectorAll('.rsnl-bars')].map(b => b.innerHTML).join()};
+}"""
+# From a key's press to the first frame in which picture and bars are both new.
+WATCH = f"""() => {{
+    const state = {STATE};
+    window.rsnl = {{times: [], pending: false}};
+    document.addEventListener('keydown', () => {{
+        const start = performance.now(), old = state();
+        window.rsnl.pending = true;
+        const look = () => {{
+            const now = state();
+            if (now.image && now.image !== old.image && now.bars !== old.bars) {{
+                window.rsnl.times.push(performance.now() - start);
+                window.rsnl.pending = false;
+            }} else if (performance.now() - start < 20000) requestAnimationFrame(look);
+        }};
+        requestAnimationFrame(look);
+    }}, true);
+}}"""
+
+
+@contextlib.contextmanager
+def jupyterlab(folder):
+    """JupyterLab on loopback over `folder`, with settings and HOME of its own; yields address and token."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    token = secrets.token_hex(16)
+    settings = json.loads((ROOT / "jupyter/labconfig/default_setting_overrides.json").read_text())
+    settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}      # keep every cell in the page
+    config = folder / "config" / "labconfig"
+    config.mkdir(parents=True)
+    (config / "default_setting_overrides.json").write_text(json.dumps(settings))
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER_", "JPY_", "TQDM"))}
+    env |= {"HOME": str(folder), "JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1",
+            **{f"JUPYTER_{n.upper()}": str(folder / n) for n in ("config_dir", "data_dir", "runtime_dir")},
+            "JUPYTER_CONFIG_PATH": str(folder / "config")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+               "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
+    command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+    with open(folder / "server.log", "w+") as log:
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            end = time.time() + 120
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).close()
+                    break
+                except urllib.error.HTTPError:
+                    break
+                except OSError:
+                    assert server.poll() is None and time.time() < end, (folder / "server.log").read_text()
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}", token
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+@pytest.fixture
+def page():
+    """A page that reaches loopback only; its console's errors are kept in page.errors."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM,
+                                             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(60_000)
+        page.errors = []
+        page.route(re.compile(r"^https?://(?!127\.0\.0\.1[:/])"), lambda route: route.abort())
+
+        def console(message):
+            url = message.location.get("url", "")
+            if message.type == "error" and (not url or "//127.0.0.1" in url):
+                page.errors.append(f"{message.text} [{url}]")
+
+        page.on("console", console)
+        page.on("pageerror", lambda error: page.errors.append(f"uncaught: {error}"))
+        yield page
+        browser.close()
+
+
+def state(page):
+    return page.evaluate(STATE)
+
+
+def changed(page, old, what, parts=("image", "bars")):
+    """Wait until all the named parts of the view differ from `old`; the new state."""
+    end = time.perf_counter() + 20
+    while True:
+        now = state(page)
+        if now["image"] and all(now[p] != old[p] for p in parts):
+            return now
+        assert time.perf_counter() < end, f"{what}: {' and '.join(parts)} did not follow"
+        page.wait_for_timeout(10)
+
+
+def press(page, slider, key):
+    handle = page.locator(f".rsnl-explorer .widget-slider:has(.widget-label:text-is('{slider}')) .noUi-handle")
+    handle.focus()
+    page.keyboard.press(key)
+
+
+def settled(page):
+    """The state once it has stood still for a while."""
+    old, since = state(page), time.perf_counter()
+    while time.perf_counter() - since < 0.6:
+        page.wait_for_timeout(50)
+        if (now := state(page)) != old:
+            old, since = now, time.perf_counter()
+    return old
+
+
+def digit(path):
+    """A PNG of a hand-drawn 7, dark on light, as a phone would take it."""
+    from PIL import Image, ImageDraw
+    picture = Image.new("RGB", (240, 320), (238, 236, 228))
+    ImageDraw.Draw(picture).line([(60, 70), (180, 70), (110, 250)], fill=(30, 30, 60), width=22, joint="curve")
+    raw = io.BytesIO()
+    picture.save(raw, "png")
+    path.write_bytes(raw.getvalue())
+    return path
+
+
+def test_explorer(page, tmp_path, record_property):
+    if not (ROOT / "notebooks" / BOOK).is_file():
+        pytest.fail(f"notebooks/{BOOK} is missing: python3 run.py render")
+    shots = pathlib.Path(os.environ.get("RSNL_SHOTS") or tmp_path / "shots")
+    shots.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / BOOK, tmp_path / "notebooks")
+    with jupyterlab(tmp_path) as (address, token):
+        page.goto(f"{address}/lab/tree/notebooks/{BOOK}?token={token}&reset")
+        page.locator(".jp-Notebook").wait_for()
+        page.evaluate("window.jupyterapp.restored.then(() => true)")
+        page.wait_for_function("""() => { const w = window.jupyterapp.shell.currentWidget;
+            return w?.context?.isReady && w.sessionContext?.session?.kernel?.status === 'idle'; }""")
+        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")      # resolves when all have run
+        page.locator(VIEW).wait_for(timeout=180_000)
+        page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
+                               timeout=180_000)
+        page.locator(".rsnl-explorer").scroll_into_view_if_needed()
+        seen = settled(page)
+        assert seen["image"] and "<svg" in seen["bars"]
+        page.screenshot(path=shots / "explorer.png")
+
+        page.locator(".rsnl-explorer .widget-dropdown:has(.widget-label:text-is('noise')) select").select_option("poisson")
+        seen = changed(page, seen, "noise")
+        press(page, "occlusion size", "End")                        # first, or row and column have nothing to move
+        seen = changed(page, seen, "occlusion size")
+        names = [n.strip() for n in page.locator(".rsnl-explorer .widget-slider .widget-label").all_inner_texts()]
+        assert {"SNR (dB)", "occlusion size", "row", "column", "image"} <= set(names), names
+        for name in names:
+            if name != "occlusion size":
+                press(page, name, "ArrowRight")
+                seen = changed(page, seen, name)
+        page.screenshot(path=shots / "moved.png")
+
+        press(page, "occlusion size", "Home")
+        changed(page, seen, "occlusion size")
+        press(page, "SNR (dB)", "Home")                             # where there is noise, every step shows
+        settled(page)
+        page.evaluate(WATCH)
+        for i in range(30):
+            press(page, "SNR (dB)", "ArrowRight" if i < 15 else "ArrowLeft")
+            page.wait_for_function("() => !window.rsnl.pending", timeout=20_000)
+        times = sorted(page.evaluate("window.rsnl.times"))
+        assert len(times) == 30
+        median, p95 = statistics.median(times), times[math.ceil(0.95 * 30) - 1]
+        print(f"SNR slider, key press to new picture and bars: median {median:.0f} ms, p95 {p95:.0f} ms over 30 moves")
+        record_property("SNR slider, key press to new picture and bars", f"median {median:.0f} ms, p95 {p95:.0f} ms (30 moves)")
+        assert p95 < 500
+
+        seen = settled(page)
+        page.locator(".rsnl-explorer input[type=file]").set_input_files(digit(tmp_path / "seven.png"))
+        changed(page, seen, "own picture")
+        settled(page)
+        page.screenshot(path=shots / "own_picture.png")
+        page.close()                                                # before its server goes
+        assert not page.errors, "\n".join(page.errors)

@@ -1,0 +1,67 @@
+"""What a notebook's parameters may be, and what is said of those that may not."""
+import math
+
+import pytest
+import torch
+
+from rsnl_lib import settings
+
+GOOD = {"profile": "read", "dataset": "digits", "seed": 3, "epochs": 0, "tau": 3.0, "gamma": 0, "C1": 10, "C2": 1.5,
+        "snr": -2, "device": "cpu"}
+
+
+def test_right_parameters_are_accepted_and_printed_in_one_line(capsys):
+    settings.parameters({**GOOD, "_hidden": 1, "In": [""], "torch": torch, "helper": len}, **GOOD)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and "profile read · dataset digits · seed 3" in said
+
+
+def test_the_seed_makes_the_run_repeatable():
+    drawn = []
+    for seed in (3, 3, 4):
+        settings.parameters({}, seed=seed)
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("name, value", [("taau", 4.0), ("profil", "full"), ("Seed", 1), ("fast", True), ("levels", [1])])
+def test_a_misspelt_injected_name_is_refused_with_the_right_ones(name, value):
+    with pytest.raises(ValueError) as error:
+        settings.parameters({**GOOD, name: value}, **GOOD)
+    assert f"unknown parameter {name!r}" in str(error.value) and "profile, dataset, seed" in str(error.value)
+
+
+@pytest.mark.parametrize("name, value, remedy", [
+    ("profile", "fast", "choose one of: read, smoke, full"),
+    ("dataset", "cifar", "choose one of: digits, mnist"),
+    ("seed", -1, "whole number of at least 0"), ("seed", 1.5, "whole number"), ("seed", "1", "whole number"),
+    ("seed", True, "whole number"), ("epochs", -3, "whole number of at least 0"), ("epochs", 2.0, "whole number"),
+    ("tau", 0, "above zero"), ("tau", math.nan, "above zero"), ("tau", "3", "above zero"), ("tau", None, "above zero"),
+    ("gamma", -0.1, "zero or a finite number above it"), ("C1", math.inf, "zero or"), ("C1", False, "zero or"),
+    ("C2", "much", "zero or a finite number"), ("snr", math.inf, "a finite number"), ("snr", "9", "a finite number"),
+    ("device", "tpu", "choose one of: cpu, cuda"),
+])
+def test_each_bad_value_is_named_with_what_is_allowed(name, value, remedy):
+    with pytest.raises(ValueError) as error:
+        settings.parameters({}, **{**GOOD, name: value})
+    assert f"{name}={value!r}" in str(error.value) and remedy in str(error.value)
+
+
+def test_without_a_gpu_cuda_is_refused_and_auto_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert settings.device("auto") == torch.device("cpu")
+    with pytest.raises(ValueError, match="device='cuda': torch sees no GPU here; use 'cpu' or 'auto'"):
+        settings.device("cuda")
+
+
+def test_data_folder_is_the_argument_else_the_variable_else_in_the_project(monkeypatch, tmp_path):
+    monkeypatch.setenv("RSNL_DATA", str(tmp_path))
+    assert settings.data_folder("here").name == "here" and settings.data_folder() == tmp_path
+    monkeypatch.delenv("RSNL_DATA")
+    assert settings.data_folder() == settings.ROOT / "data" / "downloads"
+
+
+def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert settings.commit() == "unknown"

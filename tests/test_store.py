@@ -1,0 +1,144 @@
+"""Checkpoints and rows: what is written is read, and what is damaged is named."""
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from rsnl_lib import networks, store
+
+ROW = {c: "" for c in store.COLUMNS} | {"dataset": "digits", "seed": 0, "level": 3, "n": 1000, "correct": 977}
+
+
+def saved(path, **header):
+    net = networks.build("digits_student")
+    store.save_checkpoint(path, net, **{"network": "digits_student", "seed": 7, "epoch": 3, **header})
+    return net
+
+
+def test_a_checkpoint_comes_back_in_half_precision_with_its_header(tmp_path):
+    net = saved(tmp_path / "new" / "a.safetensors", classes=10)
+    back, header = store.load_checkpoint(tmp_path / "new" / "a.safetensors")
+    assert not back.training and type(back) is nn.Sequential
+    for name, value in net.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value.half().float()), name
+    assert header["network"] == "digits_student" and header["seed"] == "7" and header["epoch"] == "3"
+    assert all(header[k] for k in ("hardware", "torch", "commit", "date"))
+    assert (tmp_path / "new" / "a.safetensors").stat().st_size < 2 * 6_600 + 4_000
+    assert os.listdir(tmp_path / "new") == ["a.safetensors"]
+
+
+def test_full_precision_and_a_module_of_ones_own(tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    store.save_checkpoint(tmp_path / "a", net, half=False)
+    with pytest.raises(ValueError, match="names no network in its header; pass the module"):
+        store.load_checkpoint(tmp_path / "a")
+    mine = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    back, _ = store.load_checkpoint(tmp_path / "a", mine)
+    assert back is mine and all(map(torch.equal, back.state_dict().values(), net.state_dict().values()))
+
+
+@pytest.mark.parametrize("harm", ["cut in its header", "cut in its weights", "empty", "foreign", "pickle"])
+def test_a_damaged_or_foreign_file_is_named_with_the_remedy(tmp_path, harm):
+    path = tmp_path / "a.safetensors"
+    saved(path)
+    whole = path.read_bytes()
+    path.write_bytes({"cut in its header": whole[:50], "cut in its weights": whole[:-9], "empty": b"",
+                      "foreign": b"\x89PNG" * 40, "pickle": pickle.dumps({"w": [1.0]})}[harm])
+    with pytest.raises(ValueError) as error:
+        store.load_checkpoint(path)
+    assert str(path) in str(error.value) and "delete it and train or fetch it again" in str(error.value)
+
+
+def test_a_pickle_is_never_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+    (tmp_path / "a").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match="no safetensors file"):
+        store.load_checkpoint(tmp_path / "a")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_checkpoint_and_one_of_another_network_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint .*a.safetensors; train it with: python -m rsnl_lib train"):
+        store.load_checkpoint(tmp_path / "a.safetensors")
+    saved(tmp_path / "b", network="digits_teacher")
+    with pytest.raises(ValueError, match="/b does not fit digits_teacher"):
+        store.load_checkpoint(tmp_path / "b")
+    saved(tmp_path / "c", network="resnet")
+    with pytest.raises(ValueError, match="network='resnet' is unknown"):
+        store.load_checkpoint(tmp_path / "c")
+
+
+def test_rows_are_appended_under_one_header_and_read_back_once(tmp_path):
+    path = tmp_path / "new" / "rows.csv"
+    store.append(path, [ROW])
+    store.append(path, (dict(ROW, seed=s, settings="C1=100, \"x\"") for s in (1, 2)))
+    store.append(path, [ROW])                                          # the same row again
+    lines = path.read_text().splitlines()
+    assert len(lines) == 5 and lines[0] == ",".join(store.COLUMNS)
+    rows = store.read(path)
+    assert rows["seed"].tolist() == [0, 1, 2] and rows["correct"].tolist() == [977] * 3
+    assert rows["settings"].tolist() == ["", 'C1=100, "x"', 'C1=100, "x"']
+    assert len(store.read(path, path)) == 3
+
+
+@pytest.mark.parametrize("rows, odd", [
+    ([ROW, {k: v for k, v in ROW.items() if k != "seed"}], "seed"), ([{**ROW, "sede": 1}], "sede")])
+def test_wrong_columns_are_refused_and_nothing_is_written(tmp_path, rows, odd):
+    path = tmp_path / "rows.csv"
+    with pytest.raises(ValueError, match=f"rows.csv lacks or adds .'{odd}'.; its columns are dataset"):
+        store.append(path, rows)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_of_other_columns_is_refused_and_left_as_it_was(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("epoch,loss\n1,2\n")
+    with pytest.raises(ValueError, match="rows.csv has other columns than dataset.*name another file"):
+        store.append(path, [ROW])
+    assert path.read_text() == "epoch,loss\n1,2\n"
+
+
+def test_missing_results_are_named_with_the_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no results .*none.csv; make them with"):
+        store.read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, monkeypatch, step):
+    path = tmp_path / "a"
+    store.write(path, b"old")
+
+    def fail(self, content, *more):
+        if step == "write":
+            with open(self, "wb") as f:
+                f.write(content[:2])
+        raise OSError("disk full")
+    if step == "write":
+        monkeypatch.setattr(store.pathlib.Path, "write_bytes", fail)
+    else:
+        monkeypatch.setattr(store.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.write(path, b"new content")
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits are a POSIX facility")
+def test_rows_that_do_not_fit_the_disk_are_taken_back(tmp_path):
+    import resource
+    import signal
+    path = tmp_path / "rows.csv"
+    store.append(path, [ROW])
+    before, old = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, old[1]))        # room for half a dozen cells
+    try:
+        with pytest.raises(OSError, match="could not be written whole"):
+            store.append(path, [ROW] * 500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before

@@ -1,0 +1,112 @@
+"""The explorer follows its controls, keeps one noise pattern, and says errors where the reader looks; figures are stable."""
+import datetime
+import io
+import re
+
+import ipywidgets as W
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from rsnl_lib import data, figures, widgets
+
+
+class Mean(torch.nn.Module):
+    """Two classes: bright or dark."""
+
+    def forward(self, x):
+        m = x.mean(dim=(1, 2, 3))
+        return torch.stack([m, 1 - m], 1) * 4
+
+
+@pytest.fixture
+def box(monkeypatch):
+    kept = []
+    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append((widget, still, text)))
+    x, y = data.gallery("digits")
+    widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
+    return kept[0]
+
+
+def controls(box):
+    found, queue = {}, [box]
+    while queue:
+        w = queue.pop()
+        queue += getattr(w, "children", ())
+        if isinstance(w, W.HTML):
+            found["out"] = w
+        elif getattr(w, "description", ""):
+            found[w.description] = w
+    return found
+
+
+def digit_png():
+    picture = Image.new("L", (200, 300), 255)
+    ImageDraw.Draw(picture).line([(90, 60), (110, 60), (110, 240)], fill=0, width=24)
+    raw = io.BytesIO()
+    picture.save(raw, "png")
+    return raw.getvalue()
+
+
+@pytest.mark.parametrize("name, value", [("image", 3), ("noise", "poisson"), ("noise", "none"), ("SNR (dB)", 10.0),
+                                         ("noise draw", 5), ("occlusion size", 4)])
+def test_every_control_redraws(box, name, value):
+    c = controls(box[0])
+    before = c["out"].value
+    c[name].value = value
+    assert c["out"].value != before and "alert" not in c["out"].value
+
+
+def test_place_moves_the_square_and_stays_inside(box):
+    c = controls(box[0])
+    c["occlusion size"].value = 4
+    before = c["out"].value
+    c["row"].value = 7
+    assert c["out"].value != before and "alert" not in c["out"].value
+
+
+def test_snr_rescales_one_pattern():
+    x, _ = data.gallery("digits")
+    noise = [widgets.look({}, x[:1], "gaussian", s)[0] - x[:1] for s in (0.0, 20.0)]
+    assert torch.allclose(noise[0], 10 * noise[1], atol=1e-5)
+
+
+def test_upload_shows_the_picture_and_bad_upload_says_why(box):
+    c = controls(box[0])
+    before = c["out"].value
+    c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(digit_png()), "last_modified": datetime.datetime(2026, 1, 1)},)
+    assert "your digit" in c["out"].value and c["out"].value != before and "true class" not in c["out"].value
+    c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(b"no picture"), "last_modified": datetime.datetime(2026, 1, 1)},)
+    assert 'role="alert"' in c["out"].value and "PNG or JPEG" in c["out"].value
+    c["back to the gallery"].click()
+    assert c["out"].value == before
+
+
+def test_an_error_in_a_network_is_said_in_the_view(monkeypatch, box):
+    monkeypatch.setattr(widgets, "look", lambda *a, **k: 1 / 0)
+    c = controls(box[0])
+    c["image"].value = 2
+    assert 'role="alert"' in c["out"].value and "division by zero" in c["out"].value
+
+
+def test_view_names_class_scores_and_change():
+    p, clean = np.array([0.2, 0.8]), np.array([0.9, 0.1])
+    text = widgets.bars("kd", p, clean, 0, ["a", "b"])
+    assert "says b at 0.80" in text and "true class a: 0.20 (-0.70 from clean)" in text
+    assert len(re.findall("<rect", text)) == 4 and 'height="40.0"' in text and "<path" in text
+    assert "<path" not in widgets.bars("kd", p, clean, None, ["a", "b"])
+
+
+def test_figures_are_the_same_bytes_twice_and_show_every_method():
+    rows = pd.DataFrame([{"method": m, "perturbation": "gaussian", "unit": "dB", "level": l, "n": 100, "correct": 90 + l}
+                         for m in ("robust", "teacher", "mine") for l in (1, 2, 3)])
+    one, two = (figures.png(figures.accuracy_curves(rows)) for _ in range(2))
+    assert one == two
+    texts = {t.get_text() for t in figures.accuracy_curves(rows).axes[0].texts}
+    assert texts == {"teacher", "robust", "mine"}
+
+
+def test_methods_differ_in_colour_and_mark():
+    assert len({s["color"] for s in figures.METHODS.values()}) == len({s["marker"] for s in figures.METHODS.values()}) == len(figures.METHODS)
