@@ -139,7 +139,7 @@ def cost_bars(curves, title=""):
     fig, axes = panels(1, 5.4, 0.5 + 0.42 * len(methods))
     ax = axes[0, 0]
     bars = ax.barh([style(m)["label"] for m in methods], cost[methods], color=[style(m)["color"] for m in methods])
-    ax.bar_label(bars, [f" {v:.2g} ms" for v in cost[methods]], fontsize=9)
+    ax.bar_label(bars, [f" {v:.3f} ms" for v in cost[methods]], fontsize=9)
     ax.invert_yaxis()
     ax.set(xlabel="milliseconds per image", title=title, xlim=(0, 1.2 * cost.max()))
     return fig
@@ -166,5 +166,5 @@ def scores(pictures, scores, y, classes=None, titles=()):
                 ax.set_ylabel(style(method)["label"], rotation=0, ha="right", va="center")
             if i == len(scores):
                 ax.set_xticks(range(k), classes or range(k), fontsize=7)
-                ax.tick_params(axis="x", pad=6, length=0)
+                ax.tick_params(axis="x", pad=11, length=0)
     return fig

@@ -4,6 +4,7 @@ notebooks/src/NN_name.py (percent format) is what one edits and reviews; noteboo
 source executed, with its figures, and without anything that differs from one run to the next.
 """
 import atexit
+import base64
 import os
 import pathlib
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 
 BOOKS = pathlib.Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = BOOKS / "src"
+FRONT = BOOKS / "00_start_here.png"       # the README's first picture: the first figure of that notebook
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"}}
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -78,6 +80,14 @@ def render(source):
                    resources={"metadata": {"path": str(stored(source).parent)}}).execute()
     nbformat.validate(canonical(nb, source.stem))
     write(stored(source), (nbformat.writes(nb).rstrip("\n") + "\n").encode())
+    if source.stem == FRONT.stem:
+        write(FRONT, first_picture(nb))
+
+
+def first_picture(nb):
+    """The PNG bytes of a notebook's first figure."""
+    return next(base64.b64decode(o.data["image/png"]) for c in nb.cells for o in c.get("outputs", [])
+                if "image/png" in o.get("data", {}))
 
 
 def cells(nb):
@@ -95,7 +105,7 @@ def pull(source):
     if cells(plain(nb, source.stem)) == cells(from_source(source)):
         return False
     nb.metadata = nbformat.from_dict({"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}})
-    write(source, jupytext.writes(nb, fmt="py:percent").encode())
+    write(source, (jupytext.writes(nb, fmt="py:percent").rstrip("\n") + "\n").encode())
     return True
 
 

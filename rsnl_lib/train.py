@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from . import losses, networks, store
-from .data import Data
+from .data import Data, load
 from .methods import METHODS, Batch
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, positive, progress, whole
 
@@ -160,8 +160,9 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     step = optimiser(net, r)
     steps = r.epochs * math.ceil(len(x) / r.batch)
     start, best, best_epoch, history = 0, copy.deepcopy(net.state_dict()), -1, []
+    identity = [repr(r), method, f"seed {seed}", f"{len(x)} images of {data.name}"]
     if state and pathlib.Path(state).is_file():
-        start, best, best_epoch, history = _resume(state, net, step, r, method, seed)
+        start, best, best_epoch, history = _resume(state, net, step, identity)
     bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
     for epoch in bar:
         begun, lam, sums = time.perf_counter(), lam_at(r, epoch), {}
@@ -195,29 +196,29 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
             best, best_epoch = copy.deepcopy(net.state_dict()), epoch + 1
         bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k != "epoch"})
         if state:
-            _keep(state, net, step, r, method, seed, best, best_epoch, history)
+            _keep(state, net, step, identity, best, best_epoch, history)
     last = net.eval()
     winner = copy.deepcopy(last)
     winner.load_state_dict(best)
     return Run(last, winner.eval(), best_epoch, history)
 
 
-def _keep(state, net, step, r, method, seed, best, best_epoch, history):
+def _keep(state, net, step, identity, best, best_epoch, history):
     part = pathlib.Path(f"{state}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.save({"run": [repr(r), method, seed], "net": net.state_dict(), "step": step.state_dict(), "best": best,
+        torch.save({"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best,
                     "best_epoch": best_epoch, "history": history}, part)
         os.replace(part, state)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _resume(state, net, step, r, method, seed):
+def _resume(state, net, step, identity):
     try:
         s = torch.load(state, weights_only=True, map_location=next(net.parameters()).device)
-        if s["run"] != [repr(r), method, seed]:
-            raise ValueError(f"{state} belongs to another run ({s['run'][1]}, seed {s['run'][2]}); delete it or name another file")
+        if s["run"] != identity:
+            raise ValueError(f"{state} belongs to another run ({', '.join(map(str, s['run'][1:]))}); delete it or name another file")
         net.load_state_dict(s["net"])
         step.load_state_dict(s["step"])
         return len(s["history"]), s["best"], s["best_epoch"], s["history"]
@@ -252,11 +253,15 @@ def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=No
     one_of("method", method, METHODS)
     path = checkpoint_path(dataset, method, seed, network)
     if profile == "read":
+        if changes:
+            raise ValueError(f"profile='read' loads the shipped {method} network and cannot change "
+                             f"{', '.join(changes)}; use profile='smoke' or 'full'")
         net, header = store.load_checkpoint(path)
         print(f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
               f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}")
         return net
     name = network or f"{dataset}_{'teacher' if method == 'teacher' else 'student'}"
+    data = data or load(dataset)
     if profile == "smoke":
         data = data._replace(x_train=data.x_train[:512], y_train=data.y_train[:512],
                              x_val=data.x_val[:256], y_val=data.y_val[:256])

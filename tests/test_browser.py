@@ -209,7 +209,9 @@ def test_explorer(page, tmp_path, record_property):
         assert p95 < 500
 
         seen = settled(page)
-        page.locator(".rsnl-explorer input[type=file]").set_input_files(digit(tmp_path / "seven.png"))
+        with page.expect_file_chooser() as chooser:
+            page.locator(".rsnl-explorer .widget-upload").click()
+        chooser.value.set_files(digit(tmp_path / "seven.png"))
         changed(page, seen, "own picture")
         settled(page)
         page.screenshot(path=shots / "own_picture.png")

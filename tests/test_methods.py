@@ -87,6 +87,7 @@ def test_parameter_gradient_of_L_G_agrees_with_finite_differences(middle):
     def L_G():
         return METHODS["robust"].terms(net, Batch(x, y, a_T, g_T, 1.0), R)["gradient"][1]
 
+    assert L_G().requires_grad
     exact = torch.autograd.grad(L_G(), list(net.parameters()), allow_unused=True)
     h = 1e-6
     for p, g in zip(net.parameters(), exact):

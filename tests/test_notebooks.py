@@ -104,3 +104,9 @@ def test_figures_are_there_and_are_read(nb, code):
     for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
         if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
             assert after is not None and after.cell_type == "markdown", f"no words after the figure of: {cell.source}"
+
+
+def test_the_readme_shows_the_first_notebooks_figure():
+    nb = nbformat.read(nbtools.stored(nbtools.SOURCES / f"{nbtools.FRONT.stem}.py"), as_version=4)
+    assert nbtools.FRONT.read_bytes() == nbtools.first_picture(nb), "stale: python3 run.py render 00"
+    assert f"notebooks/{nbtools.FRONT.name}" in (nbtools.BOOKS.parent / "README.md").read_text()

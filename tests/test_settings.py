@@ -11,7 +11,8 @@ GOOD = {"profile": "read", "dataset": "digits", "seed": 3, "epochs": 0, "tau": 3
 
 
 def test_right_parameters_are_accepted_and_printed_in_one_line(capsys):
-    settings.parameters({**GOOD, "_hidden": 1, "In": [""], "torch": torch, "helper": len}, **GOOD)
+    cells = ["", "import torch\ntaau = 3", "# Parameters\ntau = 4.0\nseed = 1\n"]          # papermill's cell is the last
+    settings.parameters({**GOOD, "In": cells, "torch": torch, "helper": 1}, **GOOD)
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "profile read · dataset digits · seed 3" in said
 
@@ -27,7 +28,7 @@ def test_the_seed_makes_the_run_repeatable():
 @pytest.mark.parametrize("name, value", [("taau", 4.0), ("profil", "full"), ("Seed", 1), ("fast", True), ("levels", [1])])
 def test_a_misspelt_injected_name_is_refused_with_the_right_ones(name, value):
     with pytest.raises(ValueError) as error:
-        settings.parameters({**GOOD, name: value}, **GOOD)
+        settings.parameters({**GOOD, name: value, "In": ["", f"# Parameters\nseed = 1\n{name} = {value!r}\n"]}, **GOOD)
     assert f"unknown parameter {name!r}" in str(error.value) and "profile, dataset, seed" in str(error.value)
 
 
@@ -65,3 +66,19 @@ def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert settings.commit() == "unknown"
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--set", "C1"], "--set 'C1' is no setting; write KEY=VALUE, such as C1=100"),
+    (["--set", "C1=much"], "--set 'C1=much' is no setting"), (["--set", "C3=1"], "KEY one of: name, epochs"),
+    (["--set", "tau_squared=yes"], "--set 'tau_squared=yes' is no setting"),
+    (["--set", "tau=0"], "tau=0.0 must be a finite number above zero"),
+    (["--method", "robst"], "method='robst' is unknown; choose one of: teacher"), (["--draws", "0"], "draws=0 must be"),
+    (["--recipe", "long"], "recipe='long' is unknown; choose one of: short, paper, tau4"),
+    (["--method", "kd", "--seed", "987", "--own-teacher"], "no checkpoint"),
+])
+def test_the_command_line_says_what_is_wrong_in_one_line(words, said):
+    from rsnl_lib.__main__ import main
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--device", "cpu", *words])
+    assert str(stop.value).startswith("rsnl: ") and said in str(stop.value) and "\n" not in str(stop.value)

@@ -142,3 +142,18 @@ def test_rows_that_do_not_fit_the_disk_are_taken_back(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == before
+
+
+def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
+    from rsnl_lib import evaluate
+    from rsnl_lib.__main__ import main
+    main(["train", "--method", "teacher", "--mlp", "--device", "cpu", "--seed", "1", "--draws", "1", "--set", "epochs=2",
+          "--folder", str(tmp_path / "down"), "--out", str(tmp_path / "nets"), "--rows", str(tmp_path / "rows.txt")])
+    _, header = store.load_checkpoint(tmp_path / "nets" / "digits_mlp_teacher-teacher-short-s1-epochs=2.safetensors")
+    assert header["epochs"] == "2" and header["train_images"] == "1000" and header["settings"] == "epochs=2"
+    rows, curves = store.read(tmp_path / "rows.txt"), store.read(tmp_path / "rows.txt-curves.csv")
+    assert len(rows) == len(evaluate.levels("digits")) and (rows["n"] == 500).all() and (rows["seed"] == 1).all()
+    assert sorted(curves["quantity"]) == ["ce"] * 2 + ["ms_per_image"] * 2 + ["val_accuracy"] * 2
+    share = rows["correct"][0] / 500
+    assert share > 0.5 and f"test accuracy {share:.2%}" in capsys.readouterr().out
+    assert list((tmp_path / "down" / "runs").iterdir()) == []

@@ -54,27 +54,36 @@ for method, net in nets.items():
 # %% [markdown]
 # ## One image, clean and noisy
 #
-# Noise is white and Gaussian; its strength is the ratio of the image's mean square to the noise's, in decibels: $\mathrm{SNR}_{dB} = 10\log_{10}(P_x/P_\text{noise})$. Every network sees the same noise.
+# Noise is white and Gaussian; its strength is the ratio of the image's mean square to the noise's, in decibels: $\mathrm{SNR}_{dB} = 10\log_{10}(P_x/P_\text{noise})$. Every network sees the same noise. Forty test images are shipped; the picture shows the first on which the networks disagree at the middle level, so it is a telling one, not a typical one.
 
 # %%
 x, y = data.gallery(dataset)
-pick = int(torch.nonzero(y == 4)[0])
-clean = x[pick:pick + 1]
-noisy = perturb.gaussian(clean, snr, torch.Generator().manual_seed(seed))
-print(f"asked for {snr:g} dB, drew {10 * (perturb.power(clean) / perturb.power(noisy - clean)).log10().item():.1f} dB")
+levels = [snr, snr - 3, snr - 6]          # each step of 3 dB doubles the noise's power
+noisy = [perturb.gaussian(x, level, torch.Generator().manual_seed(seed)) for level in levels]
+for level, images in zip(levels, noisy):
+    print(f"asked for {level:g} dB, drew {10 * (perturb.power(x) / perturb.power(images - x)).log10().mean():.1f} dB")
 
 # %%
 with torch.no_grad():
-    scores = {m: torch.softmax(net(torch.cat([clean, noisy])), 1).numpy() for m, net in nets.items()}
-figures.show(figures.scores([clean[0, 0], noisy[0, 0]], scores, [y[pick]] * 2, titles=["clean", f"SNR {snr:g} dB"]),
-             alt=f"A handwritten 4, clean and at {snr:g} dB; below each the ten scores of teacher, standard, KD and robust")
+    said = torch.stack([net(noisy[1]).argmax(1) for net in nets.values()])
+differ = (said != said[0]).any(0)
+pick = int(differ.int().argmax())
+pictures = torch.stack([x[pick], *(images[pick] for images in noisy)])
+print(f"at {levels[1]:g} dB the networks disagree on {int(differ.sum())} of {len(x)} images; the first is a {int(y[pick])}")
+
+# %%
+with torch.no_grad():
+    scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
+names = ["clean", *(f"SNR {level:g} dB" for level in levels)]
+figures.show(figures.scores(pictures[:, 0], scores, [y[pick]] * 4, titles=names),
+             alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
-# READ_FIGURE_00
+# With the shipped networks: the teacher turns the noisy 1 into a 7, and the robust student, whose input gradient was made to resemble the teacher's, follows it at -3 dB. The standard and the KD student hold. That is one image, and the opposite of the paper's Fig. 3; so count.
 
 # %%
 for method, p in scores.items():
-    print(f"{method:9} clean {p[0].argmax()} at {p[0].max():.2f}   noisy {p[1].argmax()} at {p[1].max():.2f}")
+    print(f"{method:9}", "   ".join(f"{name}: {q.argmax()} at {q.max():.2f}" for name, q in zip(names, p)))
 
 # %% [markdown]
 # ## Ten thousand images
@@ -100,7 +109,7 @@ table.columns = ["clean" if p == "clean" else f"SNR {l:g} dB" for p, l in table.
 table[["clean", "SNR 5 dB", "SNR 3 dB", "SNR 1 dB"]]
 
 # %% [markdown]
-# READ_TABLE_00
+# On clean digits the students are level (99.36 to 99.41 %), and above their teacher. Under white noise the teacher falls first, which agrees with the paper; but the robust student falls *before* the standard one, at 1 dB by three points, which does not. The paper prints drops of 5.65, 7.25 and 2.23 points from clean to SNR 1 for teacher, KD and robust; ours, one training run each, are 10.2, 3.5 and 6.5. [05](05_noise_and_occlusion.ipynb) looks for where the robust student does win, and finds it.
 
 # %% [markdown]
 # ## Exercise 1: predict first (two minutes)

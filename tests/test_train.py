@@ -1,0 +1,231 @@
+"""Algorithm 1: the same run twice, the same run in two halves, and what stops a run."""
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rsnl_lib import data, losses, networks, train
+
+FULL = data.digits()
+D = FULL._replace(x_train=FULL.x_train[:96], y_train=FULL.y_train[:96], x_val=FULL.x_val[:60], y_val=FULL.y_val[:60])
+R = train.Recipe("test", 4, lr=1e-2, batch=40)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def student(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Dropout(0.2), nn.Linear(8, 10))
+
+
+def teacher():
+    torch.manual_seed(9)
+    return networks.build("digits_mlp_teacher").eval()
+
+
+def fit(method="robust", seed=0, r=R, net=None, d=D, **more):
+    return train.fit(net or student(), d, method, r, seed, teacher(), **more)
+
+
+def same(a, b):
+    """Are two runs equal bit for bit: last and best weights, and every row but its time?"""
+    def rows(run):
+        return [{k: v for k, v in row.items() if k != "ms_per_image"} for row in run.history]
+    return (rows(a) == rows(b) and a.best_epoch == b.best_epoch
+            and all(torch.equal(p, q) for one, two in ((a.last, b.last), (a.best, b.best))
+                    for p, q in zip(one.state_dict().values(), two.state_dict().values(), strict=True)))
+
+
+def stopped(state, monkeypatch, after=2, **more):
+    """Run `after` epochs, then fall over while measuring the next one."""
+    calls, accuracy = [], train.accuracy
+
+    def fails(*args):
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return accuracy(*args)
+    monkeypatch.setattr(train, "accuracy", fails)
+    with pytest.raises(KeyboardInterrupt):
+        fit(state=state, **more)
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("r", [R, R._replace(optimiser="sgd", momentum=0.9, one_cycle=False)])
+def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, monkeypatch, r):
+    whole, state = fit(r=r), tmp_path / "new" / "run.state"
+    stopped(state, monkeypatch, r=r)
+    resumed = fit(r=r, state=state, net=student(5))          # its own start is overwritten
+    assert len(whole.history) == 4 and same(whole, resumed)
+    assert same(whole, fit(r=r, state=state, net=student(6)))   # a finished run is only read back
+    assert [p.name for p in state.parent.iterdir()] == ["run.state"]
+
+
+def test_a_seed_repeats_and_another_differs():
+    one = fit()
+    torch.rand(5)                                            # the global random state is not part of the run
+    assert same(one, fit())
+    assert not torch.equal(one.last[3].weight, fit(seed=1).last[3].weight)
+    net, guide = student(), teacher()
+    before = torch.random.get_rng_state()
+    train.fit(net, D, "robust", R, 0, guide)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"method": "kd"}, {"r": R._replace(C1=1.0)}])
+def test_the_state_of_another_run_is_refused_and_kept(tmp_path, other):
+    state = tmp_path / "run.state"
+    fit(state=state)
+    content = state.read_bytes()
+    with pytest.raises(ValueError, match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+\); delete it or name another"):
+        fit(**{"state": state, **other})
+    assert state.read_bytes() == content
+
+
+@pytest.mark.parametrize("harm", [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b"no state at all"])
+def test_a_damaged_state_is_named_with_the_remedy(tmp_path, harm):
+    state = tmp_path / "run.state"
+    fit(state=state)
+    state.write_bytes(harm(state.read_bytes()))
+    with pytest.raises(ValueError, match="run.state is damaged and cannot be resumed .*delete it to start again"):
+        fit(state=state)
+
+
+def test_teacher_constants_are_logits_and_softened_gradients_in_any_chunks():
+    net = teacher()
+    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, True, chunk=33)
+    want_a, want_g = losses.input_gradient(net, D.x_train, D.y_train, 3.0)
+    torch.testing.assert_close(a, want_a)
+    torch.testing.assert_close(g, want_g.half())
+    assert g.abs().max() > 1e-3 and not a.requires_grad and not g.requires_grad
+    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, False)
+    torch.testing.assert_close(a, want_a.detach())
+    assert g is None and not a.requires_grad
+
+
+def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_question(tmp_path, monkeypatch):
+    def ask(tau=3.0, net=None):
+        return train.teacher_constants(net or teacher(), D.x_train, D.y_train, tau, True, tmp_path)
+    fresh, (file,) = ask(), list(tmp_path.iterdir())
+    whole = file.read_bytes()
+    with monkeypatch.context() as m:
+        m.setattr(losses, "input_gradient", None)            # only the file can answer now
+        assert all(map(torch.equal, ask(), fresh))
+    for harm in (whole[:-7], b"", b"foreign"):
+        file.write_bytes(harm)
+        assert all(map(torch.equal, ask(), fresh)) and file.read_bytes() == whole
+    assert not torch.equal(ask(tau=1.0)[1], fresh[1]) and len(list(tmp_path.iterdir())) == 2
+    relu, tanh = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10), f).eval() for f in (nn.ReLU(), nn.Tanh()))
+    tanh.load_state_dict(relu.state_dict())
+    assert not torch.equal(ask(net=relu)[0], ask(net=tanh)[0])                # same weights, another network
+
+
+def test_the_recipe_paper_has_two_rates_and_its_momentum():
+    r = train.recipe("paper")
+    net = networks.build("digits_student")
+    step = train.optimiser(net, r)
+    conv, linear = step.param_groups
+    assert isinstance(step, torch.optim.SGD)
+    assert (conv["lr"], linear["lr"], conv["momentum"], linear["momentum"]) == (0.0085, 0.17, 0.35, 0.35)
+    assert [p.shape for p in linear["params"]] == [(10, 32), (10,)]
+    assert {id(p) for g in (conv, linear) for p in g["params"]} == {id(p) for p in net.parameters()}
+    assert (r.epochs, r.batch, r.one_cycle, r.tau_squared, r.weight_decay, r.clip) == (500, 128, False, False, 0, 0)
+
+
+def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
+    r = train.Recipe("test", 100, lam=4.0, lam_end=1.0)
+    at = [train.lam_at(r, e) for e in range(100)]
+    assert at[:2] == [4.0, 4.0] and at[80:] == [1.0] * 20 and at == sorted(at, reverse=True)
+    assert train.lam_at(r, 40.5) == pytest.approx(2.5)
+    rate = [train.rate_at(r, s, 50) for s in range(50)]
+    assert rate[0] == pytest.approx(0.1) and max(rate) == rate[9] == 1 and rate[-1] == pytest.approx(0, abs=1e-12)
+    assert rate[:10] == sorted(rate[:10]) and rate[9:] == sorted(rate[9:], reverse=True)
+    assert {train.rate_at(train.PAPER, s, 50) for s in range(50)} == {1.0}
+
+
+def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):
+    seen = []
+    kd = train.METHODS["kd"]
+    monkeypatch.setitem(train.METHODS, "kd", kd._replace(terms=lambda n, b, r: (seen.append(b.lam), kd.terms(n, b, r))[1]))
+    run = fit("kd")
+    assert seen == [train.lam_at(R, e) for e in range(4) for _ in range(3)] and seen[0] == 4.0 and seen[-1] < 2
+    assert set(run.history[0]) == {"epoch", "ce", "kd", "ms_per_image", "val_accuracy"}
+    best = max(row["val_accuracy"] for row in run.history)
+    assert run.history[run.best_epoch - 1]["val_accuracy"] == best == train.accuracy(run.best, D.x_val, D.y_val)
+    assert not run.last.training and not run.best.training
+
+
+def test_kernels_keep_their_limit_while_training():
+    net = nn.Sequential(networks.conv(1, 4, 3, 1, 0.3), nn.Flatten(), nn.Linear(256, 10))
+    fit("standard", net=net)
+    assert net[0].layer.weight.flatten(1).norm(dim=1).max() <= 0.3 + 1e-5
+
+
+def test_a_diverged_run_stops_and_says_what_to_lower():
+    with pytest.raises(FloatingPointError, match="standard diverged in epoch 1.*lower lr, C1 or C2"):
+        fit("standard", r=R._replace(optimiser="sgd", lr=1e30, one_cycle=False, clip=0))
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"y_train": D.y_train + 1}, "labels run from 1 to 10; digits has classes 0 to 9"),
+    ({"y_train": D.y_train - 1}, "labels run from -1 to 8"),
+    ({"y_train": D.y_train.float()}, "float32; they must be torch.int64"),
+    ({"y_train": D.y_train[:, None]}, r"labels \(96, 1\)"),
+    ({"classes": 11}, "the teacher scores 10 classes, digits has 11"),
+])
+def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change, said):
+    net = student()
+    before = net[3].weight.clone()
+    with pytest.raises(ValueError, match=said):
+        fit(net=net, d=D._replace(**change))
+    assert torch.equal(net[3].weight, before)
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: train.fit(student(), D, "kd", R), "method='kd' needs a teacher"),
+    (lambda: train.fit(student(), D, "robst", R), "method='robst' is unknown; choose one of: teacher, standard, kd"),
+    (lambda: train.fit(student(), D, "kd", R, teacher=teacher().train()), r"training mode; call teacher.eval\(\)"),
+    (lambda: train.optimiser(student(), R._replace(optimiser="adma")), "optimiser='adma' is unknown"),
+    (lambda: train.recipe("long"), "recipe='long' is unknown; choose one of: short, paper, tau4"),
+    (lambda: train.recipe("short", C3=1), "recipe setting='C3' is unknown"),
+    (lambda: train.recipe("short", tau=0), "tau=0 must be a finite number above zero"),
+    (lambda: train.recipe("short", C1=-1), "C1=-1 must be zero or"),
+    (lambda: train.recipe("short", epochs=0), "epochs=0 must be a whole number of at least 1"),
+    (lambda: train.load_or_train("digits", "kd", profile="quick"), "profile='quick' is unknown"),
+])
+def test_bad_input_is_refused_with_what_is_allowed(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_the_profile_smoke_really_trains(capsys):
+    net = train.load_or_train("digits", "teacher", 0, "smoke", FULL, network="digits_mlp_teacher")
+    start = train.start("digits_mlp_teacher", FULL)
+    was, now = (train.accuracy(n, FULL.x_val, FULL.y_val) for n in (start, net))
+    assert was < 0.4 and now > 0.7, (was, now)
+    assert "teacher: trained here (smoke), 4 epochs on 512 images, seed 0" in capsys.readouterr().out
+
+
+def test_the_profile_full_can_train_one_method_with_two_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("RSNL_DATA", str(tmp_path))
+    nets = [train.load_or_train("digits", "robust", 0, "full", D, teacher(), "digits_mlp_student", epochs=1, C1=C1)
+            for C1 in (0.0, 100.0)]
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert not torch.equal(*(next(n.parameters()) for n in nets))
+
+
+def test_the_profile_read_names_a_checkpoint_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match="digits_student-kd-short-s987.safetensors; train it with"):
+        train.load_or_train("digits", "kd", 987)
+
+
+def test_shipped_networks_take_no_changes():
+    with pytest.raises(ValueError, match="cannot change C1; use profile='smoke' or 'full'"):
+        train.load_or_train("digits", "robust", C1=100.0)
