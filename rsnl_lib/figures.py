@@ -103,7 +103,7 @@ def seed_dots(rows, title=""):
     for ax, place in zip(axes[0], places):
         part = table[table["where"] == place]
         colours = {m: style(m)["color"] for m in part.method.cat.categories}
-        sns.stripplot(part, x="accuracy", y="method", hue="method", palette=colours, legend=False, jitter=0.15, ax=ax)
+        sns.swarmplot(part, x="accuracy", y="method", hue="method", palette=colours, legend=False, size=5, ax=ax)
         for i, m in enumerate(part.method.cat.categories):
             mean = part[part.method == m].accuracy.mean()
             ax.plot([mean, mean], [i - 0.3, i + 0.3], color=colours[m], lw=2)

@@ -111,7 +111,8 @@ else:
     test = slice(0, 200 if profile == "smoke" else None)
     rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], evaluate.levels(dataset), 1))
     rows = rows.rename(columns={"key": "method"}).assign(seed=seed)
-where = f"{dataset}, {profile}, {rows.seed.nunique()} seed(s), {rows.n.max():,} noisy images a point"
+seeds = rows.seed.nunique()
+where = f"{dataset}, {profile}, {seeds} seed{'s' * (seeds > 1)}, {rows.n.max() * seeds:,} noisy images a point"
 print(where)
 
 # %%
