@@ -103,8 +103,8 @@ def gallery(name="digits", count=40):
 def own_picture(source, size=28, max_pixels=25_000_000):
     """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the way MNIST was made.
 
-    Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side, and
-    centred by its mass. Raises ValueError for what is no picture, is blank, or has more than `max_pixels`.
+    Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side (the whole
+    side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises ValueError for what is no picture, is blank, or has more than `max_pixels`.
     """
     import io
     import warnings
@@ -136,7 +136,7 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     ink /= ink.max()
     rows, cols = np.where(ink.max(1) > 0.2)[0], np.where(ink.max(0) > 0.2)[0]
     ink = ink[rows[0]:rows[-1] + 1, cols[0]:cols[-1] + 1]
-    scale = size * 20 / 28 / max(ink.shape)
+    scale = (size if size == 8 else size * 20 / 28) / max(ink.shape)
     shape = [max(1, round(s * scale)) for s in ink.shape[::-1]]
     ink = np.asarray(Image.fromarray((ink * 255).astype(np.uint8)).resize(shape, Image.Resampling.LANCZOS)) / 255
     h, w = ink.shape

@@ -18,9 +18,28 @@ def data_folder(folder=None):
 
 
 def progress(items, **kwargs):
-    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering)."""
-    from tqdm.auto import tqdm
-    return tqdm(items, disable=bool(os.environ.get("TQDM_DISABLE")), **kwargs)
+    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering), plain lines without tqdm."""
+    disable = bool(os.environ.get("TQDM_DISABLE"))
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return PlainProgress(items, kwargs.get("desc", ""), disable)
+    return tqdm(items, disable=disable, **kwargs)
+
+
+class PlainProgress:
+    """What `progress` gives where tqdm is not installed: a line whenever the loop reports."""
+
+    def __init__(self, items, desc, disable):
+        self.items, self.desc, self.disable = items, desc, disable
+
+    def __iter__(self):
+        for self.at in self.items:
+            yield self.at
+
+    def set_postfix(self, values):
+        if not self.disable:
+            print(f"{self.desc} {self.at}:", ", ".join(f"{k} {v}" for k, v in values.items()), flush=True)
 
 
 def one_of(name, value, choices):

@@ -78,7 +78,7 @@ def child(copy, out, words):
     sys.exit(int(pytest.main(words)))
 
 
-def tests(copy, *chosen):
+def run_tests(copy, *chosen):
     """(exit status, output) of the chosen tests on a copy; "losses::test_score" is each test of test_losses.py named so far."""
     files = sorted({f"tests/test_{c.split('::')[0]}.py" for c in chosen})
     names = " or ".join(c.split("::")[1] for c in chosen)
@@ -112,7 +112,7 @@ def main(names):
         for part in ("rsnl_lib", "tests"):
             shutil.copytree(HERE.parent / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(HERE.parent / "pyproject.toml", copy)
-        status, output = tests(copy, *{m[4] for m in chosen})
+        status, output = run_tests(copy, *{m[4] for m in chosen})
         if status:
             sys.exit(f"the tests must pass before anything is broken:\n{output[-3000:]}")
         for name, file, old, new, test in chosen:
@@ -121,7 +121,7 @@ def main(names):
             if text.count(old) != 1:
                 sys.exit(f"mutant {name!r}: {old!r} stands {text.count(old)} times in {file}.py, not once; renew the mutant")
             path.write_text(text.replace(old, new))
-            killed, where, said = verdict(*tests(copy, test))
+            killed, where, said = verdict(*run_tests(copy, test))
             path.write_text(text)
             lived += [name] * (not killed)
             print(f"{'killed' if killed else 'ALIVE ':6}  {name:34}  {where}: {said}", flush=True)

@@ -1,5 +1,8 @@
 """What a notebook's parameters may be, and what is said of those that may not."""
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -82,3 +85,23 @@ def test_the_command_line_says_what_is_wrong_in_one_line(words, said):
     with pytest.raises(SystemExit) as stop:
         main(["train", "--device", "cpu", *words])
     assert str(stop.value).startswith("rsnl: ") and said in str(stop.value) and "\n" not in str(stop.value)
+
+
+def test_training_needs_only_torch_numpy_and_safetensors():
+    """A machine with a GPU and little else trains from the bare tree."""
+    absent = "tqdm sklearn matplotlib seaborn ipywidgets IPython pandas PIL torchvision packaging".split()
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({absent}))
+import torch
+from rsnl_lib import __main__, evaluate, train
+from rsnl_lib.data import Data
+x, y = torch.rand(64, 1, 8, 8), torch.arange(64) % 10
+d = Data("digits", 10, x, y, x, y, x, y)
+run = train.fit(train.start("digits_student", d), d, "standard", train.recipe("short", epochs=2))
+print(len(run.history), len(evaluate.sweep({{"s": run.last}}, x, y, [("gaussian", 3, "dB")])))
+"""
+    env = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=settings.ROOT, env=env)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "standard 1: ce " in done.stdout and done.stdout.splitlines()[-1] == "2 1"
