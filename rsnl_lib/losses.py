@@ -52,7 +52,8 @@ def input_gradient(net, x, y, tau=1.0, create_graph=False):
     for m in net.modules():
         if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training:
             raise ValueError(f"{type(m).__name__} in training mode mixes the images of a batch, so per-image input "
-                             "gradients do not exist; call .eval() on that layer or replace it")
+                             "gradients do not exist; replace it by a layer that treats each image by itself (outside "
+                             "training, net.eval() will do)")
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         a = net(x)

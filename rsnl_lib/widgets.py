@@ -68,7 +68,7 @@ def view(x, y, seen, scores, clean, classes, note):
     shown = "".join(picture(i[0, 0], a) for i, a in ((x, "clean image"), (seen, "what the networks see")))
     rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
     return (f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:end">{shown}</div>'
-            f'<div class="rsnl-note">{note}</div><div class="rsnl-bars" style="display:flex;flex-wrap:wrap;gap:4px 18px">'
+            f'<div class="rsnl-note">{note}</div><div class="rsnl-bars" style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px 12px">'
             f'{rows}</div></div>')
 
 
