@@ -48,9 +48,8 @@ def train(args):
     changes = dict(setting(change, t.PAPER) for change in args.set)
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
-    role = "teacher" if args.method == "teacher" else "student"
     stem = f"{args.dataset}_mlp" if args.mlp else args.dataset
-    network, teacher_name = f"{stem}_{role}", f"{stem}_teacher"
+    network, teacher_name = t.network_for(stem, args.method), t.network_for(stem, "teacher")
     needs = t.METHODS[args.method].scores
     teacher = None
     if needs:

@@ -20,7 +20,7 @@ def predict_scores(answer):
 
 
 def snr_ratio(function):
-    """00 and 05: decibels to a ratio of powers."""
+    """00: decibels to a ratio of powers."""
     for db, ratio in ((0, 1), (10, 10), (3, 10 ** 0.3), (-10, 0.1)):
         got = function(db)
         if got is None or not math.isclose(got, ratio, rel_tol=1e-9):

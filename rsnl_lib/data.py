@@ -104,7 +104,8 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the way MNIST was made.
 
     Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side (the whole
-    side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises ValueError for what is no picture, is blank, or has more than `max_pixels`.
+    side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises ValueError for what is no
+    picture, is blank, or has more than `max_pixels`.
     """
     import io
     import warnings

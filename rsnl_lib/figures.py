@@ -44,9 +44,9 @@ def show(fig, alt):
     display({"image/png": picture, "text/plain": f"[figure: {alt}]"}, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def panels(columns, width=3.4, height=2.9, rows=1, **kwargs):
-    fig = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
+def panels(columns, width, height):
+    fig = Figure(figsize=(width * columns, height), layout="constrained")
+    axes = fig.subplots(1, columns, squeeze=False)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     return fig, axes
@@ -62,7 +62,7 @@ def label_lines(ax, ends, gap):
                     color=style(method)["color"], fontsize=9, annotation_clip=False)
 
 
-def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the right", chance=None):
+def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the right"):
     """Accuracy against level, a line a method, all draws and seeds pooled, with 95 % Wilson bars (Fig. 2).
 
     `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards harder.
@@ -80,8 +80,6 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
         ends.append((last + (0.15 if occlusion else -0.15), share[last], method))
     for level, value, method in paper:
         ax.plot([level], [value], **PAPER_HOLLOW, **{k: v for k, v in style(method).items() if k != "label"})
-    if chance is not None:
-        ax.axhline(100 * chance, color="#767676", lw=1, ls=":")
     if not occlusion:
         ax.invert_xaxis()
     low, high = ax.get_ylim()

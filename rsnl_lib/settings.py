@@ -149,7 +149,7 @@ def parameters(given, **used):
 
 
 def environment():
-    """Print one line a needed package, [OK] or what to do, and whether there is a GPU."""
+    """Print one line a needed package, [OK] or what to do."""
     from importlib import metadata
 
     from packaging.requirements import Requirement

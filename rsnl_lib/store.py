@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from . import networks
-from .settings import commit, hardware
+from .settings import RESULTS, commit, hardware
 
 COLUMNS = ("dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
            "correct hardware torch commit date").split()
@@ -98,3 +98,10 @@ def read(*paths):
         raise FileNotFoundError(f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help")
     frames = [pd.read_csv(p, keep_default_na=False, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
     return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)
+
+
+def shipped(dataset, methods):
+    """The rows of the networks that are shipped: the data set's own teacher and student, recipe "short" unchanged."""
+    rows = read(RESULTS / f"{dataset}.csv")
+    return rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
+                & (rows.recipe == "short") & (rows.settings == "")]

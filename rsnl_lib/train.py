@@ -237,9 +237,14 @@ def start(name, data, seed=0):
     return networks.lsuv_(net, data.x_train[:500], generator)
 
 
+def network_for(stem, method):
+    """The name of the network a method trains: stem_teacher or stem_student."""
+    return f"{stem}_{'teacher' if method == 'teacher' else 'student'}"
+
+
 def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folder=CHECKPOINTS):
     """Where a checkpoint lies: folder/dataset-network-method-recipe-seed.safetensors."""
-    network = network or f"{dataset}_{'teacher' if method == 'teacher' else 'student'}"
+    network = network or network_for(dataset, method)
     return pathlib.Path(folder) / f"{network}-{method}-{recipe}-s{seed}.safetensors"
 
 
@@ -260,7 +265,7 @@ def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=No
         print(f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
               f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}")
         return net
-    name = network or f"{dataset}_{'teacher' if method == 'teacher' else 'student'}"
+    name = network or network_for(dataset, method)
     data = data or load(dataset)
     if profile == "smoke":
         data = data._replace(x_train=data.x_train[:512], y_train=data.y_train[:512],

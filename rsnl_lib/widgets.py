@@ -90,12 +90,15 @@ def explorer(nets, x, y, classes=None):
     upload = W.FileUpload(description="own digit", accept="image/*", multiple=False, layout=W.Layout(width="200px"))
     back = W.Button(description="back to the gallery", layout=W.Layout(width="200px"))
     out = W.HTML()
-    own = []
+    own, known = [], {}           # the reader's picture; scores on clean images, by image number
 
     def redraw(_=None):
         try:
             here, label = (own[0], None) if own else (x[image.value:image.value + 1], int(y[image.value]))
-            clean = look(nets, here, "none")[1]
+            key = "own" if own else image.value
+            if key not in known:
+                known[key] = look(nets, here, "none")[1]
+            clean = known[key]
             seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value)
             ratio = 10 ** (snr.value / 10)
             note = (f"{'your digit as the networks get it' if own else f'a {classes[label]}'}; "
@@ -114,6 +117,7 @@ def explorer(nets, x, y, classes=None):
         except ValueError as error:
             out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
             return
+        known.pop("own", None)
         redraw()
 
     def gallery(_):

@@ -110,3 +110,17 @@ def test_figures_are_the_same_bytes_twice_and_show_every_method():
 
 def test_methods_differ_in_colour_and_mark():
     assert len({s["color"] for s in figures.METHODS.values()}) == len({s["marker"] for s in figures.METHODS.values()}) == len(figures.METHODS)
+
+
+def test_a_second_upload_is_scored_anew(box):
+    c = controls(box[0])
+    seen = []
+    for width in (24, 60):
+        picture = Image.new("L", (200, 300), 255)
+        ImageDraw.Draw(picture).line([(60, 60), (140, 60), (110, 240)], fill=0, width=width)
+        raw = io.BytesIO()
+        picture.save(raw, "png")
+        c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(raw.getvalue()),
+                                 "last_modified": datetime.datetime(2026, 1, 1)},)
+        seen.append(re.findall(r'height="([\d.]+)" fill="none"', c["out"].value))
+    assert seen[0] != seen[1]

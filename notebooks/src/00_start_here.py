@@ -93,9 +93,7 @@ for method, p in scores.items():
 # %%
 plan = [("clean", 0, ""), ("gaussian", 5, "dB"), ("gaussian", 3, "dB"), ("gaussian", 1, "dB")]
 if profile == "read":
-    rows = store.read(settings.RESULTS / f"{dataset}.csv")
-    rows = rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
-                & (rows.recipe == "short") & (rows.settings == "")]
+    rows = store.shipped(dataset, methods)
 else:
     import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)

@@ -39,7 +39,7 @@ print(digits.name, *(f"{part} {len(images)}" for part, images in
 # > $\tau(o)_j = e^{a_j/\tau} / \sum_i e^{a_i/\tau}$ (Eq. 4), and $f^\tau(x) = \tau(o)_y$ is the softened score of the true class.
 
 # %%
-net_T = train.load_or_train(dataset, "teacher", seed, "read" if profile == "read" else profile, digits).to(digits.x_train.device)
+net_T = train.load_or_train(dataset, "teacher", seed, profile, digits).to(digits.x_train.device)
 x, y = digits.x_train[:256], digits.y_train[:256]
 a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients=True)
 print(f"a_T {tuple(a_T.shape)}   g_T {tuple(g_T.shape)}")
@@ -107,7 +107,7 @@ if profile == "read":
 else:
     import pandas as pd
     part = digits if profile == "full" else digits._replace(x_train=digits.x_train[:512], y_train=digits.y_train[:512])
-    runs = {m: train.fit(train.start(f"{dataset}_{'teacher' if m == 'teacher' else 'student'}", digits, seed), part, m,
+    runs = {m: train.fit(train.start(train.network_for(dataset, m), digits, seed), part, m,
                          train.recipe("short", dataset, m, tau=tau, gamma=gamma, C1=C1, C2=C2,
                                       **({"epochs": epochs or 4} if profile == "smoke" or epochs else {})),
                          seed, net_T) for m in names}

@@ -103,9 +103,7 @@ for m in nets:
 
 # %%
 if profile == "read":
-    rows = store.read(settings.RESULTS / f"{dataset}.csv")
-    rows = rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
-                & (rows.recipe == "short") & (rows.settings == "")]
+    rows = store.shipped(dataset, methods)
 else:
     import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)
@@ -155,8 +153,7 @@ figures.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hi
 # One trained network a method proves little: two seeds of the same method can differ by more than two methods do. On the 8x8 digits there are five seeds, each with its own teacher, and the control that the paper lacks: *target zero*, the robust student with the teacher's gradient replaced by zero.
 
 # %%
-small = store.read(settings.RESULTS / "digits.csv")
-small = small[(small.recipe == "short") & (small.settings == "") & small.network.isin(["digits_teacher", "digits_student"])]
+small = store.shipped("digits", methods)
 ratios = small[(small.perturbation == "clean") | ((small.unit == "ratio") & small.level.isin([3, 1]))]
 figures.show(figures.seed_dots(ratios, "digits 8x8, five seeds, 500 test images x 20 draws"),
              alt="Accuracy of five seeds for each method on digits: clean, SNR 3 and SNR 1")
