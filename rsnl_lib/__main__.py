@@ -1,5 +1,6 @@
 """`python -m rsnl_lib` (or `rsnl`): data, networks, train."""
 import argparse
+import pathlib
 import sys
 
 from .settings import CHECKPOINTS, DATASETS, RESULTS
@@ -53,17 +54,20 @@ def train(args):
     needs = t.METHODS[args.method].scores
     teacher = None
     if needs:
-        teacher, _ = store.load_checkpoint(t.checkpoint_path(args.dataset, "teacher", args.seed if args.own_teacher else 0,
-                                                             teacher_name, args.recipe, args.out), device=device)
+        usual = t.checkpoint_path(args.dataset, "teacher", args.seed if args.own_teacher else 0, teacher_name, args.recipe, args.out)
+        teacher, header = store.load_checkpoint(args.teacher or usual, device=device)
+        teacher_name = " ".join(filter(None, (header.get("network", type(teacher).__name__), header.get("settings"))))
     path = t.checkpoint_path(args.dataset, args.method, args.seed, network, args.recipe, args.out)
     if changes:
         path = path.with_stem(f"{path.stem}-{words.replace(' ', '-')}")
+    if args.teacher:
+        path = path.with_stem(f"{path.stem}-by-{pathlib.Path(args.teacher).stem}")
     cache = settings.data_folder(args.folder)
     state = cache / "runs" / f"{path.stem}.state"
     run = t.fit(t.start(network, d, args.seed), d, args.method, r, args.seed, teacher, state, cache / "cache")
     head = {"dataset": args.dataset, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
             "recipe": r.name, "settings": words, "seed": args.seed}
-    keep = {**head, "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
+    keep = {**head, "teacher_file": pathlib.Path(args.teacher or usual).name if needs else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
     for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
         store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
     net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
@@ -102,6 +106,7 @@ def main(argv=None):
     c.add_argument("--seed", type=int, default=0)
     c.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the recipe, e.g. C1=100 epochs=3")
     c.add_argument("--mlp", action="store_true", help="digits: the fully connected pair instead of the convolutional one")
+    c.add_argument("--teacher", metavar="FILE", help="the teacher's checkpoint (default: the data set's own, recipe and seed as said)")
     c.add_argument("--own-teacher", action="store_true", help="use the teacher of the same seed, not that of seed 0")
     c.add_argument("--draws", type=int, default=2, help="noise draws per test image")
     c.add_argument("--device", default="auto")
