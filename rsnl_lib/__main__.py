@@ -1,4 +1,4 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins."""
 import argparse
 import pathlib
 import sys
@@ -85,6 +85,36 @@ def train(args):
     print(f"{path.name}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {r.epochs} epochs, best on validation: epoch {run.best_epoch}")
 
 
+def margins(args):
+    import torch
+
+    from . import data, evaluate, settings, store, train as t
+    torch.set_num_threads(args.threads)
+    settings.whole("images", args.images, 1)
+    for path in map(pathlib.Path, args.checkpoints):
+        net, head = store.load_checkpoint(path)
+        if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
+            raise ValueError(f"{path} does not say its {', '.join(sorted(lacking))}; margins needs a checkpoint made by `rsnl train`")
+        teacher = None
+        if head["method"] != "teacher":
+            own = t.checkpoint_path(head["dataset"], "teacher", head["seed"], head["network"].replace("student", "teacher"), head["recipe"], path.parent)
+            first = own.with_stem(own.stem.removesuffix(f"-s{head['seed']}") + "-s0")
+            known = path.parent / head["teacher_file"] if head.get("teacher_file") else own if own.is_file() else first
+            teacher, _ = store.load_checkpoint(args.teacher or known)
+        d = data.load(head["dataset"], args.folder)
+        x, y = d.x_test[:args.images], d.y_test[:args.images]
+        tau = t.recipe(head["recipe"], head["dataset"], head["method"]).tau
+        found = evaluate.margins(net, teacher, x, y, tau, args.snr, args.sound, d.x_train[:1000].double(), args.restarts, args.steps)
+        fixed = {k: head.get(k, "") for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "seed")}
+        fixed |= {"snr": args.snr, "hardware": settings.hardware(), "commit": settings.commit()}
+        blank = dict.fromkeys(store.MARGIN_COLUMNS, "")
+        store.append(args.rows or RESULTS / "margins.csv",
+                     [{**blank, **fixed, "image": i, "label": int(y[i]), **{k: "" if v != v else f"{v:.5g}" for k, v in row.items()}}
+                      for i, row in enumerate(found)], store.MARGIN_COLUMNS)
+        lead = [row["lead"] > 0 for row in found if "lead" in row]
+        print(f"{path.name}: {len(found)} images" + (f", the student leads on {sum(lead)}" if lead else ""), flush=True)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="rsnl", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -114,6 +144,18 @@ def main(argv=None):
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--out", default=CHECKPOINTS, help="folder of the checkpoints")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/DATASET.csv)")
+    c = command("margins", margins, "head start, gradient gap, bounds and flip distances, image by image, of trained networks",
+                "margins data/checkpoints/digits_student-robust-short-s0.safetensors --images 20")
+    c.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="made by `train`; its teacher lies beside it")
+    c.add_argument("--teacher", metavar="FILE", help="the teacher's checkpoint, where it does not lie beside")
+    c.add_argument("--images", type=int, default=100, help="how many of the first test images")
+    c.add_argument("--snr", type=float, default=0.0, help="white noise of the noisy scores, in dB")
+    c.add_argument("--sound", default="none", help="also a certificate: spectral, interval or lipsdp")
+    c.add_argument("--restarts", type=int, default=8, help="of the search for the smallest flip")
+    c.add_argument("--steps", type=int, default=25, help="of each restart")
+    c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--rows", help="CSV file of the rows (default: data/results/margins.csv)")
     args = parser.parse_args(argv)
     try:
         args.run(args)

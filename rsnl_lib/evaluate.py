@@ -1,11 +1,12 @@
-"""Networks x perturbations x levels -> counts: one pass in which every network sees the same noise."""
+"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and margins, image by image."""
 import math
 import zlib
 
 import torch
 
-from . import perturb
-from .settings import progress, whole
+from . import bound, certify, perturb
+from .losses import input_gradient, score
+from .settings import one_of, progress, whole
 
 SNR_DB = {"mnist": range(9, 0, -1), "digits": range(9, -4, -1)}        # Fig. 2(a) has 9 to 1
 SNR_RATIO = {"mnist": (9, 7, 5, 3, 2, 1), "digits": (9, 5, 3, 2, 1, 0.5)}
@@ -48,6 +49,55 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
         rows += [{"key": key, "perturbation": kind, "level": level, "unit": unit, "draws": repeats,
                   "n": len(x) * repeats, "correct": int(count)} for key, count in right.items()]
     return rows
+
+
+def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, restarts=8, steps=25, seed=0):
+    """Where Theorem 1 stands for each image of x (n, c, h, w), float64: a list of n dicts, NaN for what does not exist.
+
+    f_S, f_T: scores; lead: u_S - u_T in logits; slope_S, slope_T, gap: ||grad u_S||, ||grad u_T||, ||grad u_S - grad u_T||_2;
+    gap_tau: what L_G sees; flip: the smallest L2 perturbation found that lets the teacher overtake (0 where it leads), `seeds`
+    being images to start from; estimate: integral radius from projected ascent (NOT sound); sound: a certificate by the
+    method named (`certify.SOUND`, or "none"); wrong: smallest perturbation found that makes the student err; and scores and
+    lead with white noise at `snr` dB. With net_T None only f_S, slope_S, wrong and the noisy score.
+    """
+    one_of("sound", sound, ("none", *certify.SOUND))
+    x, n, nan = x.double(), len(x), torch.full((len(x),), math.nan, dtype=torch.float64)
+    net_S = net_S.double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    noisy = perturb.gaussian(x, snr, noise_generator(seed, "gaussian", f"{snr}dB", 0))
+    attack = dict(seeds=seeds, restarts=restarts, steps=steps, generator=generator)
+
+    def one(net):
+        u = lambda z: bound.height(net(z), y)
+        with torch.no_grad():
+            f, f_noisy, u_noisy = score(net(x), y), score(net(noisy), y), u(noisy)
+        value, g = bound.gradient(u, x)
+        return value, g, f, f_noisy, u_noisy
+
+    u_S, g_S, f_S, f_S_noisy, noisy_S = one(net_S)
+    out = {"f_S": f_S, "slope_S": bound.norm(g_S), "f_S_noisy": f_S_noisy,
+           "wrong": bound.smallest_flip(bound.right_answer(net_S, y), x, **attack)[0]}
+    if net_T is not None:
+        net_T = net_T.double().eval()
+        u_T, g_T, f_T, f_T_noisy, noisy_T = one(net_T)
+        soft = [input_gradient(net, x, y, tau)[1] for net in (net_S, net_T)]
+        out |= {"f_T": f_T, "lead": u_S - u_T, "slope_T": bound.norm(g_T), "gap": bound.norm(g_S - g_T), "f_T_noisy": f_T_noisy,
+                "lead_noisy": noisy_S - noisy_T, "gap_tau": bound.norm(soft[0] - soft[1])}
+        ahead = u_S > u_T
+        part, labels = x[ahead], y[ahead]
+        for key in ("flip", "estimate", "sound"):
+            out[key] = torch.zeros_like(nan)
+        if len(part):
+            h = bound.head_start(net_S, net_T, labels)
+            flip, point = bound.smallest_flip(h, part, **attack)
+            radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=x.dtype)[:, None]
+            G = bound.estimate_ascent(h, part, radii, flip=point, starts=1, steps=5, generator=generator)
+            out["flip"][ahead], out["estimate"][ahead] = flip, bound.profile_radii((u_S - u_T)[ahead], radii, G)[1]
+            if sound != "none":
+                out["sound"][ahead] = certify.sound_radii(net_S, net_T, part, labels, sound)[1]
+        if sound == "none":
+            out["sound"] = nan
+    return [{key: values[i].item() for key, values in out.items()} for i in range(n)]
 
 
 def wilson(correct, n, z=1.96):

@@ -14,6 +14,8 @@ from .settings import RESULTS, commit, hardware
 
 COLUMNS = ("dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
            "correct hardware torch commit date").split()
+MARGIN_COLUMNS = ("dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T gap gap_tau flip "
+                  "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit").split()
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
 
 

@@ -1,0 +1,316 @@
+"""Theorem 1 (arXiv 1807.11158), corrected: how hard must one push before the teacher overtakes the student?
+
+The head start is h = f_S - f_T, in probabilities (as printed), in logits or softened by tau. Its gradient
+gap over the ball B_q(x, s) is G(s) = sup ||grad h||_p with 1/p + 1/q = 1, and h > 0 holds for every
+perturbation shorter than r_fp = max_s min(s, h(x) / G(s)) and than the integral radius, int_0^r G = h(x).
+What this file computes of G is an ESTIMATE from below (`point_gap`, `estimate_...`); the `sound_...` functions of
+`interval`, `lipsdp` and `certify` bound it from above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers (n,).
+"""
+import math
+
+import torch
+
+from .losses import labels, score
+from .settings import one_of, positive, whole
+
+SPACES = ("probability", "logit", "tempered")
+DUAL = {1: math.inf, 2: 2, math.inf: 1}
+
+
+def height(a, y, space="logit", tau=1.0):
+    """What h compares, from logits a (n, k): f = softmax(a)_y in (0, 1); logit(f) = a_y - log sum_{j != y} e^{a_j}; or f at tau."""
+    if one_of("space", space, SPACES) != "logit":
+        return score(a, y, tau if space == "tempered" else 1.0)
+    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
+    return a[own] - a.masked_fill(own, -math.inf).logsumexp(1)
+
+
+def head_start(net_S, net_T, y, space="logit", tau=1.0):
+    """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads."""
+    return lambda z: height(net_S(z), y, space, tau) - height(net_T(z), y, space, tau)
+
+
+def right_answer(net, y):
+    """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
+    def lead(z):
+        a = net(z)
+        own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
+        return a[own] - a.masked_fill(own, -math.inf).amax(1)
+    return lead
+
+
+def gradient(h, z, create_graph=False):
+    """(h(z), grad h(z)), one gradient an image: (n,) and the shape of z."""
+    with torch.enable_grad():
+        z = z if create_graph and z.requires_grad else z.detach().requires_grad_()
+        value = h(z)
+        g, = torch.autograd.grad(value.sum(), z, create_graph=create_graph)
+    return (value if create_graph else value.detach()), g
+
+
+def norm(v, p=2):
+    """p-norm of each image of v, (n,); p = 1, 2 or inf."""
+    one_of("p", p, DUAL)
+    return torch.linalg.vector_norm(v.flatten(1), p, dim=1)
+
+
+def like(r, x):
+    """(n,) numbers shaped to multiply images x."""
+    return r.view(-1, *[1] * (x.dim() - 1))
+
+
+def in_box(x):
+    """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture would leave the box."""
+    if x.min() < 0 or x.max() > 1:
+        raise ValueError(f"pixels run from {x.min():.3g} to {x.max():.3g}; with box=True they must lie in [0, 1], "
+                         "the theorem needs the segment from x to its perturbation inside the (convex) box")
+    return x
+
+
+# The ball ----------------------------------------------------------------------------------------
+
+def onto_ball(d, R, q=2):
+    """The nearest point (in L2) to d (n, ...) in the q-ball of radius R (n,)."""
+    R = R.expand(len(d))
+    if one_of("q", q, DUAL) == math.inf:
+        return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))
+    if q == 2:
+        return d * like((R / norm(d).clamp_min(1e-300)).clamp_max(1), d)
+    sizes = d.flatten(1).abs().sort(1, descending=True).values
+    over = (sizes.cumsum(1) - R[:, None]) / torch.arange(1, sizes.shape[1] + 1, device=d.device)
+    cut = over.gather(1, ((sizes > over).sum(1, keepdim=True) - 1).clamp_min(0)).clamp_min(0)
+    return d.sign() * (d.abs() - like(cut, d)).clamp_min(0)
+
+
+def steepest(w, q=2):
+    """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p."""
+    if one_of("q", q, DUAL) == 2:
+        return w / like(norm(w).clamp_min(1e-300), w)
+    if q == math.inf:
+        return w.sign()
+    flat = w.flatten(1)
+    at = flat.abs().argmax(1, keepdim=True)
+    return torch.zeros_like(flat).scatter_(1, at, flat.gather(1, at).sign()).view_as(w)
+
+
+def random_in_ball(x, R, q=2, generator=None):
+    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R u^(1/d), u uniform."""
+    d = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    u = torch.rand(len(x), generator=generator, dtype=x.dtype) ** (1 / x[0].numel())
+    return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)
+
+
+# Estimates of G from below -----------------------------------------------------------------------
+
+def point_gap(h, x, p=2):
+    """||grad h(x)||_p, which is G(0): what L_G sees. m / point_gap is NOT a bound."""
+    return norm(gradient(h, x)[1], p)
+
+
+def estimate_sampling(h, x, R, p=2, draws=1000, box=False, generator=None):
+    """Estimate of G(R) from below: the largest ||grad h||_p at `draws` random points of the ball (and at x)."""
+    best = point_gap(h, x, p)
+    for _ in range(whole("draws", draws, 1)):
+        z = x + random_in_ball(x, R, DUAL[p], generator)
+        best = torch.maximum(best, point_gap(h, z.clamp(0, 1) if box else z, p))
+    return best
+
+
+def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, generator=None):
+    """Estimate of G from below at each row of `radii` (K, n), increasing: (K, n), projected gradient ascent on ||grad h||_p.
+
+    `flip` (n, ...) is a point with h <= 0: by the mean value theorem the segment to it holds a point with
+    ||grad h||_p >= h(x) / ||flip - x||_q, so 65 points of it are scanned; with that the fixed-point radius made
+    from this estimate cannot exceed the flip found (as far as 65 points see it).
+    """
+    q, best, rows = DUAL[p], point_gap(h, x, p), []
+    kept = x
+    for R in radii:
+        tried = [kept]
+        if flip is not None:
+            length = norm(flip - x, q).clamp_min(1e-300)
+            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in torch.linspace(0, 1, 65, dtype=x.dtype)]
+            sizes = torch.stack([point_gap(h, z, p) for z in scan])
+            at = sizes.argmax(0)
+            tried.append(torch.stack(scan)[at, torch.arange(len(x))])
+            best = torch.maximum(best, sizes.amax(0))
+        tried += [x + random_in_ball(x, R, q, generator) for _ in range(starts)]
+        for z in tried:
+            for k in range(steps):
+                z = z.detach().clamp(0, 1) if box else z.detach()
+                z = z.requires_grad_()
+                size = norm(gradient(h, z, create_graph=True)[1], p)
+                better = size.detach() > best
+                best = torch.where(better, size.detach(), best)
+                kept = torch.where(like(better, x), z.detach(), kept)
+                if not size.requires_grad:
+                    break
+                up, = torch.autograd.grad(size.sum(), z, allow_unused=True)
+                if up is None:
+                    break
+                z = x + onto_ball(z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x) - x, R, q)
+        rows.append(best)
+    return torch.stack(rows)
+
+
+# Radii -------------------------------------------------------------------------------------------
+
+def printed_radius(m, G):
+    """The ratio of Eqs. 7 and 14 as printed, m / G: NOT a bound unless G holds on a ball at least that large."""
+    return m.clamp_min(0) / G
+
+
+def capped_radius(m, G, R):
+    """min(R, m / G(R)): the corrected Theorem 1 for one radius R; sound if G is no less than G(R)."""
+    return torch.minimum(printed_radius(m, G), torch.as_tensor(R, dtype=m.dtype))
+
+
+def fixed_point(m, G, R=math.inf, start=None, steps=20):
+    """r_fp = max_{s <= R} min(s, m / G(s)), G a function (n,) -> (n,): (n,), as sound as G, at whatever step one stops.
+
+    F(s) = s G(s) grows, so one evaluation brackets the answer between s and m / G(s); both ends close in, the
+    lower one is returned. m <= 0 gives 0.
+    """
+    m = m.clamp_min(0)
+    low, high = torch.zeros_like(m), torch.full_like(m, float(R))
+    s = m / G(torch.zeros_like(m)).clamp_min(1e-300) if start is None else start
+    s = torch.minimum(s, high)
+    for _ in range(whole("steps", steps, 1)):
+        other = m / G(s).clamp_min(1e-300)
+        low = torch.maximum(low, torch.minimum(s, other))
+        high = torch.minimum(high, torch.maximum(s, other))
+        s = (low * high).sqrt()
+        s = torch.where(s > 0, s, (low + high) / 2)
+    return low
+
+
+def integral_radius(m, G, upto, steps=16):
+    """r with int_0^r G = m by right-end sums on `steps` equal parts of [0, upto]: (n,), as sound as G; at most `upto`.
+
+    G is a function (n,) -> (n,). On [a, b] the gap is at most G(b), so each part uses up at most (b - a) G(b) of m.
+    """
+    left, r, width = m.clamp_min(0), torch.zeros_like(m), upto / whole("steps", steps, 1)
+    for k in range(1, steps + 1):
+        size = G(width * k).clamp_min(1e-300)
+        step = torch.minimum(width, left / size)
+        r, left = r + step, (left - step * size).clamp_min(0)
+    return r
+
+
+def profile_radii(m, radii, G):
+    """(r_fp, r_int) from a profile: G (K, n) at increasing radii (K, n); right-end sums, as sound as G, at most radii[-1]."""
+    m = m.clamp_min(0)
+    r_fp = torch.minimum(radii, m / G.clamp_min(1e-300)).amax(0)
+    left, r_int, before = m, torch.zeros_like(m), torch.zeros_like(m)
+    for s, size in zip(radii, G.clamp_min(1e-300)):
+        step = torch.minimum(s - before, left / size)
+        r_int, left, before = r_int + step, (left - step * size).clamp_min(0), s
+    return r_fp, torch.maximum(r_fp, r_int)
+
+
+def curvature_radius(m, g, kappa):
+    """2m / (g + sqrt(g^2 + 2 kappa m)): valid where grad h is kappa-Lipschitz and g = ||grad h(x)||; shows that L_G lowers g only."""
+    m = m.clamp_min(0)
+    return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-300)
+
+
+def gaussian_flip_share(m, gap, sigma):
+    """First-order law for white noise of standard deviation sigma: P(h <= 0) ~ Phi(-m / (sigma ||grad h(x)||_2)). An estimate."""
+    return torch.special.ndtr(-m / (positive("sigma", sigma) * gap).clamp_min(1e-300))
+
+
+# The smallest flip -------------------------------------------------------------------------------
+
+def cheapest(w, c, q, low, high):
+    """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c (n,) > 0.
+
+    Where the box does not allow that much, the d that gets furthest.
+    """
+    if low is None:
+        return -steepest(w, q) * like(c / norm(w, DUAL[q]).clamp_min(1e-300), w)
+    room = torch.where(w > 0, -low, high)
+    if q == 1:                                           # spend on the pixel with the largest slope first
+        size, order = w.abs().flatten(1).sort(1, descending=True)
+        gain = size * room.flatten(1).gather(1, order)
+        still = (c[:, None] - gain.cumsum(1) + gain).clamp_min(0)
+        spent = torch.minimum(gain, still) / size.clamp_min(1e-300)
+        return -w.sign() * torch.zeros_like(spent).scatter_(1, order, spent).view_as(w)
+    way = w.sign() if q == math.inf else w
+    a, b = torch.zeros_like(c), torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
+    for _ in range(50):
+        t = (a + b) / 2
+        d = torch.minimum(torch.maximum(-way * like(t, w), low), high)
+        enough = -(w * d).flatten(1).sum(1) >= c
+        a, b = torch.where(enough, a, t), torch.where(enough, t, b)
+    return torch.minimum(torch.maximum(-way * like(b, w), low), high)
+
+
+@torch.no_grad()
+def on_segment(h, x, z, halvings=12):
+    """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first gets there: (n, ...)."""
+    a, b = torch.zeros(len(x), dtype=x.dtype), torch.ones(len(x), dtype=x.dtype)
+    for _ in range(halvings):
+        t = (a + b) / 2
+        flipped = h(x + (z - x) * like(t, x)) <= 0
+        a, b = torch.where(flipped, a, t), torch.where(flipped, t, b)
+    return x + (z - x) * like(b, x)
+
+
+def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, generator=None):
+    """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped image; r = inf where none was.
+
+    A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the current point, bisect the
+    segment from x, go on from there; from `restarts` random starts and from the nearest of `seeds` (m, ...) that flip;
+    then gradient steps inside a slightly smaller ball. An upper bound of the true distance: every certificate must stay
+    below it. With box=True every point stays in [0, 1].
+    """
+    one_of("q", q, DUAL)
+    low, high = (-in_box(x), 1 - x) if box else (None, None)
+    keep = (lambda z: z.clamp(0, 1)) if box else (lambda z: z)
+    with torch.no_grad():
+        there = h(x) <= 0
+    r, best = torch.full((len(x),), math.inf, dtype=x.dtype), x.clone()
+    r[there] = 0
+
+    def offer(z):
+        """Take over flipped points nearer than the best; returns the boundary points found on the way to z."""
+        nonlocal r, best
+        with torch.no_grad():
+            flipped = h(z) <= 0
+        edge = torch.where(like(flipped, x), on_segment(h, x, z), z)
+        size = norm(edge - x, q)
+        nearer = flipped & (size < r)
+        r, best = torch.where(nearer, size, r), torch.where(like(nearer, x), edge, best)
+        return edge
+
+    if seeds is not None:
+        near = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)[:, :10]
+        for column in near.T:
+            offer(keep(seeds[column]))
+    for restart in range(whole("restarts", restarts, 1)):
+        spread = torch.where(r.isfinite() & (r > 0), r, norm(x, q) / 4 + 0.1)
+        z = keep(x + random_in_ball(x, spread, q, generator)) if restart else x
+        for _ in range(steps):
+            value, w = gradient(h, z)
+            c = value + (w * (x - z)).flatten(1).sum(1)             # the linearised h at x
+            ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, low, high)
+            if box:
+                beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, -z, 1 - z)
+            else:
+                beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, None, None)
+            z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
+    for k in range(3):                                              # a last push inside a smaller ball
+        inside = torch.where(r.isfinite(), r * 0.98, torch.ones_like(r))
+        z = x + onto_ball(best - x, inside, q)
+        for j in range(10):
+            value, w = gradient(h, z)
+            z = keep(x + onto_ball(z - steepest(w, q) * like(inside * 0.2 * (1 - j / 10), x) - x, inside, q))
+            offer(z)
+    found = r.isfinite() & ~there
+    if found.any():                                                 # a finer bisection, outside the loops
+        edge = on_segment(h, x, torch.where(like(found, x), best, x), 40)
+        size = norm(edge - x, q)
+        with torch.no_grad():
+            sure = found & (h(edge) <= 0)
+        r, best = torch.where(sure, size, r), torch.where(like(sure, x), edge, best)
+    return r, best
