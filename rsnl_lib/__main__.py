@@ -1,4 +1,4 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder."""
 import argparse
 import pathlib
 import sys
@@ -85,34 +85,78 @@ def train(args):
     print(f"{path.name}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {r.epochs} epochs, best on validation: epoch {run.best_epoch}")
 
 
+def pupil(path, teacher=None):
+    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless `teacher` names the file."""
+    from . import store, train as t
+    path = pathlib.Path(path)
+    net, head = store.load_checkpoint(path)
+    if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
+        raise ValueError(f"{path} does not say its {', '.join(sorted(lacking))}; this needs a checkpoint made by `rsnl train`")
+    if head["method"] == "teacher":
+        return net, head, None
+    name, recipe = head["network"].replace("student", "teacher"), head["recipe"]
+    own, first = (t.checkpoint_path(head["dataset"], "teacher", s, name, recipe, path.parent) for s in (head["seed"], 0))
+    beside = path.parent / head["teacher_file"] if head.get("teacher_file") else own if own.is_file() else first
+    return net, head, store.load_checkpoint(teacher or beside)[0]
+
+
+def run_of(head):
+    from . import settings
+    return {**{k: head.get(k, "") for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "seed")},
+            "hardware": settings.hardware(), "commit": settings.commit()}
+
+
+def text(value):
+    return "" if value != value else f"{value:.5g}"
+
+
 def margins(args):
     import torch
 
     from . import data, evaluate, settings, store, train as t
     torch.set_num_threads(args.threads)
     settings.whole("images", args.images, 1)
-    for path in map(pathlib.Path, args.checkpoints):
-        net, head = store.load_checkpoint(path)
-        if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
-            raise ValueError(f"{path} does not say its {', '.join(sorted(lacking))}; margins needs a checkpoint made by `rsnl train`")
-        teacher = None
-        if head["method"] != "teacher":
-            own = t.checkpoint_path(head["dataset"], "teacher", head["seed"], head["network"].replace("student", "teacher"), head["recipe"], path.parent)
-            first = own.with_stem(own.stem.removesuffix(f"-s{head['seed']}") + "-s0")
-            known = path.parent / head["teacher_file"] if head.get("teacher_file") else own if own.is_file() else first
-            teacher, _ = store.load_checkpoint(args.teacher or known)
+    for path in args.checkpoints:
+        net, head, teacher = pupil(path, args.teacher)
         d = data.load(head["dataset"], args.folder)
         x, y = d.x_test[:args.images], d.y_test[:args.images]
         tau = t.recipe(head["recipe"], head["dataset"], head["method"]).tau
         found = evaluate.margins(net, teacher, x, y, tau, args.snr, args.sound, d.x_train[:1000].double(), args.restarts, args.steps)
-        fixed = {k: head.get(k, "") for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "seed")}
-        fixed |= {"snr": args.snr, "hardware": settings.hardware(), "commit": settings.commit()}
-        blank = dict.fromkeys(store.MARGIN_COLUMNS, "")
+        fixed = {**dict.fromkeys(store.MARGIN_COLUMNS, ""), **run_of(head), "snr": args.snr}
         store.append(args.rows or RESULTS / "margins.csv",
-                     [{**blank, **fixed, "image": i, "label": int(y[i]), **{k: "" if v != v else f"{v:.5g}" for k, v in row.items()}}
+                     [{**fixed, "image": i, "label": int(y[i]), **{k: text(v) for k, v in row.items()}}
                       for i, row in enumerate(found)], store.MARGIN_COLUMNS)
         lead = [row["lead"] > 0 for row in found if "lead" in row]
-        print(f"{path.name}: {len(found)} images" + (f", the student leads on {sum(lead)}" if lead else ""), flush=True)
+        print(f"{pathlib.Path(path).name}: {len(found)} images" + (f", the student leads on {sum(lead)}" if lead else ""), flush=True)
+
+
+def ladder(args):
+    import torch
+
+    from . import bound, data, evaluate, settings, store
+    torch.set_num_threads(args.threads)
+    settings.whole("images", args.images, 1)
+    net, head, teacher = pupil(args.checkpoint, args.teacher)
+    if teacher is None:
+        raise ValueError(f"{args.checkpoint} is a teacher; name a student's checkpoint")
+    d = data.load(head["dataset"], args.folder)
+    lead = torch.cat([bound.head_start(net, teacher, y)(x).detach() > 0 for x, y in zip(d.x_test.split(500), d.y_test.split(500))])
+    pick = lead.nonzero()[:args.images, 0]
+    fixed = {**run_of(head), "p": args.p, "box": args.box}
+    for space in args.spaces:
+        rows = evaluate.ladder(net, teacher, d.x_test[pick], d.y_test[pick], space, float(args.p), args.box, args.sound,
+                               args.sigma, seeds=d.x_train[:1000].double(), restarts=args.restarts, steps=args.steps)
+        flips = {row["image"]: row["flip"] for row in rows}
+        print(f"{space} space, {len(flips)} of the first {int(pick[-1]) + 1} test images, p = {args.p}; value / flip: 10 %, median, 90 %")
+        for name in dict.fromkeys(row["certificate"] for row in rows):
+            part = [row for row in rows if row["certificate"] == name]
+            share = torch.tensor([row["value"] / row["flip"] for row in part])
+            low, middle, high = share.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+            print(f"  {name:32} {part[0]['kind']:9} {low:6.3f} {middle:6.3f} {high:6.3f}   beyond the flip: {int((share > 1).sum()):3}"
+                  f"   {part[0]['seconds']:6.1f} s", flush=True)
+        store.append(args.rows or RESULTS / "ladder.csv",
+                     [{**fixed, "space": space, **row, "image": int(pick[row["image"]]), "seconds": f"{row['seconds']:.1f}",
+                       "value": text(row["value"]), "flip": text(row["flip"])} for row in rows], store.LADDER_COLUMNS)
 
 
 def main(argv=None):
@@ -156,6 +200,21 @@ def main(argv=None):
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/margins.csv)")
+    c = command("ladder", ladder, "every radius of Theorem 1 beside the smallest flip found, for the first images on which the student leads",
+                "ladder data/checkpoints/digits_mlp_student-robust-tau4-s0.safetensors --images 20")
+    c.add_argument("checkpoint", help="a student made by `train`; its teacher lies beside it")
+    c.add_argument("--teacher", metavar="FILE", help="the teacher's checkpoint, where it does not lie beside")
+    c.add_argument("--images", type=int, default=200)
+    c.add_argument("--spaces", nargs="+", default=["logit", "probability"], metavar="SPACE")
+    c.add_argument("--p", default="2", choices=("1", "2", "inf"), help="norm of the gradients; perturbations are measured in its dual")
+    c.add_argument("--box", action="store_true", help="perturbed images stay in [0, 1]")
+    c.add_argument("--sound", nargs="*", default=["spectral", "interval", "lipsdp"], metavar="METHOD")
+    c.add_argument("--sigma", type=float, default=0.05, help="noise of the smoothing votes")
+    c.add_argument("--restarts", type=int, default=12)
+    c.add_argument("--steps", type=int, default=40)
+    c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--rows", help="CSV file of the rows (default: data/results/ladder.csv)")
     args = parser.parse_args(argv)
     try:
         args.run(args)

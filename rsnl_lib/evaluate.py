@@ -1,5 +1,6 @@
 """Networks x perturbations x levels -> counts, in one pass where all see the same noise; and margins, image by image."""
 import math
+import time
 import zlib
 
 import torch
@@ -98,6 +99,50 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
         if sound == "none":
             out["sound"] = nan
     return [{key: values[i].item() for key, values in out.items()} for i in range(n)]
+
+
+def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral", "interval", "lipsdp"), sigma=0.05, draws=1000,
+           seeds=None, restarts=12, steps=40, seed=0):
+    """Every radius of Theorem 1 beside the smallest flip found: rows (dicts) of {certificate, kind, image, value, flip, seconds}.
+
+    kind: "sound", "votes" (sound for the smoothed order), "estimate" or "no bound". Images where the teacher leads are left
+    out; seconds are for all of them together. x is taken to float64.
+    """
+    x, kept = x.double(), torch.Generator().manual_seed(seed)
+    net_S, net_T = net_S.double().eval(), net_T.double().eval()
+    ahead = certify.sound_lead(net_S, net_T, x, y, space) > 0
+    numbers, x, y = ahead.nonzero()[:, 0].tolist(), x[ahead], y[ahead]
+    h, q, rows = bound.head_start(net_S, net_T, y, space), bound.DUAL[p], []
+    begun = time.perf_counter()
+
+    def keep(certificate, kind, values):
+        nonlocal begun
+        took = time.perf_counter() - begun
+        rows.extend({"certificate": certificate, "kind": kind, "image": i, "value": v, "flip": r, "seconds": took}
+                    for i, v, r in zip(numbers, values.tolist(), flip.tolist()))
+        begun = time.perf_counter()
+
+    flip, point = bound.smallest_flip(h, x, q, box, restarts, steps, seeds, kept)
+    with torch.no_grad():
+        m = h(x)
+    keep("smallest flip found", "flip", flip)
+    keep("m / gap at x", "no bound", bound.printed_radius(m, bound.point_gap(h, x, p)))
+    keep("samples, min(R, m/G)", "estimate", bound.capped_radius(m, bound.estimate_sampling(h, x, flip, p, 200, box, kept), flip))
+    radii = flip * torch.linspace(0.1, 1, 10, dtype=x.dtype)[:, None]
+    r_fp, r_int = bound.profile_radii(m, radii, bound.estimate_ascent(h, x, radii, p, point, box=box, generator=kept))
+    keep("ascent, fixed point", "estimate", r_fp)
+    keep("ascent, integral", "estimate", r_int)
+    for method in sound:
+        r_fp, r_int = certify.sound_radii(net_S, net_T, x, y, method, p, space, box=box)
+        if method == "spectral":
+            keep("product of norms", "sound", r_fp)
+        else:
+            name = {"interval": "interval Jacobian", "lipsdp": "LipSDP of the pair"}[method]
+            keep(f"{name}, fixed point", "sound", r_fp)
+            keep(f"{name}, integral", "sound", r_int)
+    if space == "logit" and p == 2 and not box:
+        keep(f"smoothing votes, sigma {sigma:g}", "votes", certify.votes(net_S, net_T, x, y, sigma, draws, generator=kept)[0])
+    return rows
 
 
 def wilson(correct, n, z=1.96):

@@ -16,6 +16,8 @@ COLUMNS = ("dataset method network teacher recipe settings train_noise seed pert
            "correct hardware torch commit date").split()
 MARGIN_COLUMNS = ("dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T gap gap_tau flip "
                   "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit").split()
+LADDER_COLUMNS = ("dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
+                  "hardware commit").split()
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
 
 
