@@ -151,7 +151,7 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
         open_ = (m - drop <= 1e-12) & ~flipped & (near < high)
         low = min(near[open_].min().item() if open_.any() else high, high)
         seen += len(cells)
-        if not open_.any() or high - low <= tol * high or seen > most:
+        if not open_.any() or low >= (1 - tol) * high or seen > most:
             return low, high
         quarter = torch.tensor([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=torch.float64) * side / 4
         cells, side = (cells[open_][:, None] + quarter).flatten(0, 1), side / 2

@@ -76,3 +76,47 @@ def conv_passes(answer):
 def occlusion_share(answer):
     """05: the share of a 28 x 28 image that a 14 x 14 square hides."""
     return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.25) else "14 * 14 of 28 * 28 pixels")
+
+
+def fixed_point(function):
+    """01: the largest min(s, m / G(s)) for a growing G; function(m, G) on plain numbers."""
+    for m, G, want in ((1.0, lambda s: 1 + s, (math.sqrt(5) - 1) / 2), (6.0, lambda s: 2.0, 3.0), (0.5, lambda s: math.exp(s), 0.35173371)):
+        got = function(m, G)
+        if not isinstance(got, (int, float)) or not math.isclose(got, want, rel_tol=2e-3):
+            naive = isinstance(got, (int, float)) and math.isclose(got, m / G(0), rel_tol=1e-3)
+            return _say(f"for m = {m} the answer is {want:.4f}, yours is {got}" + ("; that is m / G(0), the slope at x alone" if naive else ""))
+    return _say("")
+
+
+def dual_norm(answer):
+    """01: the gradient's norm against perturbations bounded pixel by pixel."""
+    return _say("" if answer == 1 else "the dual of inf is not " + repr(answer) + ": Hölder needs 1/p + 1/q = 1, with q = inf here")
+
+
+def certificates(answer):
+    """01: which radii hold for certain?"""
+    sound = {"interval Jacobian", "LipSDP", "product of norms"}
+    if not isinstance(answer, (list, tuple, set)) or not answer:
+        return _say("give a list of names")
+    if wrong := set(answer) - sound:
+        return _say(f"{sorted(wrong)[0]!r} bounds the gap from below or at one point: a larger one may hide in the ball")
+    return _say("" if set(answer) == sound else "those are right, but there are more")
+
+
+def ceiling(answer):
+    """04: the largest head start over a teacher at 0.98."""
+    return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.02, abs_tol=1e-9) else "the student's score is at most 1")
+
+
+def point_ratio(function):
+    """04: m / ||g_S - g_T||_2 image by image, 0 where m <= 0; function(m, g_S, g_T)."""
+    m = torch.tensor([0.5, -1.0, 2.0])
+    g_S, g_T = torch.zeros(3, 1, 1, 2), torch.tensor([3.0, 4.0]).expand(3, 1, 1, 2)
+    got = function(m, g_S, g_T)
+    if not isinstance(got, torch.Tensor) or got.shape != m.shape:
+        return _say("return one number an image, shape (n,)")
+    if torch.allclose(got, torch.tensor([0.1, 0.0, 0.4])):
+        return _say("")
+    if torch.allclose(got, m / 5):
+        return _say("where the teacher leads the ratio is 0, not negative")
+    return _say(f"for m = 0.5 and a gap of length 5 the ratio is 0.1, yours is {got[0]:.4g}")

@@ -12,6 +12,8 @@ METHODS = {     # the only place where colours, marks and the order of methods a
     "standard": dict(color="#767676", marker="v", label="standard"),
     "kd": dict(color="#009E73", marker="^", label="KD"),
     "robust": dict(color="#D55E00", marker="o", label="robust"),
+    "gradient_only": dict(color="#E69F00", marker="P", label="$L_G$ only"),
+    "score_only": dict(color="#CC79A7", marker="X", label="$L_S$ only"),
     "target_zero": dict(color="#0072B2", marker="D", label="target zero"),
 }
 TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$"}
@@ -19,7 +21,7 @@ PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 
 
 def style(method):
-    return METHODS.get(method, dict(color="#CC79A7", marker="x", label=method))
+    return METHODS.get(method, dict(color="#56B4E9", marker="x", label=method))
 
 
 def rank(methods):
@@ -28,7 +30,7 @@ def rank(methods):
     return sorted(methods, key=lambda m: order.index(m) if m in order else len(order))
 
 
-def png(fig, dpi=100, colours=64):
+def png(fig, dpi=100, colours=128):
     """A figure as small PNG bytes, the same bytes every time."""
     from PIL import Image
     raw, out = io.BytesIO(), io.BytesIO()

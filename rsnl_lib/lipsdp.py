@@ -100,7 +100,7 @@ def sound_lipsdp(net_S, net_T, x, y, R, space="logit", tau=1.0, steps=40, rate=0
         depth = torch.zeros_like(t)
         for _ in range(len(flat_S) + len(flat_T) + 4):
             depth = ((A_w != 0).double() * (depth[:, :, None] + 1)).amax(1)
-        t = t + 0.3 * depth
+        t = t + 0.3 * (depth + 1)                                     # off the edge of P > 0, where the descent would stick
         while not (good := squared(t)[1]).all():
             t = torch.where(good[:, None], t, t + 0.3 * (depth + 1))
     best, best_t = torch.full((len(x),), math.inf, dtype=A.dtype), t

@@ -100,7 +100,8 @@ def read(*paths):
     missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
     if missing:
         raise FileNotFoundError(f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help")
-    frames = [pd.read_csv(p, keep_default_na=False, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
+    blank = dict.fromkeys(MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S"):-2], [""])          # numbers that may be missing
+    frames = [pd.read_csv(p, keep_default_na=False, na_values=blank, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
     return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)
 
 

@@ -248,15 +248,15 @@ def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folde
     return pathlib.Path(folder) / f"{network}-{method}-{recipe}-s{seed}.safetensors"
 
 
-def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, **changes):
+def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, plan="short", **changes):
     """The network a chapter asks for, and one printed line that says where it is from.
 
     read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full: trained by the
-    recipe "short" (resumable, under the data folder). `changes` are recipe settings, such as epochs or C1.
+    recipe called `plan` (resumable, under the data folder). `changes` are recipe settings, such as epochs or C1.
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
-    path = checkpoint_path(dataset, method, seed, network)
+    path = checkpoint_path(dataset, method, seed, network, plan)
     if profile == "read":
         if changes:
             raise ValueError(f"profile='read' loads the shipped {method} network and cannot change "
@@ -271,7 +271,7 @@ def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=No
         data = data._replace(x_train=data.x_train[:512], y_train=data.y_train[:512],
                              x_val=data.x_val[:256], y_val=data.y_val[:256])
         changes = {"epochs": 4, **changes}
-    r = recipe("short", dataset, method, **changes)
+    r = recipe(plan, dataset, method, **changes)
     stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
     state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
     run = fit(start(name, data, seed), data, method, r, seed, teacher, state)

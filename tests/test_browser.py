@@ -159,23 +159,64 @@ def digit(path):
     return path
 
 
-def test_explorer(page, tmp_path, record_property):
-    if not (ROOT / "notebooks" / BOOK).is_file():
-        pytest.fail(f"notebooks/{BOOK} is missing: python3 run.py render")
-    shots = pathlib.Path(os.environ.get("RSNL_SHOTS") or tmp_path / "shots")
+@contextlib.contextmanager
+def opened(page, folder, book, view):
+    """The notebook `book`, opened in JupyterLab and run from top to bottom; the folder for screenshots."""
+    if not (ROOT / "notebooks" / book).is_file():
+        pytest.fail(f"notebooks/{book} is missing: python3 run.py render")
+    shots = pathlib.Path(os.environ.get("RSNL_SHOTS") or folder / "shots")
     shots.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / BOOK, tmp_path / "notebooks")
-    with jupyterlab(tmp_path) as (address, token):
-        page.goto(f"{address}/lab/tree/notebooks/{BOOK}?token={token}&reset")
+    (folder / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / book, folder / "notebooks")
+    with jupyterlab(folder) as (address, token):
+        page.goto(f"{address}/lab/tree/notebooks/{book}?token={token}&reset")
         page.locator(".jp-Notebook").wait_for()
         page.evaluate("window.jupyterapp.restored.then(() => true)")
         page.wait_for_function("""() => { const w = window.jupyterapp.shell.currentWidget;
             return w?.context?.isReady && w.sessionContext?.session?.kernel?.status === 'idle'; }""")
         page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")      # resolves when all have run
-        page.locator(VIEW).wait_for(timeout=180_000)
+        page.locator(view).first.wait_for(timeout=300_000)
         page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
-                               timeout=180_000)
+                               timeout=300_000)
+        yield shots
+        page.close()                                                # before its server goes
+        assert not page.errors, "\n".join(page.errors)
+
+
+@pytest.mark.parametrize("book, boxes", [("01_theorem.ipynb", ["push", "plane"]), ("04_margins.ipynb", ["examples"])])
+def test_every_control_of_the_theorem_moves_its_picture(page, tmp_path, book, boxes, record_property):
+    moved = []
+    with opened(page, tmp_path, book, f".rsnl-{boxes[-1]} .rsnl-view") as shots:
+        for box in boxes:
+            here = page.locator(f".rsnl-{box}")
+            here.scroll_into_view_if_needed()
+            view = here.locator(".rsnl-view")
+
+            def follows(what, old):
+                end = time.perf_counter() + 20
+                while (now := view.inner_html()) == old:
+                    assert time.perf_counter() < end, f"{box}: the picture did not follow {what}"
+                    page.wait_for_timeout(20)
+                assert view.get_attribute("role") != "alert", f"{box}: {view.inner_text()}"
+                moved.append(f"{box}: {what}")
+                return now
+
+            seen = view.inner_html()
+            page.screenshot(path=shots / f"{box}.png")
+            for handle in here.locator(".noUi-handle").all():
+                handle.focus()
+                page.keyboard.press("ArrowRight")
+                seen = follows(f"slider {len(moved)}", seen)
+            for choice in here.locator(".widget-dropdown select").all():
+                for option in range(1, choice.locator("option").count()):
+                    choice.select_option(index=option)
+                    seen = follows(f"choice {option}", seen)
+            page.screenshot(path=shots / f"{box}-moved.png")
+    record_property(f"{book[:2]}", f"{len(moved)} moves of sliders and choices, all followed")
+
+
+def test_explorer(page, tmp_path, record_property):
+    with opened(page, tmp_path, BOOK, VIEW) as shots:
         page.locator(".rsnl-explorer").scroll_into_view_if_needed()
         seen = settled(page)
         assert seen["image"] and "<svg" in seen["bars"]
@@ -215,5 +256,3 @@ def test_explorer(page, tmp_path, record_property):
         changed(page, seen, "own picture")
         settled(page)
         page.screenshot(path=shots / "own_picture.png")
-        page.close()                                                # before its server goes
-        assert not page.errors, "\n".join(page.errors)
