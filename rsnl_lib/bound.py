@@ -6,7 +6,9 @@ perturbation shorter than r_fp = max_s min(s, h(x) / G(s)) and than the integral
 What this file computes of G is an ESTIMATE from below (`point_gap`, `estimate_...`); the `sound_...` functions of
 `interval`, `lipsdp` and `certify` bound it from above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers (n,).
 """
+import copy
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +17,11 @@ from .settings import one_of, positive, whole
 
 SPACES = ("probability", "logit", "tempered")
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
+
+
+def exact(net):
+    """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
+    return copy.deepcopy(net).double().eval()
 
 
 def height(a, y, space="logit", tau=1.0):
@@ -46,6 +53,22 @@ def gradient(h, z, create_graph=False):
         value = h(z)
         g, = torch.autograd.grad(value.sum(), z, create_graph=create_graph)
     return (value if create_graph else value.detach()), g
+
+
+class Measured(NamedTuple):
+    """Theorem 1's quantities at x, each (n,): scores, head start m = f_S - f_T, ||grad f_S - grad f_T||_p and the two slopes."""
+    f_S: torch.Tensor
+    f_T: torch.Tensor
+    m: torch.Tensor
+    gap: torch.Tensor
+    slope_S: torch.Tensor
+    slope_T: torch.Tensor
+
+
+def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
+    """What stands in Eq. 7 at the images x themselves, in the given space and norm: a Measured."""
+    (f_S, g_S), (f_T, g_T) = (gradient(lambda z: height(net(z), y, space, tau), x) for net in (net_S, net_T))
+    return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
 
 def norm(v, p=2):

@@ -144,11 +144,11 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
         drop = radius * sound_interval(flat_S, flat_T, cells, labels_, radius, 2, space, tau)
         if (m <= 0).any():
             high = min(high, size(cells[m <= 0]).min().item())
-        flipped = m + drop < 0
+        flipped = m + drop < -1e-9
         if flipped.any():
             high = min(high, nearest(cells[flipped], side).min().item())
         near = nearest(cells, side)
-        open_ = (m - drop <= 1e-12) & ~flipped & (near < high)
+        open_ = (m - drop <= 1e-9) & ~flipped & (near < high)
         low = min(near[open_].min().item() if open_.any() else high, high)
         seen += len(cells)
         if not open_.any() or low >= (1 - tol) * high or seen > most:

@@ -25,9 +25,9 @@ def one_dimension(delta, f_S, f_T, ratio, slope):
     ax.plot(delta, f_T, color=style("teacher")["color"], label="$f_T$, teacher")
     ax.fill_between(delta, f_T, f_S, where=h > 0, color=style("robust")["color"], alpha=0.12, lw=0)
     m = np.interp(0, delta, h)
-    floor = np.interp(0, delta, f_T) + np.clip(m - slope * np.abs(delta), 0, None)
+    floor = f_T + np.clip(m - slope * np.abs(delta), 0, None)
     inside = np.abs(delta) <= ratio
-    ax.plot(delta[inside], floor[inside], **colours("sound"), lw=1.5, label="floor: $h(0) - G|\\delta|$")
+    ax.plot(delta[inside], floor[inside], **colours("sound"), lw=1.5, label="at least here: $f_T + h(0) - G|\\delta|$")
     for sign in (-1, 1):
         ax.axvline(sign * ratio, color="#767676", lw=0.8)
     wrong = (np.abs(delta) >= ratio) & (h > 0)

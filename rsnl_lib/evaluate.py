@@ -6,7 +6,7 @@ import zlib
 import torch
 
 from . import bound, certify, perturb
-from .losses import input_gradient, score
+from .losses import score
 from .settings import one_of, progress, whole
 
 SNR_DB = {"mnist": range(9, 0, -1), "digits": range(9, -4, -1)}        # Fig. 2(a) has 9 to 1
@@ -63,28 +63,25 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     """
     one_of("sound", sound, ("none", *certify.SOUND))
     x, n, nan = x.double(), len(x), torch.full((len(x),), math.nan, dtype=torch.float64)
-    net_S = net_S.double().eval()
+    net_S = bound.exact(net_S)
     generator = torch.Generator().manual_seed(seed)
     noisy = perturb.gaussian(x, snr, noise_generator(seed, "gaussian", f"{snr}dB", 0))
     attack = dict(seeds=seeds, restarts=restarts, steps=steps, generator=generator)
 
-    def one(net):
-        u = lambda z: bound.height(net(z), y)
+    def scores(net):
         with torch.no_grad():
-            f, f_noisy, u_noisy = score(net(x), y), score(net(noisy), y), u(noisy)
-        value, g = bound.gradient(u, x)
-        return value, g, f, f_noisy, u_noisy
+            return score(net(x), y), score(net(noisy), y), bound.height(net(noisy), y)
 
-    u_S, g_S, f_S, f_S_noisy, noisy_S = one(net_S)
-    out = {"f_S": f_S, "slope_S": bound.norm(g_S), "f_S_noisy": f_S_noisy,
+    f_S, f_S_noisy, u_S_noisy = scores(net_S)
+    out = {"f_S": f_S, "slope_S": bound.measure(net_S, net_S, x, y).slope_S, "f_S_noisy": f_S_noisy,
            "wrong": bound.smallest_flip(bound.right_answer(net_S, y), x, **attack)[0]}
     if net_T is not None:
-        net_T = net_T.double().eval()
-        u_T, g_T, f_T, f_T_noisy, noisy_T = one(net_T)
-        soft = [input_gradient(net, x, y, tau)[1] for net in (net_S, net_T)]
-        out |= {"f_T": f_T, "lead": u_S - u_T, "slope_T": bound.norm(g_T), "gap": bound.norm(g_S - g_T), "f_T_noisy": f_T_noisy,
-                "lead_noisy": noisy_S - noisy_T, "gap_tau": bound.norm(soft[0] - soft[1])}
-        ahead = u_S > u_T
+        net_T = bound.exact(net_T)
+        f_T, f_T_noisy, u_T_noisy = scores(net_T)
+        here, soft = (bound.measure(net_S, net_T, x, y, space, tau) for space in ("logit", "tempered"))
+        out |= {"f_T": f_T, "lead": here.m, "slope_T": here.slope_T, "gap": here.gap, "gap_tau": soft.gap,
+                "f_T_noisy": f_T_noisy, "lead_noisy": u_S_noisy - u_T_noisy}
+        ahead = here.m > 0
         part, labels = x[ahead], y[ahead]
         for key in ("flip", "estimate", "sound"):
             out[key] = torch.zeros_like(nan)
@@ -93,7 +90,7 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
             flip, point = bound.smallest_flip(h, part, **attack)
             radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=x.dtype)[:, None]
             G = bound.estimate_ascent(h, part, radii, flip=point, starts=1, steps=5, generator=generator)
-            out["flip"][ahead], out["estimate"][ahead] = flip, bound.profile_radii((u_S - u_T)[ahead], radii, G)[1]
+            out["flip"][ahead], out["estimate"][ahead] = flip, bound.profile_radii(here.m[ahead], radii, G)[1]
             if sound != "none":
                 out["sound"][ahead] = certify.sound_radii(net_S, net_T, part, labels, sound)[1]
         if sound == "none":
@@ -109,7 +106,7 @@ def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral",
     out; seconds are for all of them together. x is taken to float64.
     """
     x, kept = x.double(), torch.Generator().manual_seed(seed)
-    net_S, net_T = net_S.double().eval(), net_T.double().eval()
+    net_S, net_T = bound.exact(net_S), bound.exact(net_T)
     ahead = certify.sound_lead(net_S, net_T, x, y, space) > 0
     numbers, x, y = ahead.nonzero()[:, 0].tolist(), x[ahead], y[ahead]
     h, q, rows = bound.head_start(net_S, net_T, y, space), bound.DUAL[p], []

@@ -95,11 +95,15 @@ class Plane:
     def nets(self, i):
         return self.kept(("nets", i), lambda: [certify.in_plane(net, self.x[i:i + 1], self.axes) for net in self.pair])
 
+    def side(self, i):
+        """Half the side of the square shown for example i: the nearest flip lies well inside it."""
+        return min(max(3 * self.answers(i, 2)["flip"][1], self.reach / 20), self.reach)
+
     @torch.no_grad()
     def field(self, i):
         """h in logits on k x k points of the square, (k, k)."""
         def make():
-            ticks = torch.linspace(-self.reach, self.reach, self.k, dtype=torch.float64)
+            ticks = torch.linspace(-self.side(i), self.side(i), self.k, dtype=torch.float64)
             points = torch.cartesian_prod(ticks, ticks)
             h = bound.head_start(*self.nets(i), self.y[i:i + 1].expand(len(points)))(points)
             return h.view(self.k, self.k).numpy()
@@ -123,14 +127,14 @@ class Plane:
         a, G, q = self.answers(i, p), self.gap(i, p, R), bound.DUAL[p]
         ratio, (low, high) = max(a["m"], 0) / G, a["flip"]
         sure = min(R, ratio)
-        h, side, scale = self.field(i), 360, 180 / self.reach
-        ticks = np.linspace(-self.reach, self.reach, self.k)
+        h, side, scale = self.field(i), 360, 180 / self.side(i)
+        ticks = np.linspace(-self.side(i), self.side(i), self.k)
         away = np.linalg.norm(np.stack(np.meshgrid(ticks, ticks, indexing="ij")), q, axis=0) >= ratio
         wrong = (h > 0) & away
         shade = np.where(h > 0, 0.08, 0.35) + 0.25 * (wrong & (np.add.outer(np.arange(self.k), np.arange(self.k)) % 6 < 2))
         field = picture(shade.T[::-1], "who leads where on the plane", side)
         circles = "".join(self.ring(r * scale, q, colour, dash) for r, colour, dash in
-                          ((sure, LOOK["sound"], ""), (a["integral"], LOOK["sound"], "4 3"), (high, LOOK["flip"], "")) if 0 < r < 2 * self.reach)
+                          ((sure, LOOK["sound"], ""), (a["integral"], LOOK["sound"], "4 3"), (high, LOOK["flip"], "")) if 0 < r < 2 * self.side(i))
         share = wrong.sum() / max(away.sum(), 1)
         said = (f"m {a['m']:.3f}, bound of G(R) {G:.3f}, ratio {ratio:.3f}; certified min(R, ratio) {sure:.3f}, integral {a['integral']:.3f}, "
                 f"exact flip {low:.4f} to {high:.4f}" if high < math.inf else f"m {a['m']:.3f}; certified {sure:.3f}, integral {a['integral']:.3f}; no flip in this square")
@@ -138,7 +142,7 @@ class Plane:
                 f'<svg role="img" aria-label="{said}" width="{side}" height="{side}" viewBox="-180 -180 360 360" style="position:absolute;left:0;top:0">'
                 f'{circles}<path d="M-5 0h10M0-5v10" stroke="#000"/></svg></div><div class="rsnl-note"><b>{said}.</b><br>Pale: the student leads; '
                 f'grey: the teacher. Blue: certified for this R (solid) and by the integral (dashed); black: exact distance of the smallest flip. '
-                f'Striped: Eq. 7 says the teacher leads and is wrong, {share:.0%} of the square outside the ratio.</div></div>')
+                f'Striped: Eq. 7 says the teacher leads and is wrong, {share:.0%} of what lies outside the ratio. Side of the square: {2 * self.side(i):.3f}.</div></div>')
 
     @staticmethod
     def ring(r, q, colour, dash):
@@ -171,7 +175,7 @@ def plane(net_S, net_T, x, y, axes, reach=1.0):
     box = W.VBox([example, R, norm, out])
     box.add_class("rsnl-plane")
     a, G = here.answers(0, 2), here.gap(0, 2, 0.1)
-    still = diagrams.plane(here.field(0), reach, a["m"] / G, {"certified, R = 0.1:": ("sound", min(0.1, a["m"] / G)), "exact flip:": ("flip", a["flip"][1])})
+    still = diagrams.plane(here.field(0), here.side(0), a["m"] / G, {"certified, R = 0.1:": ("sound", min(0.1, a["m"] / G)), "exact flip:": ("flip", a["flip"][1])})
     show(box, figures.png(still), "[live: example, R and norm over the plane with certified disc and exact flip]")
 
 
@@ -217,7 +221,7 @@ def example_view(nets, x, y, method, reach):
 
 def examples(nets, x, y, reach=1.0, method="robust"):
     """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1, h, w), y (n,)."""
-    nets, x = {m: net.double().eval() for m, net in nets.items()}, x.double()
+    nets, x = {m: bound.exact(net) for m, net in nets.items()}, x.double()
     names = {"style": {"description_width": "130px"}, "layout": W.Layout(width="480px")}
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **WIDE)
     student = W.Dropdown(description="student", options={figures.style(m)["label"].replace("$", ""): m for m in nets if m != "teacher"}, value=method, **names)

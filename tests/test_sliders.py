@@ -103,6 +103,14 @@ def test_margins_are_what_they_say():
     assert set(alone[0]) == {"f_S", "slope_S", "f_S_noisy", "wrong"}
 
 
+def test_the_callers_networks_stay_as_they_are():
+    pair = {who: networks.build(f"digits_mlp_{who}").train() for who in ("student", "teacher")}
+    x, y = data.gallery("digits")
+    evaluate.margins(pair["student"], pair["teacher"], x[:2], y[:2], restarts=1, steps=1)
+    evaluate.ladder(pair["student"], pair["teacher"], x[:6], y[:6], sound=("interval",), draws=5, restarts=1, steps=1)
+    assert all(p.dtype == torch.float32 for net in pair.values() for p in net.parameters()) and all(net.training for net in pair.values())
+
+
 def test_the_ladder_names_what_is_sound():
     pair, d = nets(), data.load("digits")
     rows = evaluate.ladder(pair["student"], pair["teacher"], d.x_test[:20], d.y_test[:20], sound=("spectral", "interval"), draws=50, restarts=2, steps=8)

@@ -164,9 +164,9 @@ check.snr_ratio(ratio)
 # | notebook | the question | |
 # | --- | --- | --- |
 # | [00_start_here](00_start_here.ipynb) | What is claimed, and can I see it in a minute? | here |
-# | 01_theorem | How hard must I push before the teacher overtakes the student? | to come |
+# | [01_theorem](01_theorem.ipynb) | How hard must I push before the teacher overtakes the student? | counterexamples to drag, a certified disc on a plane |
 # | 02_losses | What does each term pull on? | to come |
 # | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | next |
-# | 04_margins | Did the head start grow and the slope shrink? | to come |
+# | [04_margins](04_margins.ipynb) | Did the head start grow and the slope shrink? | every student, image by image |
 # | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
 # | 06_tables to 09_claims | Which published numbers hold, is noise-robust attack-robust, what should you believe? | to come |
