@@ -40,7 +40,7 @@ def setting(text, like):
 def train(args):
     import torch
 
-    from . import data, evaluate, settings, store, train as t
+    from . import data, evaluate, perturb, settings, store, train as t
     torch.set_num_threads(args.threads)
     device = settings.device(args.device)
     d = data.load(args.dataset, args.folder, device)
@@ -60,6 +60,10 @@ def train(args):
     path = t.checkpoint_path(args.dataset, args.method, args.seed, network, args.recipe, args.out)
     if changes:
         path = path.with_stem(f"{path.stem}-{words.replace(' ', '-')}")
+    train_noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
+    if train_noise:
+        path = path.with_stem(f"{path.stem}-on-{train_noise.replace(' ', '')}")
+        d = perturb.noisy_training_set(d, args.train_noise, args.train_snr, args.seed)
     if args.teacher:
         path = path.with_stem(f"{path.stem}-by-{pathlib.Path(args.teacher).stem}")
     cache = settings.data_folder(args.folder)
@@ -67,7 +71,8 @@ def train(args):
     run = t.fit(t.start(network, d, args.seed), d, args.method, r, args.seed, teacher, state, cache / "cache")
     head = {"dataset": args.dataset, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
             "recipe": r.name, "settings": words, "seed": args.seed}
-    keep = {**head, "teacher_file": pathlib.Path(args.teacher or usual).name if needs else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
+    noise = {"train_noise": train_noise}
+    keep = {**head, **noise, "teacher_file": pathlib.Path(args.teacher or usual).name if needs else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
     for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
         store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
     net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
@@ -76,7 +81,7 @@ def train(args):
     for row in rows:
         del row["key"]
     store.append(args.rows or RESULTS / f"{args.dataset}.csv",
-                 [{**head, "train_noise": "", "space": d.space, **row, **made} for row in rows])
+                 [{**head, **noise, "space": d.space, **row, **made} for row in rows])
     store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.removesuffix(".csv") + "-curves.csv",
                  [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
                    "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"],
@@ -182,6 +187,8 @@ def main(argv=None):
     c.add_argument("--mlp", action="store_true", help="digits: the fully connected pair instead of the convolutional one")
     c.add_argument("--teacher", metavar="FILE", help="the teacher's checkpoint (default: the data set's own, recipe and seed as said)")
     c.add_argument("--own-teacher", action="store_true", help="use the teacher of the same seed, not that of seed 0")
+    c.add_argument("--train-noise", choices=("gaussian", "poisson"), help="train on images with this noise (Table I)")
+    c.add_argument("--train-snr", type=float, default=10.0, metavar="DB", help="its SNR in dB")
     c.add_argument("--draws", type=int, default=2, help="noise draws per test image")
     c.add_argument("--device", default="auto")
     c.add_argument("--threads", type=int, default=1)

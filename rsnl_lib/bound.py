@@ -12,24 +12,15 @@ from typing import NamedTuple
 
 import torch
 
-from .losses import labels, score
+from .losses import SPACES, height, labels  # noqa: F401  (SPACES and height belong to this chapter too)
 from .settings import one_of, positive, whole
 
-SPACES = ("probability", "logit", "tempered")
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
 def exact(net):
     """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
     return copy.deepcopy(net).double().eval()
-
-
-def height(a, y, space="logit", tau=1.0):
-    """What h compares, from logits a (n, k): f = softmax(a)_y in (0, 1); logit(f) = a_y - log sum_{j != y} e^{a_j}; or f at tau."""
-    if one_of("space", space, SPACES) != "logit":
-        return score(a, y, tau if space == "tempered" else 1.0)
-    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
-    return a[own] - a.masked_fill(own, -math.inf).logsumexp(1)
 
 
 def head_start(net_S, net_T, y, space="logit", tau=1.0):

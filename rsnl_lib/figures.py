@@ -10,18 +10,24 @@ from .evaluate import wilson
 METHODS = {     # the only place where colours, marks and the order of methods are chosen (colour-blind safe on white)
     "teacher": dict(color="#000000", marker="s", label="teacher"),
     "standard": dict(color="#767676", marker="v", label="standard"),
+    "mimic": dict(color="#56B4E9", marker="<", label="mimic"),
     "kd": dict(color="#009E73", marker="^", label="KD"),
+    "fitnet": dict(color="#882255", marker=">", label="FitNet"),
     "robust": dict(color="#D55E00", marker="o", label="robust"),
     "gradient_only": dict(color="#E69F00", marker="P", label="$L_G$ only"),
     "score_only": dict(color="#CC79A7", marker="X", label="$L_S$ only"),
     "target_zero": dict(color="#0072B2", marker="D", label="target zero"),
+    "shuffled": dict(color="#332288", marker="p", label="shuffled"),
+    "noise_augmented": dict(color="#44AA99", marker="*", label="noise augmented"),
+    "direct": dict(color="#AA4499", marker="h", label="direct"),
 }
-TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$"}
+TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$", "score_floor": "floor of $L_S$",
+         "mimic": "mimic", "direct": "direct"}
 PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 
 
 def style(method):
-    return METHODS.get(method, dict(color="#56B4E9", marker="x", label=method))
+    return METHODS.get(method, dict(color="#999933", marker="x", label=method))
 
 
 def rank(methods):

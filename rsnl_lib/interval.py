@@ -87,7 +87,9 @@ def _affine(layer, s, rows=None, bias=True):
                          "put nn.Flatten before it")
     f, b = linear_map(layer, rows=rows)
     size, _ = linear_map(layer, absolute=True, rows=rows)
-    z, e = f(s.z), size(s.e + GAMMA * s.z.abs())
+    means = getattr(layer, "running_mean", None)                   # the bias of a batch norm may hide two large numbers
+    hidden = 0 if means is None else means.abs().view(1, -1, *[1] * (s.z.dim() - 2))
+    z, e = f(s.z), size(s.e + GAMMA * (s.z.abs() + hidden))
     if b is not None and bias:
         b = b.view(1, -1, *[1] * (z.dim() - 2))
         z, e = z + b, e + GAMMA * (b.abs() + z.abs())

@@ -2,10 +2,14 @@
 
 `a_S` and `f_S` are the student's, `a_T` and `f_T` the teacher's. Every loss is a mean over the batch.
 """
+import math
+
 import torch
 import torch.nn.functional as F
 
-from .settings import positive
+from .settings import one_of, positive
+
+SPACES = ("probability", "logit", "tempered")
 
 
 def labels(a, y):
@@ -23,6 +27,14 @@ def score(a, y, tau=1.0):
     return F.softmax(a / positive("tau", tau), dim=1).gather(1, index)[:, 0]
 
 
+def height(a, y, space="logit", tau=1.0):
+    """The true class's score in a space, (n,): f = softmax(a)_y in (0, 1); logit(f) = a_y - log sum_{j != y} e^{a_j}; or f at tau."""
+    if one_of("space", space, SPACES) != "logit":
+        return score(a, y, tau if space == "tempered" else 1.0)
+    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
+    return a[own] - a.masked_fill(own, -math.inf).logsumexp(1)
+
+
 def soft_cross_entropy(a_S, a_T, tau):
     """H(tau(o_S), tau(o_T)), the soft half of Eq. 3: cross-entropy of the softened scores (Eq. 4)."""
     positive("tau", tau)
@@ -38,13 +50,40 @@ def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
     return hard + soft * (tau ** 2 if tau_squared else 1)
 
 
+def mimic_loss(a_S, a_T, on="logits"):
+    """mean ||a_S - a_T||^2 over the classes (Eq. 2): of logits, as arXiv 1312.6184 has it, or of probabilities, as Eq. 2 prints."""
+    if a_S.shape != a_T.shape:
+        raise ValueError(f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape")
+    if one_of("on", on, ("logits", "probabilities")) == "probabilities":
+        a_S, a_T = F.softmax(a_S, dim=1), F.softmax(a_T, dim=1)
+    return (a_S - a_T).square().sum(dim=1).mean()
+
+
+def hint_loss(regressed, hint):
+    """mean 1/2 ||r(student features) - teacher features||^2 over images, both (n, ...) (arXiv 1412.6550, its Eq. 3)."""
+    if regressed.shape != hint.shape:
+        raise ValueError(f"regressed features {tuple(regressed.shape)} and the teacher's {tuple(hint.shape)} must have one shape")
+    return (regressed - hint).square().flatten(1).sum(dim=1).mean() / 2
+
+
 def score_loss(f_S, f_T, gamma):
     """L_S = mean max(0, gamma + f_T - f_S): the student's score shall beat the teacher's by gamma (Eq. 15)."""
     return F.relu(positive("gamma", gamma, zero=True) + f_T - f_S).mean()
 
 
-def input_gradient(net, x, y, tau=1.0, create_graph=False):
-    """(a, g): logits (n, k) and g = grad_x f^tau(x), shaped like x, one gradient per image.
+def score_floor(f_T, gamma):
+    """What no student can get below in Eq. 15: mean max(0, gamma + f_T - 1), since f_S < 1."""
+    return F.relu(positive("gamma", gamma, zero=True) + f_T - 1).mean()
+
+
+def direct_loss(u_S, u_T, g_S, g_T, gamma, rho):
+    """mean max(0, gamma - (u_S - u_T) + rho ||grad u_S - grad u_T||_2): Theorem 1' to first order at radius rho, in logits (ours)."""
+    gap = (g_S - g_T).flatten(1).square().sum(1).add(1e-12).sqrt()
+    return F.relu(positive("gamma", gamma, zero=True) - (u_S - u_T) + positive("rho", rho) * gap).mean()
+
+
+def input_gradient(net, x, y, tau=1.0, create_graph=False, space="tempered"):
+    """(a, g): logits (n, k) and g = grad_x of the score in `space` (Eq. 16: f at tau), shaped like x, one gradient per image.
 
     The sum over the batch is differentiated once: exact as long as no layer mixes images, so batch
     norm in training mode is refused. `create_graph` keeps g differentiable (Eq. 16 needs that).
@@ -52,12 +91,12 @@ def input_gradient(net, x, y, tau=1.0, create_graph=False):
     for m in net.modules():
         if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training:
             raise ValueError(f"{type(m).__name__} in training mode mixes the images of a batch, so per-image input "
-                             "gradients do not exist; replace it by a layer that treats each image by itself (outside "
-                             "training, net.eval() will do)")
+                             "gradients do not exist; replace it by a layer that treats each image by itself, or freeze its "
+                             "statistics (recipe setting frozen_norm=True; outside training, net.eval() will do)")
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         a = net(x)
-        g, = torch.autograd.grad(score(a, y, tau).sum(), x, create_graph=create_graph)
+        g, = torch.autograd.grad(height(a, y, space, tau).sum(), x, create_graph=create_graph)
     return a, g
 
 

@@ -1,8 +1,8 @@
 """What each method asks of a student: a dict from name to method, a method being the terms it sums.
 
 A method is called with the student, a Batch and the recipe, and returns {term: (weight, loss)}. The
-objective is the sum of weight * loss; each loss is logged by itself. To add one: write the function,
-add its line to METHODS.
+objective is the sum of weight * loss; each loss is logged by itself, one of weight 0 only logged. To add
+one: write the function, add its line to METHODS.
 """
 from typing import Callable, NamedTuple
 
@@ -17,14 +17,15 @@ class Batch(NamedTuple):
     x: torch.Tensor                    # (n, c, h, w)
     y: torch.Tensor                    # (n,)
     a_T: torch.Tensor | None           # (n, k) teacher logits
-    g_T: torch.Tensor | None           # (n, c, h, w) teacher's gradient of f_T^tau
+    g_T: torch.Tensor | None           # (n, c, h, w) teacher's input gradient, in the method's space
     lam: float
 
 
 class Method(NamedTuple):
     terms: Callable
     scores: bool = False               # needs the teacher's logits
-    gradients: bool = False            # needs the teacher's input gradients
+    gradients: str = ""                # needs the teacher's input gradients: of the "tempered" score, or of the "logit"
+    hint: bool = False                 # starts with the hint stage (train.hint_stage)
 
 
 def standard(net, b, r):
@@ -33,7 +34,7 @@ def standard(net, b, r):
 
 
 def kd(net, b, r):
-    """Knowledge distillation (Eqs. 3-4)."""
+    """Knowledge distillation (Eqs. 3-4); after the hint stage it is FitNets (arXiv 1412.6550)."""
     return _kd(net(b.x), b, r)
 
 
@@ -42,12 +43,33 @@ def _kd(a_S, b, r):
             "kd": (b.lam * (r.tau ** 2 if r.tau_squared else 1), losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
 
 
+def mimic(net, b, r):
+    """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities (Eq. 2; arXiv 1312.6184)."""
+    a_S = net(b.x)
+    return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on))}
+
+
 def robust(net, b, r):
     """L_KD + C1 L_G + C2 L_S (Eq. 17), by exact double backprop."""
     a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
+    return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)), **_score(a_S, b, r)}
+
+
+def _score(a_S, b, r):
     f_S, f_T = losses.score(a_S, b.y), losses.score(b.a_T, b.y)
-    return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)),
-            "score": (r.C2, losses.score_loss(f_S, f_T, r.gamma))}
+    return {"score": (r.C2, losses.score_loss(f_S, f_T, r.gamma)), "score_floor": (0.0, losses.score_floor(f_T, r.gamma))}
+
+
+def gradient_only(net, b, r):
+    """L_KD + C1 L_G: Eq. 17 without L_S."""
+    a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
+    return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T))}
+
+
+def score_only(net, b, r):
+    """L_KD + C2 L_S: Eq. 17 without L_G."""
+    a_S = net(b.x)
+    return {**_kd(a_S, b, r), **_score(a_S, b, r)}
 
 
 def target_zero(net, b, r):
@@ -55,10 +77,38 @@ def target_zero(net, b, r):
     return robust(net, b._replace(g_T=torch.zeros_like(b.x)), r)
 
 
+def shuffled(net, b, r):
+    """Control: `robust` with the teacher's gradients dealt anew among the images of one class in the batch."""
+    drawn = torch.randperm(len(b.y)).to(b.y.device)
+    place, giver = b.y.argsort(stable=True), drawn[b.y[drawn].argsort(stable=True)]
+    g_T = torch.empty_like(b.g_T)
+    g_T[place] = b.g_T[giver]
+    return robust(net, b._replace(g_T=g_T), r)
+
+
+def noise_augmented(net, b, r):
+    """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the clean ones."""
+    return kd(net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape).to(b.x)), r)
+
+
+def direct(net, b, r):
+    """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to first order."""
+    a_S, g_S = losses.input_gradient(net, b.x, b.y, create_graph=True, space="logit")
+    u_S, u_T = losses.height(a_S, b.y), losses.height(b.a_T, b.y)
+    return {**_kd(a_S, b, r), "direct": (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho))}
+
+
 METHODS = {
     "teacher": Method(standard),
     "standard": Method(standard),
+    "mimic": Method(mimic, scores=True),
     "kd": Method(kd, scores=True),
-    "robust": Method(robust, scores=True, gradients=True),
+    "fitnet": Method(kd, scores=True, hint=True),
+    "score_only": Method(score_only, scores=True),
+    "gradient_only": Method(gradient_only, scores=True, gradients="tempered"),
+    "robust": Method(robust, scores=True, gradients="tempered"),
     "target_zero": Method(target_zero, scores=True),
+    "shuffled": Method(shuffled, scores=True, gradients="tempered"),
+    "noise_augmented": Method(noise_augmented, scores=True),
+    "direct": Method(direct, scores=True, gradients="logit"),
 }

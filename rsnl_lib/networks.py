@@ -144,3 +144,12 @@ def clip_kernels_(net):
         if isinstance(m, Maxout) and m.max_norm is not None:
             w = m.layer.weight
             w.copy_(torch.renorm(w, 2, 0, m.max_norm))
+
+
+def training(net, frozen_norm=False):
+    """Put `net` in training mode; with frozen_norm its batch norm layers keep their statistics."""
+    net.train()
+    for m in net.modules():
+        if frozen_norm and isinstance(m, nn.modules.batchnorm._BatchNorm):
+            m.eval()
+    return net

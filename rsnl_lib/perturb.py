@@ -85,3 +85,16 @@ def apply(kind, x, level, generator=None, unit="dB"):
     if kind == "occlusion":
         return occlude(x, level, generator)
     return KINDS[kind](x, level, generator, unit)
+
+
+def noisy_training_set(data, kind, snr, seed=0, unit="dB"):
+    """`data` with noise of `kind` at `snr` on every training and validation image, drawn once from `seed` (Table I: trained on G or P).
+
+    The test images stay as they are. Drawn once, not anew each epoch: the paper does not say, and a fixed set can be cached.
+    """
+    one_of("train_noise", kind, ("gaussian", "poisson"))
+    parts = {}
+    for i, name in enumerate(("x_train", "x_val")):
+        generator = torch.Generator().manual_seed(1_000_003 * (i + 1) + whole("seed", seed))
+        parts[name] = apply(kind, getattr(data, name), snr, generator, unit)
+    return data._replace(**parts)

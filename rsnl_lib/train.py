@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import losses, networks, store
+from . import hints, losses, networks, store
 from .data import Data, load
 from .methods import METHODS, Batch
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, positive, progress, whole
@@ -36,8 +36,16 @@ class Recipe(NamedTuple):
     C1: float = 10.0
     C2: float = 1.0
     tau_squared: bool = False          # multiply the soft term by tau^2, as Hinton does and the paper does not
+    mimic_on: str = "logits"           # or "probabilities", as Eq. 2 prints (method mimic)
+    sigma: float = 0.15                # noise of the method noise_augmented
+    rho: float = 0.1                   # radius and
+    gamma_u: float = 2.0               # lead in logits of the method direct
+    hint_epochs: int = 0               # of the hint stage; 0: a quarter of the epochs for fitnet, none for others
+    hint: str = "regress"              # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
+    frozen_norm: bool = False          # keep batch norm at its statistics while training: input gradients need that
 
 
+CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": ("regress", "classify")}
 PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
 SHORT = {"digits": 60, "mnist": 8}     # student epochs of the recipe "short"
 
@@ -54,12 +62,14 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
         r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
     for key, value in changes.items():
         one_of("recipe setting", key, Recipe._fields)
-        if key in ("lr", "lr_conv", "tau"):
+        if key in ("lr", "lr_conv", "tau", "rho", "sigma"):
             positive(key, value)
-        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum"):
+        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u"):
             positive(key, value, zero=True)
-        elif key in ("epochs", "batch"):
-            whole(key, value, 1)
+        elif key in ("epochs", "batch", "hint_epochs"):
+            whole(key, value, 0 if key == "hint_epochs" else 1)
+        elif key in CHOICES:
+            one_of(key, value, CHOICES[key])
     return r._replace(**changes)
 
 
@@ -90,9 +100,9 @@ def optimiser(net, r):
 
 
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
-    """(a_T, g_T): the teacher's logits (n, k) and input gradients of f_T^tau (n, c, h, w) in half precision, once for all epochs.
+    """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w) in half precision, once for all epochs.
 
-    With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
+    `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
     """
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
@@ -109,7 +119,7 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
     a, g = [], []
     for i in progress(range(0, len(x), chunk), desc="teacher", leave=False):
         if gradients:
-            logits, grad = losses.input_gradient(teacher, x[i:i + chunk], y[i:i + chunk], tau)
+            logits, grad = losses.input_gradient(teacher, x[i:i + chunk], y[i:i + chunk], tau, space=gradients)
             g.append(grad.half())
         else:
             with torch.no_grad():
@@ -159,14 +169,20 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
             raise ValueError(f"the teacher scores {a_T.shape[1]} classes, {data.name} has {data.classes}")
     step = optimiser(net, r)
     steps = r.epochs * math.ceil(len(x) / r.batch)
+    hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
+    resumed = state and pathlib.Path(state).is_file()
+    if hint_epochs and not resumed:
+        if teacher is None:
+            raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set hint_epochs=0")
+        hints.hint_stage(net, teacher, data, r, hint_epochs, seed)
     start, best, best_epoch, history = 0, copy.deepcopy(net.state_dict()), -1, []
     identity = [repr(r), method, f"seed {seed}", f"{len(x)} images of {data.name}"]
-    if state and pathlib.Path(state).is_file():
+    if resumed:
         start, best, best_epoch, history = _resume(state, net, step, identity)
     bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
     for epoch in bar:
         begun, lam, sums = time.perf_counter(), lam_at(r, epoch), {}
-        net.train()
+        networks.training(net, r.frozen_norm)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(seed * 100_003 + epoch)
             order = torch.randperm(len(x)).to(x.device)

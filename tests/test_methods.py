@@ -6,8 +6,10 @@ from torch import nn
 from rsnl_lib import data, losses, networks, train
 from rsnl_lib.methods import METHODS, Batch
 
-TERMS = [(m, t) for m in ("kd", "robust", "target_zero")
-         for t in (("ce", "kd") if m == "kd" else ("ce", "kd", "gradient", "score"))]
+FULL = ("ce", "kd", "gradient", "score")
+TERMS = [(m, t) for m, terms in {"kd": FULL[:2], "robust": FULL, "target_zero": FULL, "shuffled": FULL, "gradient_only": FULL[:3],
+                                 "score_only": ("ce", "kd", "score"), "mimic": ("ce", "mimic"), "noise_augmented": FULL[:2],
+                                 "direct": ("ce", "kd", "direct")}.items() for t in terms]
 R = train.Recipe("test", 40, lr=1e-2, lr_conv=1e-2, batch=32, tau=2.0, gamma=0.9, C1=7.0, C2=3.0)
 
 
@@ -21,7 +23,7 @@ def setting(make=relu_net):
     d = data.digits()
     x, y = d.x_train[:16], d.y_train[:16]
     student, teacher = make().train(), networks.build("digits_mlp_teacher").eval()
-    a_T, g_T = train.teacher_constants(teacher, x, y, R.tau, True)
+    a_T, g_T = train.teacher_constants(teacher, x, y, R.tau, "tempered")
     return student, teacher, Batch(x, y, a_T, g_T.float(), 2.5)
 
 
@@ -44,9 +46,9 @@ def test_each_term_alone_reaches_every_student_weight_and_no_teacher_weight(meth
 def test_weights_are_those_of_the_recipe(method, tau_squared):
     student, _, batch = setting()
     terms = METHODS[method].terms(student, batch, R._replace(tau_squared=tau_squared))
-    want = {"ce": 1.0, "kd": 2.5 * (4 if tau_squared else 1), "gradient": 7.0, "score": 3.0}
+    want = {"ce": 1.0, "kd": 2.5 * (4 if tau_squared else 1), "gradient": 7.0, "score": 3.0, "score_floor": 0.0}
     assert {k: w for k, (w, _) in terms.items()} == {k: want[k] for k in terms}
-    assert len(terms) == (2 if method == "kd" else 4)
+    assert len(terms) == (2 if method == "kd" else 5)
 
 
 def test_robust_is_equation_17():
@@ -75,6 +77,76 @@ def test_target_zero_is_robust_with_a_teacher_gradient_of_zero():
     for name in robust:
         torch.testing.assert_close(zero[name], robust[name])
     assert not torch.allclose(zero["gradient"][1], METHODS["robust"].terms(student, batch, R)["gradient"][1])
+
+
+def test_each_term_alone_is_robust_without_the_other():
+    student, _, batch = setting()
+    robust = METHODS["robust"].terms(student, batch, R)
+    for method, lost in (("gradient_only", {"score", "score_floor"}), ("score_only", {"gradient"})):
+        alone = METHODS[method].terms(student, batch, R)
+        assert set(robust) - set(alone) == lost
+        for name, (weight, value) in alone.items():
+            assert weight == robust[name][0]
+            torch.testing.assert_close(value, robust[name][1])
+
+
+def test_the_floor_is_logged_and_never_trained_on():
+    student, _, batch = setting()
+    weight, floor = METHODS["robust"].terms(student, batch, R)["score_floor"]
+    f_T = torch.softmax(batch.a_T, 1)[range(16), batch.y]
+    assert weight == 0 and floor == pytest.approx((0.9 + f_T - 1).clamp(min=0).mean().item(), abs=1e-6)
+    assert 0 < floor <= METHODS["robust"].terms(student, batch, R)["score"][1]
+
+
+def test_shuffled_deals_the_gradients_anew_within_each_class():
+    student, _, batch = setting()
+    batch = batch._replace(y=torch.tensor([0, 1, 2, 3] * 4), g_T=torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 8, 8).contiguous())
+    kept = []
+    sees = METHODS["shuffled"].terms.__globals__["robust"]
+    METHODS["shuffled"].terms.__globals__["robust"] = lambda net, b, r: kept.append(b.g_T[:, 0, 0, 0]) or {}
+    try:
+        torch.manual_seed(0)
+        for _ in range(20):
+            METHODS["shuffled"].terms(student, batch, R)
+    finally:
+        METHODS["shuffled"].terms.__globals__["robust"] = sees
+    for g in kept:
+        assert sorted(g.tolist()) == list(range(16)), "a permutation"
+        assert (g.long() % 4 == batch.y).all(), "within the class"
+    assert len({tuple(g.tolist()) for g in kept}) > 10, "anew each time"
+
+
+def test_mimic_is_equation_2():
+    student, _, batch = setting()
+    a_S = student(batch.x)
+    hand = {"logits": (a_S - batch.a_T).pow(2).sum(1).mean(), "probabilities": (a_S.softmax(1) - batch.a_T.softmax(1)).pow(2).sum(1).mean()}
+    for on, value in hand.items():
+        weight, got = METHODS["mimic"].terms(student, batch, R._replace(mimic_on=on))["mimic"]
+        assert weight == 2.5 / 2
+        torch.testing.assert_close(got, value)
+
+
+def test_noise_augmented_is_kd_on_noisy_images_of_that_strength():
+    student, _, batch = setting()
+    seen = []
+    hook = student.register_forward_pre_hook(lambda m, x: seen.append(x[0]))
+    torch.manual_seed(3)
+    METHODS["noise_augmented"].terms(student, batch, R._replace(sigma=0.3))
+    hook.remove()
+    assert (seen[0] - batch.x).std() == pytest.approx(0.3, rel=0.1) and len(seen) == 1
+
+
+def test_direct_is_the_theorem_to_first_order():
+    student, teacher, batch = setting()
+    u = lambda net, x: (a := net(x))[range(16), batch.y] - a.masked_fill(torch.nn.functional.one_hot(batch.y, 10).bool(), -torch.inf).logsumexp(1)
+    x = batch.x.clone().requires_grad_()
+    h = u(student, x) - u(teacher, x)
+    gap = torch.autograd.grad(h.sum(), x)[0].flatten(1).norm(dim=1)
+    want = (1.5 - h + 0.2 * gap).clamp(min=0).mean()
+    g_T = train.teacher_constants(teacher, batch.x, batch.y, R.tau, "logit")[1].float()
+    got = METHODS["direct"].terms(student, batch._replace(g_T=g_T), R._replace(gamma_u=1.5, rho=0.2))["direct"]
+    assert got[0] == 1.0
+    torch.testing.assert_close(got[1], want, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("middle", [nn.Tanh(), networks.Maxout(nn.Linear(4, 8))])
@@ -124,7 +196,7 @@ def few():
 def test_every_method_learns_32_images_by_heart_with_any_module():
     torch.manual_seed(0)
     d, start = few(), relu_net().state_dict()
-    r = R._replace(gamma=0.1, C1=1.0, C2=1.0)
+    r = R._replace(epochs=80, gamma=0.1, C1=1.0, C2=1.0)
     teacher = None
     for method in METHODS:                          # "teacher" comes first
         student = relu_net()
@@ -137,7 +209,7 @@ def test_every_method_learns_32_images_by_heart_with_any_module():
 def test_teacher_is_bit_identical_after_training_its_students():
     d, teacher = few(), networks.build("digits_mlp_teacher").eval()
     before = [p.clone() for p in teacher.state_dict().values()]
-    for method in ("kd", "robust", "target_zero"):
+    for method in list(METHODS)[1:]:
         train.fit(relu_net(), d, method, R._replace(epochs=2), teacher=teacher)
         assert all(map(torch.equal, teacher.state_dict().values(), before)), method
         assert all(p.grad is None for p in teacher.parameters()) and not teacher.training, method

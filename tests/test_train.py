@@ -100,19 +100,19 @@ def test_a_damaged_state_is_named_with_the_remedy(tmp_path, harm):
 
 def test_teacher_constants_are_logits_and_softened_gradients_in_any_chunks():
     net = teacher()
-    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, True, chunk=33)
+    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", chunk=33)
     want_a, want_g = losses.input_gradient(net, D.x_train, D.y_train, 3.0)
     torch.testing.assert_close(a, want_a)
     torch.testing.assert_close(g, want_g.half())
     assert g.abs().max() > 1e-3 and not a.requires_grad and not g.requires_grad
-    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, False)
+    a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "")
     torch.testing.assert_close(a, want_a.detach())
     assert g is None and not a.requires_grad
 
 
 def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_question(tmp_path, monkeypatch):
     def ask(tau=3.0, net=None):
-        return train.teacher_constants(net or teacher(), D.x_train, D.y_train, tau, True, tmp_path)
+        return train.teacher_constants(net or teacher(), D.x_train, D.y_train, tau, "tempered", tmp_path)
     fresh, (file,) = ask(), list(tmp_path.iterdir())
     whole = file.read_bytes()
     with monkeypatch.context() as m:
@@ -190,7 +190,7 @@ def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change,
 
 @pytest.mark.parametrize("call, said", [
     (lambda: train.fit(student(), D, "kd", R), "method='kd' needs a teacher"),
-    (lambda: train.fit(student(), D, "robst", R), "method='robst' is unknown; choose one of: teacher, standard, kd"),
+    (lambda: train.fit(student(), D, "robst", R), "method='robst' is unknown; choose one of: teacher, standard, mimic, kd"),
     (lambda: train.fit(student(), D, "kd", R, teacher=teacher().train()), r"training mode; call teacher.eval\(\)"),
     (lambda: train.optimiser(student(), R._replace(optimiser="adma")), "optimiser='adma' is unknown"),
     (lambda: train.recipe("long"), "recipe='long' is unknown; choose one of: short, paper, tau4"),

@@ -41,7 +41,7 @@ print(digits.name, *(f"{part} {len(images)}" for part, images in
 # %%
 net_T = train.load_or_train(dataset, "teacher", seed, profile, digits).to(digits.x_train.device)
 x, y = digits.x_train[:256], digits.y_train[:256]
-a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients=True)
+a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients="tempered")
 print(f"a_T {tuple(a_T.shape)}   g_T {tuple(g_T.shape)}")
 print(f"mean score of the true class: f_T {losses.score(a_T, y).mean():.3f}, softened {losses.score(a_T, y, tau).mean():.3f}")
 

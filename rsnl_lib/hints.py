@@ -1,0 +1,83 @@
+"""FitNets' first stage (arXiv 1412.6550): the student's middle layer learns the teacher's, before the distillation proper."""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from . import losses, networks
+from .settings import progress
+
+
+def blocks(net):
+    """The feature layers of a network in order: maxout units, and convolutions or dense layers outside them, without the last."""
+    inside = {id(m.layer) for m in net.modules() if isinstance(m, networks.Maxout)}
+    kinds = (networks.Maxout, nn.Conv2d, nn.Linear)
+    found = [m for m in net.modules() if isinstance(m, kinds) and id(m) not in inside][:-1]
+    return [m for m in found if not isinstance(m, nn.Linear) and not isinstance(getattr(m, "layer", None), nn.Linear)] or found
+
+
+def guided(net):
+    """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of 6 in FitNets, the 2nd of 3 in the teacher."""
+    found = blocks(net)
+    if not found:
+        raise ValueError(f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer before the last)")
+    return found[round(2 * len(found) / 3) - 1] if len(found) > 1 else found[0]
+
+
+def hint_stage(net, teacher, data, r, epochs, seed=0):
+    """FitNets' first stage (arXiv 1412.6550), in place: the student up to its guided layer learns the teacher's middle features.
+
+    A maxout regressor maps the student's features to the teacher's shape, for half the squared distance to them; with
+    r.hint = "classify" a linear classifier, first trained on the teacher's features, must name the class from what the
+    regressor makes of the student's (Sec. V-A). Regressor and classifier are thrown away. Returns the last epoch's mean loss.
+    """
+    seen = {}
+    hooks = [guided(n).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out)) for who, n in (("S", net), ("T", teacher))]
+    x, y = data.x_train, data.y_train
+    with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        torch.manual_seed(seed * 100_003 + 77)
+        try:
+            with torch.no_grad():
+                teacher(x[:2]), net(x[:2])
+            S, T = seen["S"], seen["T"]
+            regressor = _regressor(S, T).to(x.device)
+            probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)
+            rounds = [(probe, "probe")] * (r.hint == "classify") + [(regressor, r.hint)]
+            for part, goal in rounds:
+                weights = list(part.parameters()) + (list(net.parameters()) if goal != "probe" else [])
+                step = torch.optim.AdamW(weights, r.lr, weight_decay=r.weight_decay)
+                for epoch in progress(range(epochs), desc=f"hint: {goal}", leave=False):
+                    networks.training(net, r.frozen_norm)
+                    total = 0.0
+                    for pick in torch.randperm(len(x)).to(x.device).split(r.batch):
+                        if goal == "classify":
+                            net(x[pick])
+                            loss = F.cross_entropy(probe(regressor(seen["S"])), y[pick])
+                        else:
+                            with torch.no_grad():
+                                teacher(x[pick])
+                            hint = seen["T"]
+                            if goal == "probe":
+                                loss = F.cross_entropy(probe(hint), y[pick])
+                            else:
+                                net(x[pick])
+                                loss = losses.hint_loss(regressor(seen["S"]), hint)
+                        step.zero_grad()
+                        loss.backward()
+                        if r.clip:
+                            torch.nn.utils.clip_grad_norm_(weights, r.clip)
+                        step.step()
+                        networks.clip_kernels_(net)
+                        total += loss.detach() * len(pick)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return float(total) / len(x)
+
+
+def _regressor(S, T):
+    """A maxout layer from student features S to the shape of teacher features T, a valid convolution where both are maps (n, c, h, w)."""
+    if S.dim() == T.dim() == 4:
+        kernel = [max(a - b + 1, 1) for a, b in zip(S.shape[2:], T.shape[2:])]
+        fit = nn.AdaptiveAvgPool2d(T.shape[2:]) if min(S.shape[2] - T.shape[2], S.shape[3] - T.shape[3]) < 0 else nn.Identity()
+        return nn.Sequential(networks.Maxout(nn.Conv2d(S.shape[1], 2 * T.shape[1], kernel)), fit)
+    return nn.Sequential(nn.Flatten(), networks.Maxout(nn.Linear(S[0].numel(), 2 * T[0].numel())), nn.Unflatten(1, T.shape[1:]))
