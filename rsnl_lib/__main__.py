@@ -126,7 +126,8 @@ def margins(args):
         d = data.load(head["dataset"], args.folder)
         x, y = d.x_test[:args.images], d.y_test[:args.images]
         tau = t.recipe(head["recipe"], head["dataset"], head["method"]).tau
-        found = evaluate.margins(net, teacher, x, y, tau, args.snr, args.sound, d.x_train[:1000].double(), args.restarts, args.steps)
+        found = evaluate.margins(net, teacher, x, y, tau, args.snr, args.sound, d.x_train[:1000], args.restarts, args.steps,
+                                 dtype=torch.float32 if args.float32 else torch.float64)
         fixed = {**dict.fromkeys(store.MARGIN_COLUMNS, ""), **run_of(head), "snr": args.snr}
         store.append(args.rows or RESULTS / "margins.csv",
                      [{**fixed, "image": i, "label": int(y[i]), **{k: text(v) for k, v in row.items()}}
@@ -204,6 +205,7 @@ def main(argv=None):
     c.add_argument("--sound", default="none", help="also a certificate: spectral, interval or lipsdp")
     c.add_argument("--restarts", type=int, default=8, help="of the search for the smallest flip")
     c.add_argument("--steps", type=int, default=25, help="of each restart")
+    c.add_argument("--float32", action="store_true", help="search and estimate in single precision, three times as fast; certificates stay in double")
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/margins.csv)")

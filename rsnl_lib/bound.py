@@ -18,14 +18,20 @@ from .settings import one_of, positive, whole
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
-def exact(net):
+def exact(net, dtype=torch.float64):
     """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
-    return copy.deepcopy(net).double().eval()
+    return copy.deepcopy(net).to(dtype).eval()
 
 
 def head_start(net_S, net_T, y, space="logit", tau=1.0):
-    """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads."""
-    return lambda z: height(net_S(z), y, space, tau) - height(net_T(z), y, space, tau)
+    """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads.
+
+    h.of(pick) is the same for some of the images.
+    """
+    def h(z):
+        return height(net_S(z), y, space, tau) - height(net_T(z), y, space, tau)
+    h.of = lambda pick: head_start(net_S, net_T, y[pick], space, tau)
+    return h
 
 
 def right_answer(net, y):
@@ -34,6 +40,7 @@ def right_answer(net, y):
         a = net(z)
         own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
         return a[own] - a.masked_fill(own, -math.inf).amax(1)
+    lead.of = lambda pick: right_answer(net, y[pick])
     return lead
 
 
@@ -89,7 +96,7 @@ def onto_ball(d, R, q=2):
     if one_of("q", q, DUAL) == math.inf:
         return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))
     if q == 2:
-        return d * like((R / norm(d).clamp_min(1e-300)).clamp_max(1), d)
+        return d * like((R / norm(d).clamp_min(1e-30)).clamp_max(1), d)
     sizes = d.flatten(1).abs().sort(1, descending=True).values
     over = (sizes.cumsum(1) - R[:, None]) / torch.arange(1, sizes.shape[1] + 1, device=d.device)
     cut = over.gather(1, ((sizes > over).sum(1, keepdim=True) - 1).clamp_min(0)).clamp_min(0)
@@ -99,7 +106,7 @@ def onto_ball(d, R, q=2):
 def steepest(w, q=2):
     """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p."""
     if one_of("q", q, DUAL) == 2:
-        return w / like(norm(w).clamp_min(1e-300), w)
+        return w / like(norm(w).clamp_min(1e-30), w)
     if q == math.inf:
         return w.sign()
     flat = w.flatten(1)
@@ -142,7 +149,7 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
     for R in radii:
         tried = [kept]
         if flip is not None:
-            length = norm(flip - x, q).clamp_min(1e-300)
+            length = norm(flip - x, q).clamp_min(1e-30)
             scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in torch.linspace(0, 1, 65, dtype=x.dtype)]
             sizes = torch.stack([point_gap(h, z, p) for z in scan])
             at = sizes.argmax(0)
@@ -187,10 +194,10 @@ def fixed_point(m, G, R=math.inf, start=None, steps=20):
     """
     m = m.clamp_min(0)
     low, high = torch.zeros_like(m), torch.full_like(m, float(R))
-    s = m / G(torch.zeros_like(m)).clamp_min(1e-300) if start is None else start
+    s = m / G(torch.zeros_like(m)).clamp_min(1e-30) if start is None else start
     s = torch.minimum(s, high)
     for _ in range(whole("steps", steps, 1)):
-        other = m / G(s).clamp_min(1e-300)
+        other = m / G(s).clamp_min(1e-30)
         low = torch.maximum(low, torch.minimum(s, other))
         high = torch.minimum(high, torch.maximum(s, other))
         s = (low * high).sqrt()
@@ -205,7 +212,7 @@ def integral_radius(m, G, upto, steps=16):
     """
     left, r, width = m.clamp_min(0), torch.zeros_like(m), upto / whole("steps", steps, 1)
     for k in range(1, steps + 1):
-        size = G(width * k).clamp_min(1e-300)
+        size = G(width * k).clamp_min(1e-30)
         step = torch.minimum(width, left / size)
         r, left = r + step, (left - step * size).clamp_min(0)
     return r
@@ -214,9 +221,9 @@ def integral_radius(m, G, upto, steps=16):
 def profile_radii(m, radii, G):
     """(r_fp, r_int) from a profile: G (K, n) at increasing radii (K, n); right-end sums, as sound as G, at most radii[-1]."""
     m = m.clamp_min(0)
-    r_fp = torch.minimum(radii, m / G.clamp_min(1e-300)).amax(0)
+    r_fp = torch.minimum(radii, m / G.clamp_min(1e-30)).amax(0)
     left, r_int, before = m, torch.zeros_like(m), torch.zeros_like(m)
-    for s, size in zip(radii, G.clamp_min(1e-300)):
+    for s, size in zip(radii, G.clamp_min(1e-30)):
         step = torch.minimum(s - before, left / size)
         r_int, left, before = r_int + step, (left - step * size).clamp_min(0), s
     return r_fp, torch.maximum(r_fp, r_int)
@@ -225,12 +232,12 @@ def profile_radii(m, radii, G):
 def curvature_radius(m, g, kappa):
     """2m / (g + sqrt(g^2 + 2 kappa m)): valid where grad h is kappa-Lipschitz and g = ||grad h(x)||; shows that L_G lowers g only."""
     m = m.clamp_min(0)
-    return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-300)
+    return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-30)
 
 
 def gaussian_flip_share(m, gap, sigma):
     """First-order law for white noise of standard deviation sigma: P(h <= 0) ~ Phi(-m / (sigma ||grad h(x)||_2)). An estimate."""
-    return torch.special.ndtr(-m / (positive("sigma", sigma) * gap).clamp_min(1e-300))
+    return torch.special.ndtr(-m / (positive("sigma", sigma) * gap).clamp_min(1e-30))
 
 
 # The smallest flip -------------------------------------------------------------------------------
@@ -241,13 +248,13 @@ def cheapest(w, c, q, low, high):
     Where the box does not allow that much, the d that gets furthest.
     """
     if low is None:
-        return -steepest(w, q) * like(c / norm(w, DUAL[q]).clamp_min(1e-300), w)
+        return -steepest(w, q) * like(c / norm(w, DUAL[q]).clamp_min(1e-30), w)
     room = torch.where(w > 0, -low, high)
     if q == 1:                                           # spend on the pixel with the largest slope first
         size, order = w.abs().flatten(1).sort(1, descending=True)
         gain = size * room.flatten(1).gather(1, order)
         still = (c[:, None] - gain.cumsum(1) + gain).clamp_min(0)
-        spent = torch.minimum(gain, still) / size.clamp_min(1e-300)
+        spent = torch.minimum(gain, still) / size.clamp_min(1e-30)
         return -w.sign() * torch.zeros_like(spent).scatter_(1, order, spent).view_as(w)
     way = w.sign() if q == math.inf else w
     a, b = torch.zeros_like(c), torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
@@ -274,7 +281,7 @@ def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, genera
     """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped image; r = inf where none was.
 
     A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the current point, bisect the
-    segment from x, go on from there; from `restarts` random starts and from the nearest of `seeds` (m, ...) that flip;
+    segment from x, go on from there; from `restarts` random starts, and from those of `seeds` (m, ...) that flip;
     then gradient steps inside a slightly smaller ball. An upper bound of the true distance: every certificate must stay
     below it. With box=True every point stays in [0, 1].
     """
@@ -287,19 +294,23 @@ def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, genera
     r[there] = 0
 
     def offer(z):
-        """Take over flipped points nearer than the best; returns the boundary points found on the way to z."""
+        """Take over flipped points nearer than the best, bisected; returns points on the way to z at most as far as the best."""
         nonlocal r, best
+        z = x + (z - x) * like((r / norm(z - x, q).clamp_min(1e-30)).clamp_max(1), x)
         with torch.no_grad():
-            flipped = h(z) <= 0
-        edge = torch.where(like(flipped, x), on_segment(h, x, z), z)
-        size = norm(edge - x, q)
-        nearer = flipped & (size < r)
-        r, best = torch.where(nearer, size, r), torch.where(like(nearer, x), edge, best)
-        return edge
+            nearer = h(z) <= 0
+        if nearer.any():
+            if hasattr(h, "of"):
+                z[nearer] = on_segment(h.of(nearer), x[nearer], z[nearer])
+            else:
+                z = torch.where(like(nearer, x), on_segment(h, x, torch.where(like(nearer, x), z, x)), z)
+            size = norm(z - x, q)
+            r, best = torch.where(nearer, torch.minimum(size, r), r), torch.where(like(nearer, x), z, best)
+        return z
 
     if seeds is not None:
-        near = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)[:, :10]
-        for column in near.T:
+        order, m = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1), len(seeds)
+        for column in order[:, sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})].T:       # the nearest, and some of all distances
             offer(keep(seeds[column]))
     for restart in range(whole("restarts", restarts, 1)):
         spread = torch.where(r.isfinite() & (r > 0), r, norm(x, q) / 4 + 0.1)
@@ -313,7 +324,7 @@ def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, genera
             else:
                 beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, None, None)
             z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
-    for k in range(3):                                              # a last push inside a smaller ball
+    for k in range(2):                                              # a last push inside a smaller ball
         inside = torch.where(r.isfinite(), r * 0.98, torch.ones_like(r))
         z = x + onto_ball(best - x, inside, q)
         for j in range(10):

@@ -52,8 +52,9 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
     return rows
 
 
-def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, restarts=8, steps=25, seed=0):
-    """Where Theorem 1 stands for each image of x (n, c, h, w), float64: a list of n dicts, NaN for what does not exist.
+def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, restarts=8, steps=25, seed=0,
+            dtype=torch.float64):
+    """Where Theorem 1 stands for each image of x (n, c, h, w), computed in `dtype` (certificates always in float64): a list of n dicts, NaN for what does not exist.
 
     f_S, f_T: scores; lead: u_S - u_T in logits; slope_S, slope_T, gap: ||grad u_S||, ||grad u_T||, ||grad u_S - grad u_T||_2;
     gap_tau: what L_G sees; flip: the smallest L2 perturbation found that lets the teacher overtake (0 where it leads), `seeds`
@@ -62,8 +63,8 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     lead with white noise at `snr` dB. With net_T None only f_S, slope_S, wrong and the noisy score.
     """
     one_of("sound", sound, ("none", *certify.SOUND))
-    x, n, nan = x.double(), len(x), torch.full((len(x),), math.nan, dtype=torch.float64)
-    net_S = bound.exact(net_S)
+    x, n, nan = x.to(dtype), len(x), torch.full((len(x),), math.nan, dtype=dtype)
+    net_S, seeds = bound.exact(net_S, dtype), None if seeds is None else seeds.to(dtype)
     generator = torch.Generator().manual_seed(seed)
     noisy = perturb.gaussian(x, snr, noise_generator(seed, "gaussian", f"{snr}dB", 0))
     attack = dict(seeds=seeds, restarts=restarts, steps=steps, generator=generator)
@@ -76,7 +77,7 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     out = {"f_S": f_S, "slope_S": bound.measure(net_S, net_S, x, y).slope_S, "f_S_noisy": f_S_noisy,
            "wrong": bound.smallest_flip(bound.right_answer(net_S, y), x, **attack)[0]}
     if net_T is not None:
-        net_T = bound.exact(net_T)
+        net_T = bound.exact(net_T, dtype)
         f_T, f_T_noisy, u_T_noisy = scores(net_T)
         here, soft = (bound.measure(net_S, net_T, x, y, space, tau) for space in ("logit", "tempered"))
         out |= {"f_T": f_T, "lead": here.m, "slope_T": here.slope_T, "gap": here.gap, "gap_tau": soft.gap,
@@ -88,11 +89,11 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
         if len(part):
             h = bound.head_start(net_S, net_T, labels)
             flip, point = bound.smallest_flip(h, part, **attack)
-            radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=x.dtype)[:, None]
+            radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=dtype)[:, None]
             G = bound.estimate_ascent(h, part, radii, flip=point, starts=1, steps=5, generator=generator)
             out["flip"][ahead], out["estimate"][ahead] = flip, bound.profile_radii(here.m[ahead], radii, G)[1]
             if sound != "none":
-                out["sound"][ahead] = certify.sound_radii(net_S, net_T, part, labels, sound)[1]
+                out["sound"][ahead] = certify.sound_radii(net_S, net_T, part, labels, sound)[1].to(dtype)
         if sound == "none":
             out["sound"] = nan
     return [{key: values[i].item() for key, values in out.items()} for i in range(n)]

@@ -6,7 +6,7 @@ library asks for these classes: any nn.Module with that signature serves as teac
 import torch
 from torch import nn
 
-from .settings import one_of, whole
+from .settings import one_of, positive, whole
 
 
 class Maxout(nn.Module):
@@ -31,60 +31,129 @@ def conv(c_in, c_out, kernel, pad, max_norm=None):
     return Maxout(nn.Conv2d(c_in, 2 * c_out, kernel, padding=pad), max_norm=max_norm)
 
 
-def dense(n_in, n_out):
-    return Maxout(nn.Linear(n_in, 2 * n_out))
+def dense(n_in, n_out, max_norm=None):
+    return Maxout(nn.Linear(n_in, 2 * n_out), max_norm=max_norm)
 
 
 def pool(size, stride):
     return nn.MaxPool2d(size, stride, ceil_mode=True)
 
 
-def digits_mlp_teacher(classes=10):
-    return nn.Sequential(nn.Flatten(), dense(64, 128), nn.Linear(128, classes))
+def times(width, *channels):
+    return [max(1, round(c * width)) for c in channels]
 
 
-def digits_mlp_student(classes=10):
-    return nn.Sequential(nn.Flatten(), dense(64, 16), dense(16, 16), dense(16, 16), nn.Linear(16, classes))
+def digits_mlp_teacher(classes=10, width=1):
+    h, = times(width, 128)
+    return nn.Sequential(nn.Flatten(), dense(64, h), nn.Linear(h, classes))
 
 
-def digits_teacher(classes=10):
+def digits_mlp_student(classes=10, width=1):
+    h, = times(width, 16)
+    return nn.Sequential(nn.Flatten(), dense(64, h), dense(h, h), dense(h, h), nn.Linear(h, classes))
+
+
+def digits_teacher(classes=10, width=1):
     """Three maxout convolutions on 8x8 images, 22,128 weights."""
-    return nn.Sequential(conv(1, 24, 3, 1), conv(24, 24, 3, 1), pool(2, 2), conv(24, 24, 3, 1), pool(2, 2),
-                         nn.Flatten(), nn.Linear(96, classes))
+    c, = times(width, 24)
+    return nn.Sequential(conv(1, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), conv(c, c, 3, 1), pool(2, 2),
+                         nn.Flatten(), nn.Linear(4 * c, classes))
 
 
-def digits_student(classes=10):
+def digits_student(classes=10, width=1):
     """Six thin maxout convolutions on 8x8 images: twice as deep as the teacher, 6,224 weights."""
-    return nn.Sequential(conv(1, 8, 3, 1), conv(8, 8, 3, 1), conv(8, 8, 3, 1), pool(2, 2), conv(8, 8, 3, 1),
-                         conv(8, 8, 3, 1), conv(8, 8, 3, 1), pool(2, 2), nn.Flatten(), nn.Linear(32, classes))
+    c, = times(width, 8)
+    return nn.Sequential(conv(1, c, 3, 1), conv(c, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), conv(c, c, 3, 1),
+                         conv(c, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), nn.Flatten(), nn.Linear(4 * c, classes))
 
 
-def mnist_teacher(classes=10):
+def mnist_teacher(classes=10, width=1):
     """48-48-24 maxout units, kernels 8/8/5, dropout and kernel norms of arXiv 1302.4389; 360,816 weights."""
+    a, b, c = times(width, 48, 48, 24)
     return nn.Sequential(
-        nn.Dropout(0.2), conv(1, 48, 8, 0, 0.9), pool(4, 2),
-        nn.Dropout(0.5), conv(48, 48, 8, 3, 1.9365), pool(4, 2),
-        nn.Dropout(0.5), conv(48, 24, 5, 3, 1.9365), pool(2, 2),
-        nn.Flatten(), nn.Dropout(0.5), nn.Linear(216, classes))
+        nn.Dropout(0.2), conv(1, a, 8, 0, 0.9), pool(4, 2),
+        nn.Dropout(0.5), conv(a, b, 8, 3, 1.9365), pool(4, 2),
+        nn.Dropout(0.5), conv(b, c, 5, 3, 1.9365), pool(2, 2),
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(9 * c, classes))
 
 
-def mnist_student(classes=10):
+def mnist_student(classes=10, width=1):
     """16-16-16-16-12-12 maxout units, twice as deep as the teacher, 29,944 weights (Table VIII; arXiv 1412.6550)."""
+    a, b = times(width, 16, 12)
     return nn.Sequential(
-        conv(1, 16, 5, 0), conv(16, 16, 3, 0), pool(4, 2),
-        conv(16, 16, 5, 3), conv(16, 16, 3, 0), pool(4, 2),
-        conv(16, 12, 3, 3), conv(12, 12, 3, 0), pool(2, 2),
-        nn.Flatten(), nn.Linear(108, classes))
+        conv(1, a, 5, 0), conv(a, a, 3, 0), pool(4, 2),
+        conv(a, a, 5, 3), conv(a, a, 3, 0), pool(4, 2),
+        conv(a, b, 3, 3), conv(b, b, 3, 0), pool(2, 2),
+        nn.Flatten(), nn.Linear(9 * b, classes))
 
 
-NETWORKS = {f.__name__: f for f in (digits_mlp_teacher, digits_mlp_student, digits_teacher, digits_student,
-                                    mnist_teacher, mnist_student)}
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28)}       # one image of each data set
+def cifar_teacher(classes=10, width=1):
+    """96-192-192 maxout units, kernels 8/8/5, 500 dense units, dropout and norms of arXiv 1302.4389; 9,044,360 weights."""
+    a, b, c, h = times(width, 96, 192, 192, 500)
+    return nn.Sequential(
+        nn.Dropout(0.2), conv(3, a, 8, 4, 0.9), pool(4, 2),
+        nn.Dropout(0.5), conv(a, b, 8, 3, 1.9365), pool(4, 2),
+        nn.Dropout(0.5), conv(b, c, 5, 3, 1.9365), pool(2, 2),
+        nn.Flatten(), nn.Dropout(0.5), dense(25 * c, h, 1.9), nn.Dropout(0.5), nn.Linear(h, classes))
+
+
+def _cifar_student(stages, classes, width):
+    """3x3 maxout convolutions in three stages with pools 2, 2 and 8, then 500 dense maxout units (Table VIII)."""
+    net, c_in, (h,) = [], 3, times(width, 500)
+    for channels, size in zip(stages, (2, 2, 8)):
+        for c in times(width, *channels):
+            net.append(conv(c_in, c, 3, 1))
+            c_in = c
+        net.append(pool(size, size))
+    return nn.Sequential(*net, nn.Flatten(), dense(c_in, h), nn.Linear(h, classes))
+
+
+def cifar_student1(classes=10, width=1):
+    return _cifar_student(((16,) * 3, (32,) * 3, (48, 48, 64)), classes, width)
+
+
+def cifar_student2(classes=10, width=1):
+    return _cifar_student(((16, 32, 32), (48, 64, 80), (96, 96, 128)), classes, width)
+
+
+def cifar_student3(classes=10, width=1):
+    """Student 3 as Table VIII prints it; its counts are not those of Table VII."""
+    return _cifar_student(((32, 48, 64, 64), (80,) * 4, (128,) * 3), classes, width)
+
+
+def cifar_student3_counts(classes=10, width=1):
+    """Student 3 with a first stage of 64-64-64-64: the reading that meets Table VII's counts."""
+    return _cifar_student(((64,) * 4, (80,) * 4, (128,) * 3), classes, width)
+
+
+def cifar_student4(classes=10, width=1):
+    return _cifar_student(((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), classes, width)
+
+
+NETWORKS = {f.__name__: f for f in (
+    digits_mlp_teacher, digits_mlp_student, digits_teacher, digits_student, mnist_teacher, mnist_student,
+    cifar_teacher, cifar_student1, cifar_student2, cifar_student3, cifar_student3_counts, cifar_student4)}
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "usps": (1, 28, 28),      # one image of each data set
+          "cifar": (3, 32, 32), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
 
 
 def build(name, classes=10):
-    """A fresh network by name, e.g. build("mnist_student")."""
-    return NETWORKS[one_of("network", name, NETWORKS)](whole("classes", classes, 2))
+    """A fresh network by name, e.g. build("mnist_student"); "+bn" adds batch norm after each convolution, "@0.25" a width.
+
+    Both stay part of the name, so that no row of "cifar_teacher@0.25" is taken for one of "cifar_teacher".
+    """
+    plain, _, width = name.partition("@")
+    plain, plus, norm = plain.partition("+")
+    make = NETWORKS[one_of("network", plain, NETWORKS)]
+    if plus and norm != "bn":
+        raise ValueError(f"network={name!r}: after + only bn is known, e.g. {plain}+bn")
+    try:
+        width = positive("width", float(width)) if width else 1
+    except ValueError:
+        raise ValueError(f"network={name!r}: after @ stands a width, a finite number above zero, e.g. {plain}@0.25") from None
+    net = make(whole("classes", classes, 2), width)
+    return nn.Sequential(*(part for m in net for part in ((m, nn.BatchNorm2d(m.layer.out_channels // m.pieces)) if
+                           norm and isinstance(m, Maxout) and isinstance(m.layer, nn.Conv2d) else (m,)))) if norm else net
 
 
 def count(net, shape):
@@ -106,6 +175,17 @@ def count(net, shape):
     for hook in hooks:
         hook.remove()
     return sum(m.weight.numel() for m in layers), mults
+
+
+@torch.no_grad()
+def uniform_(net, generator=None):
+    """The papers' start, in place: every weight from U(-0.005, 0.005), biases 0 (arXiv 1302.4389, 1412.6550)."""
+    for m in net.modules():
+        if isinstance(m, (nn.Conv2d, nn.Linear)):
+            m.weight.copy_(torch.empty(m.weight.shape).uniform_(-0.005, 0.005, generator=generator))
+            if m.bias is not None:
+                m.bias.zero_()
+    return net
 
 
 @torch.no_grad()

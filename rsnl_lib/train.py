@@ -244,13 +244,14 @@ def _resume(state, net, step, identity):
         raise ValueError(f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start again") from None
 
 
-def start(name, data, seed=0):
-    """A network by name at its LSUV start on 500 training images, the same for every method of a seed."""
+def start(name, data, seed=0, init="lsuv"):
+    """A network by name at its start, the same for every method of a seed: LSUV on 500 training images, or the papers' U(+-0.005)."""
+    one_of("init", init, ("lsuv", "uniform"))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = networks.build(name, data.classes).to(data.x_train.device)
-    return networks.lsuv_(net, data.x_train[:500], generator)
+    return networks.uniform_(net, generator) if init == "uniform" else networks.lsuv_(net, data.x_train[:500], generator)
 
 
 def network_for(stem, method):

@@ -9,6 +9,8 @@ COUNTS = {                  # weights without biases, multiplications for one im
     "mnist_teacher": (360_816, 28_673_136), "mnist_student": (29_944, 5_310_648),
     "digits_teacher": (22_128, 858_048), "digits_student": (6_224, 212_288),
     "digits_mlp_teacher": (17_664, 17_664), "digits_mlp_student": (3_232, 3_232),
+    "cifar_teacher": (9_044_360, 725_090_696), "cifar_student1": (249_576, 30_150_024), "cifar_student2": (861_928, 107_775_880),
+    "cifar_student3": (1_503_304, 323_946_376), "cifar_student3_counts": (1_569_544, 391_776_136), "cifar_student4": (2_544_712, 381_749_128),
 }
 
 
