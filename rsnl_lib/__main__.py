@@ -203,7 +203,7 @@ def main(argv=None):
     c.add_argument("--images", type=int, default=100, help="how many of the first test images")
     c.add_argument("--snr", type=float, default=0.0, help="white noise of the noisy scores, in dB")
     c.add_argument("--sound", default="none", help="also a certificate: spectral, interval or lipsdp")
-    c.add_argument("--restarts", type=int, default=8, help="of the search for the smallest flip")
+    c.add_argument("--restarts", type=int, default=6, help="of the search for the smallest flip")
     c.add_argument("--steps", type=int, default=25, help="of each restart")
     c.add_argument("--float32", action="store_true", help="search and estimate in single precision, three times as fast; certificates stay in double")
     c.add_argument("--threads", type=int, default=1)

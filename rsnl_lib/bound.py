@@ -155,7 +155,10 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
             at = sizes.argmax(0)
             tried.append(torch.stack(scan)[at, torch.arange(len(x))])
             best = torch.maximum(best, sizes.amax(0))
-        tried += [x + random_in_ball(x, R, q, generator) for _ in range(starts)]
+        for _ in range(starts):                                     # each start is the best of ten random points
+            some = [x + random_in_ball(x, R, q, generator) for _ in range(10)]
+            sizes = torch.stack([point_gap(h, z.clamp(0, 1) if box else z, p) for z in some])
+            tried.append(torch.stack(some)[sizes.argmax(0), torch.arange(len(x))])
         for z in tried:
             for k in range(steps):
                 z = z.detach().clamp(0, 1) if box else z.detach()
@@ -277,12 +280,12 @@ def on_segment(h, x, z, halvings=12):
     return x + (z - x) * like(b, x)
 
 
-def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, generator=None):
+def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, generator=None):
     """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped image; r = inf where none was.
 
     A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the current point, bisect the
-    segment from x, go on from there; from `restarts` random starts, and from those of `seeds` (m, ...) that flip;
-    then gradient steps inside a slightly smaller ball. An upper bound of the true distance: every certificate must stay
+    segment from x, go on from there, from `restarts` random starts and from those of `seeds` (m, ...) that flip; then as
+    many times gradient steps inside a slightly smaller ball. An upper bound of the true distance: every certificate must stay
     below it. With box=True every point stays in [0, 1].
     """
     one_of("q", q, DUAL)
@@ -324,12 +327,12 @@ def smallest_flip(h, x, q=2, box=False, restarts=8, steps=25, seeds=None, genera
             else:
                 beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, None, None)
             z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
-    for k in range(2):                                              # a last push inside a smaller ball
-        inside = torch.where(r.isfinite(), r * 0.98, torch.ones_like(r))
-        z = x + onto_ball(best - x, inside, q)
-        for j in range(10):
+    for k in range(restarts):                                       # gradient steps inside a slightly smaller ball
+        inside = torch.where(r.isfinite(), r * 0.97, torch.ones_like(r))
+        z = keep(x + onto_ball(random_in_ball(x, inside, q, generator) if k % 2 else best - x, inside, q))
+        for j in range(15):
             value, w = gradient(h, z)
-            z = keep(x + onto_ball(z - steepest(w, q) * like(inside * 0.2 * (1 - j / 10), x) - x, inside, q))
+            z = keep(x + onto_ball(z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x) - x, inside, q))
             offer(z)
     found = r.isfinite() & ~there
     if found.any():                                                 # a finer bisection, outside the loops

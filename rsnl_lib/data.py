@@ -1,5 +1,6 @@
-"""Image sets as whole tensors: scikit-learn's digits (offline, the default), MNIST by torchvision, your own pictures."""
+"""Image sets as whole tensors: scikit-learn's digits (offline, the default), torchvision's MNIST, USPS and CIFAR, your own folders and pictures."""
 import hashlib
+import io
 import os
 import pathlib
 import tempfile
@@ -11,16 +12,23 @@ from torch import Tensor
 
 from .settings import DATASETS, GALLERY, data_folder, one_of
 
-MNIST_FILES = {     # MD5 of the unpacked files
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+FILES = {       # name: torchvision's class, the place it fills, and the MD5 of each file there (the publishers')
+    "mnist": ("MNIST", "MNIST/raw", {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb", "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea", "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637"}),
+    "usps": ("USPS", "", {"usps.bz2": "ec16c51db3855ca6c91edd34d0e9b197", "usps.t.bz2": "8ea070ee2aca1ac39742fdd1ef5ed118"}),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py", {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb", "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888"}),
+    "cifar100": ("CIFAR100", "cifar-100-python", {
+        "train": "16019d7e3df5f24257cddd939b257f8d", "test": "f0ef6b0ae62326f3e7ffdfab6717acfc", "meta": "7973b15100ade9c7d40fb424638fde48"}),
 }
 
 
 class Data(NamedTuple):
-    """Images are float (n, 1, h, w) in [0, 1], labels int64 (n,); `space` says in which space noise is added."""
+    """Images are float (n, c, h, w), labels int64 (n,); `space` says in which space they lie and noise is added."""
     name: str
     classes: int
     x_train: Tensor
@@ -33,9 +41,17 @@ class Data(NamedTuple):
 
 
 def load(name="digits", folder=None, device="cpu"):
-    """The data set called `name` as a Data of tensors on `device`; downloaded into `folder` the first time."""
-    make = {"digits": lambda: digits(), "mnist": lambda: mnist(folder)}[one_of("dataset", name, DATASETS)]
-    return Data(*(v.to(device) if isinstance(v, Tensor) else v for v in make()))
+    """The data set called `name` as a Data of tensors on `device`; downloaded into `folder` the first time.
+
+    One of settings.DATASETS, or the path of a folder with one folder of pictures for each class.
+    """
+    if name not in DATASETS and os.path.isdir(name):
+        made = own_folder(name)
+    else:
+        make = {"digits": digits, "mnist": lambda: mnist(folder), "usps": lambda: usps(folder), "usps_resized": lambda: usps(folder, True),
+                "cifar10": lambda: cifar("cifar10", folder), "cifar100": lambda: cifar("cifar100", folder)}
+        made = make[one_of("dataset", name, DATASETS)]()
+    return Data(*(v.to(device) if isinstance(v, Tensor) else v for v in made))
 
 
 def digits():
@@ -53,35 +69,125 @@ def digits():
     return Data("digits", 10, x[train], y[train], x[val], y[val], x[test], y[test])
 
 
-def mnist(folder=None):
-    """MNIST: the first 50,000 training images to train, the last 10,000 to validate (Sec. V-A), 10,000 to test."""
-    folder = data_folder(folder)
-    raw = folder / "MNIST" / "raw"
-    if not raw.is_dir():
-        fetch_mnist(folder)
-    for name, md5 in MNIST_FILES.items():
-        path = raw / name
+def files(name, folder=None):
+    """The folder that holds the data set's files, downloaded the first time, each checked against the publisher's MD5.
+
+    That also makes CIFAR's pickles safe to read: they are the published bytes or they are refused.
+    """
+    folder, (_, place, known) = data_folder(folder), FILES[name]
+    where = folder / place
+    if not any((where / f).is_file() for f in known):
+        fetch(name, folder)
+    for f, md5 in known.items():
+        path = where / f
         if not path.is_file() or hashlib.md5(path.read_bytes()).hexdigest() != md5:
-            raise ValueError(f"{path} is {'damaged' if path.exists() else 'missing'}: delete the folder {raw} "
+            what = f"the folder {where}" if place else " and ".join(str(where / k) for k in known)
+            raise ValueError(f"{path} is {'damaged' if path.exists() else 'missing'}: delete {what} "
                              "and load again, it will be downloaded anew")
-    from torchvision.datasets import MNIST
-    train, test = MNIST(folder, train=True), MNIST(folder, train=False)
-    x, x_test = (s.data[:, None].float() / 255 for s in (train, test))
-    return Data("mnist", 10, x[:50000], train.targets[:50000], x[50000:], train.targets[50000:], x_test, test.targets)
+    return folder
 
 
-def fetch_mnist(folder):
-    """Download MNIST with torchvision (progress bar, checksums) beside its place, then move it there in one step."""
-    from torchvision.datasets import MNIST
+def fetch(name, folder):
+    """Download with torchvision (progress bar, checksums) beside the place, then move it there in one step."""
+    import torchvision.datasets
+    kind, place, known = FILES[name]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".loading-") as part:
         try:
-            MNIST(part, download=True)
+            for train in (True, False):
+                getattr(torchvision.datasets, kind)(part, train=train, download=True)
         except (OSError, RuntimeError) as error:
-            raise OSError(f"MNIST could not be downloaded ({error}); try again with a network, or put the four "
-                          f"unpacked files into {folder / 'MNIST' / 'raw'}, or use dataset='digits'") from error
-        (folder / "MNIST").mkdir(exist_ok=True)
-        os.replace(pathlib.Path(part) / "MNIST" / "raw", folder / "MNIST" / "raw")
+            raise OSError(f"{name} could not be downloaded ({error}); try again with a network, or put the unpacked files "
+                          f"{', '.join(known)} into {folder / place}, or use dataset='digits'") from error
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        for part_name in [place] if place else known:
+            os.replace(pathlib.Path(part) / part_name, folder / part_name)
+
+
+def split(name, x, y, x_test, y_test, held, **more):
+    """The last `held` training images become the validation part (Sec. V-A)."""
+    n = len(x) - held
+    return Data(name, int(y.max()) + 1, x[:n], y[:n], x[n:], y[n:], x_test, y_test, **more)
+
+
+def mnist(folder=None):
+    """MNIST: the first 50,000 training images to train, the last 10,000 to validate (Sec. V-A), 10,000 to test."""
+    from torchvision.datasets import MNIST
+    train, test = (MNIST(files("mnist", folder), train=part) for part in (True, False))
+    x, x_test = (s.data[:, None].float() / 255 for s in (train, test))
+    return split("mnist", x, train.targets, x_test, test.targets, 10_000)
+
+
+def usps(folder=None, resized=False):
+    """USPS, 16x16 set into 28x28 for MNIST's networks: 6,076 to train, the last sixth (1,215) to validate, 2,007 to test.
+
+    "usps": a border of six zeros, as Sec. V-D2 words it; "usps_resized": enlarged to 20x20, MNIST's size of a digit, then padded.
+    """
+    from torchvision.datasets import USPS
+    train, test = (USPS(files("usps", folder), train=part) for part in (True, False))
+
+    def framed(s):
+        x = torch.from_numpy(s.data)[:, None].float() / 255
+        if resized:
+            x = torch.nn.functional.interpolate(x, size=20, mode="bilinear", align_corners=False, antialias=True)
+        return torch.nn.functional.pad(x, [(28 - x.shape[-1]) // 2] * 4)
+
+    y, y_test = (torch.tensor([int(v) for v in s.targets]) for s in (train, test))
+    return split("usps_resized" if resized else "usps", framed(train), y, framed(test), y_test, len(y) // 6)
+
+
+def cifar(name="cifar10", folder=None, whitened=True):
+    """CIFAR-10 or CIFAR-100: 40,000 to train, the last 10,000 to validate, 10,000 to test; by default after GCN and ZCA (Sec. V-A)."""
+    import torchvision.datasets
+
+    from . import whiten
+    place = files(name, folder)
+    train, test = (getattr(torchvision.datasets, FILES[name][0])(place, train=part) for part in (True, False))
+    y, y_test = (torch.tensor(s.targets) for s in (train, test))
+    x, x_test = (torch.from_numpy(s.data).permute(0, 3, 1, 2).contiguous() for s in (train, test))
+    if not whitened:
+        return split(name, x.float() / 255, y, x_test.float() / 255, y_test, 10_000)
+    x, x_test = whiten.gcn_zca(x, x_test, place / "cache")
+    return split(name, x, y, x_test, y_test, 10_000, space="GCN+ZCA")
+
+
+def own_folder(path, side=None, held=0.15):
+    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to train, 15 % each to validate and test.
+
+    Grey if every picture is, else RGB; all scaled to side x side pixels (default: the first picture's smaller side, at most
+    64). The split is by a hash of each file's bytes, so the same file always falls into the same part.
+    """
+    from PIL import Image
+    path = pathlib.Path(path)
+    classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(classes) < 2:
+        raise ValueError(f"{path} holds {len(classes)} folders; a data set needs one folder of pictures for each of at least 2 classes")
+    found = []
+    for label, place in enumerate(classes):
+        pictures = [f for f in sorted(place.iterdir()) if f.is_file() and not f.name.startswith(".")]
+        if len(pictures) < 3:
+            raise ValueError(f"{place} holds {len(pictures)} files; each class needs at least 3 pictures")
+        for f in pictures:
+            content = f.read_bytes()
+            try:
+                picture = Image.open(io.BytesIO(content))
+                if picture.width * picture.height > 25_000_000:
+                    raise ValueError(f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are read, make it smaller")
+                picture.load()
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+                raise ValueError(f"{f} cannot be read as a picture ({error}); remove it or give a PNG or JPEG") from None
+            found.append((hashlib.md5(content).hexdigest(), label, picture))
+    side = side or min(64, *found[0][2].size)
+    mode = "L" if all(p.mode in ("1", "L", "I;16") for _, _, p in found) else "RGB"
+    parts = {"train": [], "val": [], "test": []}
+    for label in range(len(classes)):
+        own = sorted((f for f in found if f[1] == label), key=lambda f: f[0])
+        n = max(1, round(held * len(own)))
+        for i, (_, _, picture) in enumerate(own):
+            pixels = np.asarray(picture.convert(mode).resize((side, side), Image.Resampling.LANCZOS), dtype=np.float32) / 255
+            parts["val" if i < n else "test" if i < 2 * n else "train"].append((torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1), label))
+    return Data(path.name, len(classes), *(t for k in ("train", "val", "test") for t in
+                                           (torch.stack([x for x, _ in parts[k]]), torch.tensor([y for _, y in parts[k]]))))
 
 
 def gallery(name="digits", count=40):
@@ -89,7 +195,7 @@ def gallery(name="digits", count=40):
 
     They are the first of each class in the test set, unselected; see data/README.md for source and terms.
     """
-    if one_of("dataset", name, DATASETS) == "digits":
+    if one_of("dataset", name, ("digits", *(p.stem for p in sorted(GALLERY.glob("*.npz"))))) == "digits":
         d = digits()
         x, y = d.x_test, d.y_test
     else:
@@ -107,7 +213,6 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises ValueError for what is no
     picture, is blank, or has more than `max_pixels`.
     """
-    import io
     import warnings
 
     from PIL import Image, ImageOps

@@ -9,16 +9,16 @@ from . import bound, certify, perturb
 from .losses import score
 from .settings import one_of, progress, whole
 
-SNR_DB = {"mnist": range(9, 0, -1), "digits": range(9, -4, -1)}        # Fig. 2(a) has 9 to 1
-SNR_RATIO = {"mnist": (9, 7, 5, 3, 2, 1), "digits": (9, 5, 3, 2, 1, 0.5)}
-BLOCKS = {"mnist": range(2, 16, 2), "digits": range(1, 6)}
+SNR_DB = {"digits": range(9, -4, -1), "cifar10": range(20, 3, -2), "cifar100": range(20, 3, -2)}
+SNR_RATIO = {"digits": (9, 5, 3, 2, 1, 0.5), "cifar10": (12, 11, 10), "cifar100": (12, 11, 10)}
+BLOCKS = {"digits": range(1, 6), "cifar10": range(2, 12, 2), "cifar100": range(2, 12, 2)}
 
 
 def levels(dataset):
-    """Every (perturbation, level, unit) the rows of a data set are made at."""
-    return ([("clean", 0, "")] + [("gaussian", s, "dB") for s in SNR_DB[dataset]]
-            + [("gaussian", s, "ratio") for s in SNR_RATIO[dataset]]
-            + [("poisson", s, "dB") for s in SNR_DB[dataset]] + [("occlusion", s, "pixels") for s in BLOCKS[dataset]])
+    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above is taken as MNIST is (Fig. 2(a))."""
+    db, ratio = SNR_DB.get(dataset, range(9, 0, -1)), SNR_RATIO.get(dataset, (9, 7, 5, 3, 2, 1))
+    return ([("clean", 0, "")] + [("gaussian", s, "dB") for s in db] + [("gaussian", s, "ratio") for s in ratio]
+            + [("poisson", s, "dB") for s in db] + [("occlusion", s, "pixels") for s in BLOCKS.get(dataset, range(2, 16, 2))])
 
 
 def noise_generator(seed, kind, level, draw):
@@ -52,7 +52,7 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
     return rows
 
 
-def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, restarts=8, steps=25, seed=0,
+def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, restarts=6, steps=25, seed=0,
             dtype=torch.float64):
     """Where Theorem 1 stands for each image of x (n, c, h, w), computed in `dtype` (certificates always in float64): a list of n dicts, NaN for what does not exist.
 

@@ -9,7 +9,7 @@ RESULTS = ROOT / "data" / "results"
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 GALLERY = ROOT / "data" / "gallery"
 PROFILES = ("read", "smoke", "full")
-DATASETS = ("digits", "mnist")
+DATASETS = ("digits", "mnist", "usps", "usps_resized", "cifar10", "cifar100")
 
 
 def data_folder(folder=None):

@@ -47,7 +47,8 @@ class Recipe(NamedTuple):
 
 CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": ("regress", "classify")}
 PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
-SHORT = {"digits": 60, "mnist": 8}     # student epochs of the recipe "short"
+SHORT = {"digits": 60, "mnist": 8, "usps": 40, "usps_resized": 40, "cifar10": 20, "cifar100": 20}       # student epochs of the recipe "short"
+STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100": "cifar"}            # whose networks a data set takes
 
 
 def recipe(name="short", dataset="digits", method="standard", **changes):
@@ -58,7 +59,7 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
     elif name == "tau4":
         r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
     else:
-        epochs = SHORT[one_of("dataset", dataset, SHORT)] * (2 if method == "teacher" and dataset == "mnist" else 1)
+        epochs = SHORT.get(dataset, 40) * (2 if method == "teacher" and dataset == "mnist" else 1)
         r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
     for key, value in changes.items():
         one_of("recipe setting", key, Recipe._fields)
@@ -254,15 +255,17 @@ def start(name, data, seed=0, init="lsuv"):
     return networks.uniform_(net, generator) if init == "uniform" else networks.lsuv_(net, data.x_train[:500], generator)
 
 
-def network_for(stem, method):
-    """The name of the network a method trains: stem_teacher or stem_student."""
-    return f"{stem}_{'teacher' if method == 'teacher' else 'student'}"
+def network_for(dataset, method):
+    """The name of the network a method trains on a data set: mnist_teacher, mnist_student, ...; on CIFAR Student 4."""
+    stem = STEMS.get(dataset, dataset)
+    return f"{stem}_{'teacher' if method == 'teacher' else 'student4' if stem == 'cifar' else 'student'}"
 
 
 def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folder=CHECKPOINTS):
-    """Where a checkpoint lies: folder/dataset-network-method-recipe-seed.safetensors."""
+    """Where a checkpoint lies: folder/network-method-recipe-seed.safetensors, the data set before it if the network's name is not its own."""
     network = network or network_for(dataset, method)
-    return pathlib.Path(folder) / f"{network}-{method}-{recipe}-s{seed}.safetensors"
+    own = "" if network.startswith(dataset) else f"{pathlib.Path(dataset).name}-"
+    return pathlib.Path(folder) / f"{own}{network}-{method}-{recipe}-s{seed}.safetensors"
 
 
 def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, plan="short", **changes):

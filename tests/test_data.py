@@ -52,10 +52,11 @@ def test_mnist_has_the_published_sizes_class_counts_and_power():
 def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is_left(tmp_path, monkeypatch, harm):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in data.MNIST_FILES:
+    kind, place, known = data.FILES["mnist"]
+    for name in known:
         (raw / name).write_bytes(name.encode())
-    whole = {name: data.hashlib.md5(name.encode()).hexdigest() for name in data.MNIST_FILES}
-    monkeypatch.setattr(data, "MNIST_FILES", whole)
+    whole = {name: data.hashlib.md5(name.encode()).hexdigest() for name in known}
+    monkeypatch.setitem(data.FILES, "mnist", (kind, place, whole))
     victim = raw / "train-labels-idx1-ubyte"
     victim.unlink()
     if harm == "cut":
@@ -69,7 +70,7 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
 
 
 def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
-    def fail(root, download):
+    def fail(root, train, download):
         (data.pathlib.Path(root) / "MNIST").mkdir()
         raise RuntimeError("no route")
     monkeypatch.setattr("torchvision.datasets.MNIST", fail)
@@ -79,13 +80,13 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
 
 
 def test_a_download_moves_in_beside_what_is_left_of_an_older_one(tmp_path, monkeypatch):
-    def loaded(root, download):
+    def loaded(root, train, download):
         raw = data.pathlib.Path(root) / "MNIST" / "raw"
-        raw.mkdir(parents=True)
+        raw.mkdir(parents=True, exist_ok=True)
         (raw / "one").write_text("1")
     monkeypatch.setattr("torchvision.datasets.MNIST", loaded)
     (tmp_path / "MNIST" / "processed").mkdir(parents=True)
-    data.fetch_mnist(tmp_path)
+    data.fetch("mnist", tmp_path)
     assert (tmp_path / "MNIST" / "raw" / "one").read_text() == "1"
     assert [p.name for p in tmp_path.iterdir()] == ["MNIST"]
 
