@@ -6,21 +6,54 @@ import sys
 from .settings import CHECKPOINTS, DATASETS, RESULTS
 
 
+TABLE_VII = {       # layers, parameters, multiplications, speed-up as printed
+    "cifar_teacher": (5, "9M", "725M", 1), "cifar_student1": (11, "250K", "30M", 13.17), "cifar_student2": (11, "862K", "108M", 4.56),
+    "cifar_student3": (13, "1.6M", "392M", 1.40), "cifar_student3_counts": (13, "1.6M", "392M", 1.40),
+    "cifar_student4": (19, "2.5M", "382M", 1.58), "mnist_teacher": ("", "361K", "", ""), "mnist_student": ("", "30K", "", "")}
+
+
 def show_data(args):
-    from . import data
+    from . import data, figures, store, whiten
     d = data.load(args.name, args.folder)
     for part in ("train", "val", "test"):
         x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
-        print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, mean {x.mean():.4f}, mean square {x.square().mean():.4f}, "
-              f"per class {y.bincount(minlength=d.classes).tolist()}")
+        each = y.bincount(minlength=d.classes)
+        print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, mean {x.mean():.4f}, mean square {x.square().mean():.4f}, "
+              f"per class {each.tolist() if d.classes <= 20 else f'{each.min()} to {each.max()}'}")
+    x = d.x_train[:60] if d.space.startswith("pixels") else whiten.picture(d.x_train[:60], d.x_train)
+    path = data.data_folder(args.folder) / f"{pathlib.Path(args.name).name}.png"
+    store.write(path, figures.png(figures.picture_grid(x, d.y_train[:60], f"{d.name}, first training images"), colours=256))
+    print(f"pictures: {path}")
 
 
 def show_networks(args):
+    import time
+
+    import torch
+
     from . import networks
-    print(f"{'network':20} {'weights':>10} {'multiplications':>16}")
+    torch.set_num_threads(args.threads)
+    print(f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
+          f"   Table VII or VI: weights, multiplications, speed-up")
+    base = {}
     for name in networks.NETWORKS:
-        weights, mults = networks.count(networks.build(name), networks.SHAPES[name.split("_")[0]])
-        print(f"{name:20} {weights:10,} {mults:16,}")
+        stem = name.split("_")[0]
+        net, shape = networks.build(name).eval(), networks.SHAPES[stem]
+        weights, mults = networks.count(net, shape)
+        layers = sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in net.modules())
+        took = {}
+        with torch.no_grad():
+            for n in (1, 64):
+                x, runs = torch.rand(n, *shape), []
+                for _ in range(args.repeats + 1):
+                    begun = time.perf_counter()
+                    net(x)
+                    runs.append((time.perf_counter() - begun) * 1000 / n)
+                took[n] = sorted(runs[1:])[len(runs[1:]) // 2]
+        pair = "digits_mlp" if "mlp" in name else stem
+        ratio = base.setdefault(pair, took[64]) / took[64]            # the teacher comes first
+        print(f"{name:22}{layers:7}{weights:11,}{mults:17,}{took[1]:19.3f}{took[64]:10.3f}{ratio:10.2f}"
+              + "".join(f"   {v}" for v in TABLE_VII.get(name, ())[1:]), flush=True)
 
 
 def setting(text, like):
@@ -50,7 +83,7 @@ def train(args):
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
     stem = f"{args.dataset}_mlp" if args.mlp else args.dataset
-    network, teacher_name = t.network_for(stem, args.method), t.network_for(stem, "teacher")
+    network, teacher_name = args.network or t.network_for(stem, args.method), t.network_for(stem, "teacher")
     needs = t.METHODS[args.method].scores
     teacher = None
     if needs:
@@ -58,7 +91,9 @@ def train(args):
         teacher, header = store.load_checkpoint(args.teacher or usual, device=device)
         teacher_name = " ".join(filter(None, (header.get("network", type(teacher).__name__), header.get("settings"))))
     path = t.checkpoint_path(args.dataset, args.method, args.seed, network, args.recipe, args.out)
-    if changes:
+    if args.init != "lsuv":
+        words = " ".join(filter(None, (words, f"init={args.init}")))
+    if words:
         path = path.with_stem(f"{path.stem}-{words.replace(' ', '-')}")
     train_noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
     if train_noise:
@@ -68,19 +103,19 @@ def train(args):
         path = path.with_stem(f"{path.stem}-by-{pathlib.Path(args.teacher).stem}")
     cache = settings.data_folder(args.folder)
     state = cache / "runs" / f"{path.stem}.state"
-    run = t.fit(t.start(network, d, args.seed), d, args.method, r, args.seed, teacher, state, cache / "cache")
-    head = {"dataset": args.dataset, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
+    run = t.fit(t.start(network, d, args.seed, args.init), d, args.method, r, args.seed, teacher, state, cache / "cache")
+    head = {"dataset": d.name, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
             "recipe": r.name, "settings": words, "seed": args.seed}
     noise = {"train_noise": train_noise}
     keep = {**head, **noise, "teacher_file": pathlib.Path(args.teacher or usual).name if needs else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
     for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
         store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
     net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
-    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, evaluate.levels(args.dataset), args.draws)
+    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, evaluate.levels(d.name), args.draws)
     made = store.provenance()
     for row in rows:
         del row["key"]
-    store.append(args.rows or RESULTS / f"{args.dataset}.csv",
+    store.append(args.rows or RESULTS / f"{d.name}.csv",
                  [{**head, **noise, "space": d.space, **row, **made} for row in rows])
     store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.removesuffix(".csv") + "-curves.csv",
                  [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
@@ -175,12 +210,16 @@ def main(argv=None):
         return c
 
     c = command("data", show_data, "fetch a data set once and summarise it", "data mnist")
-    c.add_argument("name", choices=DATASETS)
+    c.add_argument("name", help=f"{', '.join(DATASETS)}, or a folder with one folder of pictures for each class")
     c.add_argument("--folder", help="where downloads go (default: RSNL_DATA, else data/downloads)")
-    command("networks", show_networks, "weights and multiplications of every network", "networks")
+    c = command("networks", show_networks, "layers, weights, multiplications and milliseconds of every network, beside the paper's", "networks")
+    c.add_argument("--repeats", type=int, default=5, help="timed runs, the median counts")
+    c.add_argument("--threads", type=int, default=1)
     c = command("train", train, "train one network by Algorithm 1, test it, keep checkpoint and rows",
                 "train --dataset digits --method robust --seed 1 --set C1=100")
-    c.add_argument("--dataset", choices=DATASETS, default="digits")
+    c.add_argument("--dataset", default="digits", help=f"{', '.join(DATASETS)}, or a folder with one folder of pictures for each class")
+    c.add_argument("--network", help="of the student or teacher trained, e.g. cifar_student1 or cifar_teacher@0.25 (default: the data set's own)")
+    c.add_argument("--init", default="lsuv", help="lsuv, or uniform: the papers' U(+-0.005)")
     c.add_argument("--method", default="standard")
     c.add_argument("--recipe", default="short")
     c.add_argument("--seed", type=int, default=0)

@@ -130,7 +130,8 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
     """(low, high): the exact distance of the smallest flip from 0, within `tol` of itself, for networks of two inputs; y (1,).
 
     Branch and bound on squares of [-reach, reach]^2: one whose h must stay positive (by `sound_interval`) is done, one that
-    holds a flip lowers `high`, the others nearer than `high` are quartered. high = inf: no flip within the square.
+    holds a flip lowers `high`, the others nearer than `high` are quartered. What lies outside the square is not seen: low is
+    at most `reach`, and high = inf means that no flip was found.
     """
     side = 2 * reach / 32
     ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
@@ -152,6 +153,6 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
         low = min(near[open_].min().item() if open_.any() else high, high)
         seen += len(cells)
         if not open_.any() or low >= (1 - tol) * high or seen > most:
-            return low, high
+            return min(low, reach), high
         quarter = torch.tensor([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=torch.float64) * side / 4
         cells, side = (cells[open_][:, None] + quarter).flatten(0, 1), side / 2

@@ -141,16 +141,20 @@ def plane(h, reach, ratio, circles, title=""):
 
 
 def score_pairs(rows, title=""):
-    """f_S against f_T of every image as logits, a panel a method: above the diagonal the student leads; clean and (pale) noisy."""
+    """The student's logit(f) against the teacher's, a panel a method: above the diagonal the student leads; clean, and (grey) noisy.
+
+    Scores are stored to five digits, so beyond a logit of 11 the teacher's are drawn at 11; the lead above it is exact.
+    """
     methods = [m for m in rank(rows.method.unique()) if m != "teacher"]
     fig, axes = panels(len(methods), 2.3, 2.7)
-    logit = lambda f: np.log(f.clip(1e-7, 1 - 1e-7) / (1 - f.clip(1e-7, 1 - 1e-7)))
+    u_T = lambda f: np.log(f.clip(1e-7, 1 - 1.67e-5) / (1 - f.clip(1e-7, 1 - 1.67e-5)))
     for ax, method in zip(axes[0], methods):
         part = rows[rows.method == method]
-        ax.plot([-16, 16], [-16, 16], color="#767676", lw=0.8)
-        ax.plot(logit(part.f_T_noisy), logit(part.f_S_noisy), ".", color="#767676", ms=3, alpha=0.6, label="with noise")
-        ax.plot(logit(part.f_T), logit(part.f_S), ls="", ms=3, marker=style(method)["marker"], color=style(method)["color"], label="clean")
-        ax.set(title=style(method)["label"], xlabel="teacher, logit $f_T$", xlim=(-16, 17), ylim=(-16, 17), aspect="equal")
+        ax.plot([-9, 20], [-9, 20], color="#767676", lw=0.8)
+        for f, lead, look in ((part.f_T_noisy, part.lead_noisy, dict(color="#767676", marker=".", alpha=0.6)),
+                              (part.f_T, part.lead, {k: style(method)[k] for k in ("color", "marker")})):
+            ax.plot(u_T(f), u_T(f) + lead, ls="", ms=3, **look)
+        ax.set(title=style(method)["label"], xlabel="teacher, logit $f_T$", xlim=(-9, 12), ylim=(-9, 20))
     axes[0, 0].set_ylabel("student, logit $f_S$")
     fig.suptitle(title)
     return fig
@@ -184,7 +188,7 @@ def against_accuracy(table, quantities, title=""):
         for method in methods:
             part = table[table.method == method]
             ax.plot(part[column], part.accuracy, ls="", ms=4, alpha=0.8, label=style(method)["label"], **{k: style(method)[k] for k in ("color", "marker")})
-        ax.set(xlabel=label, xscale="log", title=f"rank correlation {spearmanr(table[column], table.accuracy, nan_policy='omit')[0]:+.2f}")
+        ax.set(xlabel=label, title=f"rank correlation {spearmanr(table[column], table.accuracy, nan_policy='omit')[0]:+.2f}")
         ax.title.set_fontsize(9)
         ax.tick_params(labelsize=7, which="both")
     axes[0, 0].set_ylabel("accuracy in noise (%)")
@@ -194,7 +198,7 @@ def against_accuracy(table, quantities, title=""):
 
 
 def example(picture, g_S, g_T, t, f, method):
-    """One image, the input gradients of student and teacher and their gap on one scale, and both scores f (k, 2) along the worst way."""
+    """One image, the input gradients of student and teacher and their gap on one scale, and both logits f (k, 2) along the worst way."""
     fig, axes = panels(5, 2.1, 2.3)
     picture, g_S, g_T, t, f = map(np.asarray, (picture, g_S, g_T, t, f))
     scale = max(abs(g_S).max(), abs(g_T).max())
@@ -206,7 +210,7 @@ def example(picture, g_S, g_T, t, f, method):
         ax.set(xticks=[], yticks=[])
     for i, who in enumerate((method, "teacher")):
         axes[0, 4].plot(t, f[:, i], color=style(who)["color"], ls="--" if who == "teacher" else "-", label=style(who)["label"])
-    axes[0, 4].set(ylim=(0, 1), xlabel="length of the push")
-    axes[0, 4].set_title("score of the true class", fontsize=9)
+    axes[0, 4].set(xlabel="length of the push")
+    axes[0, 4].set_title("logit of the true score", fontsize=9)
     axes[0, 4].legend(frameon=False, fontsize=8)
     return fig

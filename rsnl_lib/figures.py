@@ -174,3 +174,16 @@ def scores(pictures, scores, y, classes=None, titles=()):
                 ax.set_xticks(range(k), classes or range(k), fontsize=7)
                 ax.tick_params(axis="x", pad=11, length=0)
     return fig
+
+
+def picture_grid(x, y, title="", columns=12):
+    """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each with its class below."""
+    rows = -(-len(x) // columns)
+    fig = Figure(figsize=(0.75 * columns, 0.95 * rows + 0.3), layout="constrained")
+    for i, ax in enumerate(fig.subplots(rows, columns, squeeze=False).flat):
+        ax.axis("off")
+        if i < len(x):
+            ax.imshow(np.asarray(x[i].permute(1, 2, 0).squeeze(-1)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            ax.set_title(int(y[i]), fontsize=8, y=-0.3)
+    fig.suptitle(title, fontsize=10)
+    return fig

@@ -157,7 +157,7 @@ def _softplus(m, s, ball, slopes):
     slopes.append((low, high))
     ends = torch.stack([(s.C + sign * s.r) * k[:, None] for sign in (-1, 1) for k in (low, high)])
     top, bottom = ends.amax(0), ends.amin(0)
-    return State(m(s.z), s.e + 3e-9 / m.beta, (top + bottom) / 2, (top - bottom) / 2)
+    return State(m(s.z), s.e + 1.5 * math.exp(-m.threshold) / m.beta, (top + bottom) / 2, (top - bottom) / 2)
 
 
 def _windows(m, t, fill, out):

@@ -62,8 +62,7 @@ def _score(a_S, b, r):
 
 def gradient_only(net, b, r):
     """L_KD + C1 L_G: Eq. 17 without L_S."""
-    a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
-    return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T))}
+    return {name: term for name, term in robust(net, b, r).items() if not name.startswith("score")}
 
 
 def score_only(net, b, r):

@@ -192,31 +192,30 @@ def signed(pixels, scale, alt, side=112):
 
 
 def worst_way(net_S, net_T, x, y, reach, k=41):
-    """(g_S, g_T, t, scores of S and T (k, 2)): input gradients of one image x (1, ...) in logits, and both scores along -grad h."""
+    """(g_S, g_T, t, u): input gradients of one image x (1, ...) and, along -grad h, both networks' u = logit(f) (k, 2)."""
     g_S, g_T = (bound.gradient(lambda z: bound.height(net(z), y), x)[1] for net in (net_S, net_T))
     v = -(g_S - g_T) / bound.like(bound.norm(g_S - g_T).clamp_min(1e-12), x)
     t = torch.linspace(0, reach, k, dtype=x.dtype)
     with torch.no_grad():
-        f = torch.stack([bound.height(net(x + bound.like(t, x) * v), y.expand(k), "probability") for net in (net_S, net_T)], 1)
-    return g_S, g_T, t, f
+        u = torch.stack([bound.height(net(x + bound.like(t, x) * v), y.expand(k)) for net in (net_S, net_T)], 1)
+    return g_S, g_T, t, u
 
 
 def example_view(nets, x, y, method, reach):
-    """The HTML of one image x (1, 1, h, w): picture, gradients of student and teacher, their gap, both scores along the worst way."""
-    g_S, g_T, t, f = worst_way(nets[method], nets["teacher"], x, y, reach)
-    m, gap, scale = float(f[0, 0] - f[0, 1]), float(bound.norm(g_S - g_T)), float(torch.maximum(g_S.abs().max(), g_T.abs().max()))
-    lead = float(torch.logit(f[0, 0].clamp(1e-15, 1 - 1e-15)) - torch.logit(f[0, 1].clamp(1e-15, 1 - 1e-15)))
-    behind = (f[:, 0] <= f[:, 1]).nonzero()
+    """The HTML of one image x (1, 1, h, w): picture, gradients of student and teacher, their gap, both logits along the worst way."""
+    g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x, y, reach)
+    scale, behind, f = float(torch.maximum(g_S.abs().max(), g_T.abs().max())), (u[:, 0] <= u[:, 1]).nonzero(), torch.sigmoid(u[0])
     where = "leads all the way" if not len(behind) else "is behind from the start" if behind[0, 0] == 0 else f"is overtaken after {t[behind[0, 0]]:.3f}"
-    said = (f"the {figures.style(method)['label']} student {where}; f_S {f[0, 0]:.4f}, f_T {f[0, 1]:.4f}, head start {m:+.2e}, in logits {lead:+.3f}; "
-            f"slopes: student {float(bound.norm(g_S)):.2f}, teacher {float(bound.norm(g_T)):.2f}, gap {gap:.2f}")
+    said = (f"the {figures.style(method)['label'].replace('$', '')} student {where}; f_S {f[0]:.4f}, f_T {f[1]:.4f}, head start {f[0] - f[1]:+.2e}, in logits "
+            f"{u[0, 0] - u[0, 1]:+.3f}; slopes: student {bound.norm(g_S)[0]:.2f}, teacher {bound.norm(g_T)[0]:.2f}, gap {bound.norm(g_S - g_T)[0]:.2f}")
     images = "".join(signed(g[0, 0], scale, a) for g, a in ((g_S, "student's gradient"), (g_T, "teacher's gradient"), (g_S - g_T, "their gap")))
-    plot = graph([(figures.style(method)["color"], "", t.numpy(), f[:, 0].numpy()), (figures.style("teacher")["color"], "6 3", t.numpy(), f[:, 1].numpy())],
-                 x_range=(0, reach), size=(520, 200), said=said)
+    low, high = math.floor(float(u.min())), math.ceil(float(u.max()))
+    plot = graph([(figures.style(method)["color"], "", t.numpy(), u[:, 0].numpy()), (figures.style("teacher")["color"], "6 3", t.numpy(), u[:, 1].numpy())],
+                 x_range=(0, reach), y_range=(low, max(high, low + 1)), size=(520, 200), said=said)
     seen = picture(x[0, 0], f"a {int(y)} as the networks see it", 112)
     return (f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:start">{seen}{images}</div><div class="rsnl-note"><b>{html.escape(said)}.</b>'
-            f'</div>{plot}<div class="rsnl-note">Scores of the true class along the steepest way down for f_S - f_T (student solid, teacher dashed); '
-            'below: length of the push.</div></div>')
+            f'</div>{plot}<div class="rsnl-note">Logit of the true class\'s score along the steepest way down for the head start (student solid, teacher '
+            'dashed); below: length of the push.</div></div>')
 
 
 def examples(nets, x, y, reach=1.0, method="robust"):
@@ -243,6 +242,6 @@ def examples(nets, x, y, reach=1.0, method="robust"):
     redraw()
     box = W.VBox([image, student, noise, length, out])
     box.add_class("rsnl-examples")
-    g_S, g_T, t, f = worst_way(nets[method], nets["teacher"], x[:1], y[:1], reach)
-    still = diagrams.example(x[0, 0], g_S[0, 0], g_T[0, 0], t, f, method)
+    g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x[:1], y[:1], reach)
+    still = diagrams.example(x[0, 0], g_S[0, 0], g_T[0, 0], t, u, method)
     show(box, figures.png(still), "[live: image, student, noise and length of the push over gradients and both scores]")
