@@ -181,7 +181,8 @@ def ladder(args):
     if teacher is None:
         raise ValueError(f"{args.checkpoint} is a teacher; name a student's checkpoint")
     d = data.load(head["dataset"], args.folder)
-    lead = torch.cat([bound.head_start(net, teacher, y)(x).detach() > 0 for x, y in zip(d.x_test.split(500), d.y_test.split(500))])
+    with torch.no_grad():
+        lead = torch.cat([bound.head_start(net, teacher, y)(x) > 0 for x, y in zip(d.x_test.split(100), d.y_test.split(100))])
     pick = lead.nonzero()[:args.images, 0]
     fixed = {**run_of(head), "p": args.p, "box": args.box}
     for space in args.spaces:
