@@ -17,13 +17,14 @@ def pytest_configure(config):
 
 def pytest_terminal_summary(terminalreporter):
     """Say whether a browser was used, and what it measured."""
-    word = "skipped, not among the tests chosen"
+    word, said = "skipped, not among the tests chosen", []
     for outcome in ("skipped", "passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
             if "browser" in getattr(report, "keywords", {}):
                 if outcome == "skipped":
                     word = "skipped, " + report.longrepr[2].removeprefix("Skipped: ")
                 else:
-                    word = "; ".join(["ran", *(f"{k}: {v}" for k, v in report.user_properties)])
+                    said += [f"{k}: {v}" for k, v in report.user_properties if f"{k}: {v}" not in said]
+                    word = "; ".join(["ran", *said])
     terminalreporter.line("")
     terminalreporter.line(f"browser: {word}")
