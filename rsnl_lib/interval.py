@@ -101,6 +101,7 @@ class Ball(NamedTuple):
     R: torch.Tensor
     p: float
     side: torch.Tensor | None
+    jacobian: bool = True              # False, for R = 0: carry values and their rounding only
 
     def slope(self, C, r):
         """sup of <g, v> over g in C +- r and feasible directions v of q-norm 1: (n, *s)."""
@@ -189,6 +190,7 @@ def _walk(flat, x, ball, slopes=None):
     slopes = [] if slopes is None else slopes
     d = x[0].numel()
     eye = torch.eye(d, dtype=x.dtype).view(1, d, *x.shape[1:]).expand(len(x), -1, *x.shape[1:])
+    eye = eye if ball.jacobian else eye[:, :0]
     s = State(x, torch.zeros_like(x), eye, torch.zeros_like(eye))
     last = flat[-1] if isinstance(flat[-1], nn.Linear) else None
     for m in flat[:-1] if last is not None else flat:
@@ -315,6 +317,6 @@ def _gap(h_S, h_T, ball):
 def sound_lead(net_S, net_T, x, y, space="logit", tau=1.0):
     """(n,) SOUND lower bound of h(x) = f_S - f_T: the float64 value less all that rounding can have added."""
     flat_S, flat_T, x, _ = ready(net_S, net_T, x, y, 2, space, tau, False)
-    ball = Ball(torch.zeros(len(x), dtype=x.dtype), 2, None)
+    ball = Ball(torch.zeros(len(x), dtype=x.dtype), 2, None, jacobian=False)
     S, T = (height_over(flat, x, y, ball, space, tau) for flat in (flat_S, flat_T))
     return S.value - T.value - S.error - T.error
