@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from .losses import SPACES, height, labels  # noqa: F401  (SPACES and height belong to this chapter too)
+from .losses import SPACES, height, true_class  # noqa: F401  (SPACES and height belong to this chapter too)
+from .perturb import points
 from .settings import one_of, positive, whole
 
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
@@ -23,13 +24,22 @@ def exact(net, dtype=torch.float64):
     return copy.deepcopy(net).to(dtype).eval()
 
 
+def both(net_S, net_T, z):
+    """(a_S, a_T): both networks' logits (n, k), of the same classes."""
+    a_S, a_T = net_S(z), net_T(z)
+    if a_S.shape != a_T.shape:
+        raise ValueError(f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}; both must score the same classes, (n, classes)")
+    return a_S, a_T
+
+
 def head_start(net_S, net_T, y, space="logit", tau=1.0):
     """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads.
 
     h.of(pick) is the same for some of the images.
     """
     def h(z):
-        return height(net_S(z), y, space, tau) - height(net_T(z), y, space, tau)
+        a_S, a_T = both(net_S, net_T, z)
+        return height(a_S, y, space, tau) - height(a_T, y, space, tau)
     h.of = lambda pick: head_start(net_S, net_T, y[pick], space, tau)
     return h
 
@@ -38,7 +48,7 @@ def right_answer(net, y):
     """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
     def lead(z):
         a = net(z)
-        own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
+        own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
         return a[own] - a.masked_fill(own, -math.inf).amax(1)
     lead.of = lambda pick: right_answer(net, y[pick])
     return lead
@@ -65,6 +75,8 @@ class Measured(NamedTuple):
 
 def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
     """What stands in Eq. 7 at the images x themselves, in the given space and norm: a Measured."""
+    with torch.no_grad():
+        both(net_S, net_T, points(x)[:1])
     (f_S, g_S), (f_T, g_T) = (gradient(lambda z: height(net(z), y, space, tau), x) for net in (net_S, net_T))
     return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
@@ -144,7 +156,7 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
     ||grad h||_p >= h(x) / ||flip - x||_q, so 65 points of it are scanned; with that the fixed-point radius made
     from this estimate cannot exceed the flip found (as far as 65 points see it).
     """
-    q, best, rows = DUAL[p], point_gap(h, x, p), []
+    q, best, rows = DUAL[one_of("p", p, DUAL)], point_gap(h, x, p), []
     kept = x
     for R in radii:
         tried = [kept]
@@ -289,6 +301,7 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
     below it. With box=True every point stays in [0, 1].
     """
     one_of("q", q, DUAL)
+    points(x)
     low, high = (-in_box(x), 1 - x) if box else (None, None)
     keep = (lambda z: z.clamp(0, 1)) if box else (lambda z: z)
     with torch.no_grad():

@@ -12,7 +12,9 @@ from torch import nn
 from . import bound
 from .interval import SLACK, layers, linear_map, sound_lead, sound_interval
 from .lipsdp import sound_lipsdp
+from .losses import true_class
 from .networks import Maxout
+from .perturb import points
 from .settings import one_of, positive, whole
 
 
@@ -24,6 +26,7 @@ def operator_norm(layer, q):
     Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2: the least of
     sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and sqrt(places) times the unfolded kernel's.
     """
+    one_of("q", q, bound.DUAL)
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
     if isinstance(inner, (nn.MaxPool2d, nn.AvgPool2d)):
         k, step = ((v, v) if isinstance(v, int) else v for v in (inner.kernel_size, inner.stride))
@@ -59,6 +62,7 @@ def lipschitz(net, y, p=2, space="logit", tau=1.0):
     flat, q = layers(net), bound.DUAL[one_of("p", p, bound.DUAL)]
     size = math.prod(operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat))
     w = flat[-1].weight if isinstance(flat[-1], nn.Linear) else torch.eye(int(y.max()) + 2, dtype=torch.float64)
+    true_class(torch.empty(len(y), len(w)), y)
     steep = torch.linalg.vector_norm(w[:, None] - w[None], p, dim=2).amax(1)[y] * size
     return steep.detach() * {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}[one_of("space", space, bound.SPACES)] * (1 + SLACK)
 
@@ -82,6 +86,9 @@ def sound_radii(net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1
     one_of("method", method, SOUND)
     if method == "lipsdp" and (p != 2 or box):
         raise ValueError(f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'")
+    with torch.no_grad():
+        a_S, _ = bound.both(*(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double())
+    true_class(a_S.expand(len(x), -1), y)
     m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
     most = sound_spectral(net_S, net_T, y, p, space, tau)
 
@@ -107,6 +114,8 @@ def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
     """
     from scipy.stats import beta
     positive("sigma", sigma)
+    if not 0 < positive("alpha", alpha) < 1:
+        raise ValueError(f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001")
     h, wins = bound.head_start(net_S, net_T, y), torch.zeros(len(x), dtype=torch.int64)
     with torch.no_grad():
         for _ in range(whole("draws", draws, 1)):
@@ -133,7 +142,8 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
     holds a flip lowers `high`, the others nearer than `high` are quartered. What lies outside the square is not seen: low is
     at most `reach`, and high = inf means that no flip was found.
     """
-    side = 2 * reach / 32
+    one_of("q", q, bound.DUAL), positive("tol", tol)
+    side = 2 * positive("reach", reach) / 32
     ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
     cells, high, seen = torch.cartesian_prod(ticks, ticks), math.inf, 0
     size = lambda v: torch.linalg.vector_norm(v, q, dim=1)

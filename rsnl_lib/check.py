@@ -1,4 +1,5 @@
 """Exercise checkers: each takes an answer and says why it is right or what to look at again."""
+import functools
 import math
 
 import torch
@@ -10,6 +11,19 @@ def _say(problem):
     print(f"Not yet: {problem}" if problem else "Right.")
 
 
+def _of_a_function(checker):
+    """A checker of a reader's function, with what stops that function said in words."""
+    @functools.wraps(checker)
+    def said(function):
+        if not callable(function):
+            return _say(f"{function!r} is no function; write `def` and give its name")
+        try:
+            return checker(function)
+        except Exception as error:
+            return _say(f"your function, or what it returns, stops the check with {type(error).__name__}: {error}")
+    return said
+
+
 def predict_scores(answer):
     """00: which networks still name the digit? Any list of method names is taken; the point is to commit to one."""
     names = ("teacher", "standard", "kd", "robust")
@@ -19,6 +33,7 @@ def predict_scores(answer):
     return _say(odd and f"{odd[0]!r} is not among {', '.join(names)}")
 
 
+@_of_a_function
 def snr_ratio(function):
     """00: decibels to a ratio of powers."""
     for db, ratio in ((0, 1), (10, 10), (3, 10 ** 0.3), (-10, 0.1)):
@@ -29,6 +44,7 @@ def snr_ratio(function):
     return _say("")
 
 
+@_of_a_function
 def noise(function):
     """05: white noise at a ratio, each image by its own power; function(x, ratio, generator)."""
     g = torch.Generator().manual_seed(0)
@@ -47,6 +63,7 @@ def noise(function):
     return _say(f"asked for a ratio of 4, got {realised.mean():.2f}; is that the noise's power or its standard deviation?")
 
 
+@_of_a_function
 def score_loss(function):
     """03: Eq. 15; function(f_S, f_T, gamma)."""
     f_S, f_T = torch.tensor([0.9, 0.2, 0.5]), torch.tensor([0.6, 0.7, 0.5])
@@ -78,6 +95,7 @@ def occlusion_share(answer):
     return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.25) else "14 * 14 of 28 * 28 pixels")
 
 
+@_of_a_function
 def fixed_point(function):
     """01: the largest min(s, m / G(s)) for a growing G; function(m, G) on plain numbers."""
     for m, G, want in ((1.0, lambda s: 1 + s, (math.sqrt(5) - 1) / 2), (6.0, lambda s: 2.0, 3.0), (0.5, lambda s: math.exp(s), 0.35173371)):
@@ -108,6 +126,7 @@ def ceiling(answer):
     return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.02, abs_tol=1e-9) else "the student's score is at most 1")
 
 
+@_of_a_function
 def point_ratio(function):
     """04: m / ||g_S - g_T||_2 image by image, 0 where m <= 0; function(m, g_S, g_T)."""
     m = torch.tensor([0.5, -1.0, 2.0])
@@ -120,3 +139,22 @@ def point_ratio(function):
     if torch.allclose(got, m / 5):
         return _say("where the teacher leads the ratio is 0, not negative")
     return _say(f"for m = 0.5 and a gap of length 5 the ratio is 0.1, yours is {got[0]:.4g}")
+
+
+@_of_a_function
+def hinge_pull(function):
+    """02: minus the derivative of max(0, gamma + f_T - f_S) by the logits; function(o_S, f_T, y, gamma)."""
+    o = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+    got, want = function(o.clone(), 0.9, 1, 0.1), 0.5 * torch.tensor([-0.2, 0.5, -0.3], dtype=torch.float64)
+    if not isinstance(got, torch.Tensor) or got.shape != o.shape:
+        return _say("return one number a class, shape (k,)")
+    if torch.allclose(got, -want):
+        return _say("the sign: the pull is minus the derivative, it raises the true class")
+    if not torch.allclose(got, want):
+        return _say(f"for o_S {o.tolist()}, f_T 0.9, y 1, gamma 0.1 the pull is {want.tolist()}, yours is {got.tolist()}")
+    return _say("" if not function(o.clone(), 0.1, 1, 0.1).any() else "where f_S > f_T + gamma the hinge is closed and pulls on nothing")
+
+
+def floor(answer):
+    """02: the least L_S under f_T = 0.97 and gamma = 0.1."""
+    return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.07, abs_tol=1e-9) else "no score exceeds 1: what is left of gamma + f_T - f_S?")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .settings import DATASETS, GALLERY, data_folder, one_of
+from .settings import DATASETS, GALLERY, data_folder, one_of, positive, whole
 
 FILES = {       # name: torchvision's class, the place it fills, and the MD5 of each file there (the publishers')
     "mnist": ("MNIST", "MNIST/raw", {
@@ -45,7 +45,7 @@ def load(name="digits", folder=None, device="cpu"):
 
     One of settings.DATASETS, or the path of a folder with one folder of pictures for each class.
     """
-    if name not in DATASETS and os.path.isdir(name):
+    if name not in DATASETS and isinstance(name, (str, os.PathLike)) and os.path.isdir(name):
         made = own_folder(name)
     else:
         make = {"digits": digits, "mnist": lambda: mnist(folder), "usps": lambda: usps(folder), "usps_resized": lambda: usps(folder, True),
@@ -74,7 +74,7 @@ def files(name, folder=None):
 
     That also makes CIFAR's pickles safe to read: they are the published bytes or they are refused.
     """
-    folder, (_, place, known) = data_folder(folder), FILES[name]
+    folder, (_, place, known) = data_folder(folder), FILES[one_of("dataset", name, FILES)]
     where = folder / place
     if not any((where / f).is_file() for f in known):
         fetch(name, folder)
@@ -91,7 +91,10 @@ def fetch(name, folder):
     """Download with torchvision (progress bar, checksums) beside the place, then move it there in one step."""
     import torchvision.datasets
     kind, place, known = FILES[name]
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{folder} cannot hold the data ({error}); name another folder, e.g. in RSNL_DATA") from error
     with tempfile.TemporaryDirectory(dir=folder, prefix=".loading-") as part:
         try:
             for train in (True, False):
@@ -155,30 +158,32 @@ def own_folder(path, side=None, held=0.15):
     """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to train, 15 % each to validate and test.
 
     Grey if every picture is, else RGB; all scaled to side x side pixels (default: the first picture's smaller side, at most
-    64). The split is by a hash of each file's bytes, so the same file always falls into the same part.
+    64). The split goes by a hash of each file's bytes, not by its name; a picture that lies there twice counts once.
     """
     from PIL import Image
     path = pathlib.Path(path)
+    if not path.is_dir():
+        raise ValueError(f"{path} is no folder; give one that holds one folder of pictures for each class")
+    if not 0 < positive("held", held) < 0.4:
+        raise ValueError(f"held={held!r} must lie between 0 and 0.4: that share each to validate and to test")
     classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(classes) < 2:
         raise ValueError(f"{path} holds {len(classes)} folders; a data set needs one folder of pictures for each of at least 2 classes")
-    found = []
+    found, seen = [], {}
     for label, place in enumerate(classes):
-        pictures = [f for f in sorted(place.iterdir()) if f.is_file() and not f.name.startswith(".")]
-        if len(pictures) < 3:
-            raise ValueError(f"{place} holds {len(pictures)} files; each class needs at least 3 pictures")
-        for f in pictures:
+        count = len(found)
+        for f in sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith(".")):
             content = f.read_bytes()
-            try:
-                picture = Image.open(io.BytesIO(content))
-                if picture.width * picture.height > 25_000_000:
-                    raise ValueError(f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are read, make it smaller")
-                picture.load()
-            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise ValueError(f"{f} cannot be read as a picture ({error}); remove it or give a PNG or JPEG") from None
-            found.append((hashlib.md5(content).hexdigest(), label, picture))
-    side = side or min(64, *found[0][2].size)
-    mode = "L" if all(p.mode in ("1", "L", "I;16") for _, _, p in found) else "RGB"
+            key = hashlib.md5(content).hexdigest()
+            if (twin := seen.setdefault(key, f)) is not f:
+                if twin.parent != place:
+                    raise ValueError(f"{f} is the same picture as {twin}, of another class; remove one")
+                continue
+            found.append((key, label, _opened(f, content)))
+        if len(found) - count < 3:
+            raise ValueError(f"{place} holds {len(found) - count} files; each class needs at least 3 pictures")
+    side = min(64, *found[0][2].size) if side is None else whole("side", side, 1)
+    mode = "L" if all(p.mode == "L" for _, _, p in found) else "RGB"
     parts = {"train": [], "val": [], "test": []}
     for label in range(len(classes)):
         own = sorted((f for f in found if f[1] == label), key=lambda f: f[0])
@@ -188,6 +193,28 @@ def own_folder(path, side=None, held=0.15):
             parts["val" if i < n else "test" if i < 2 * n else "train"].append((torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1), label))
     return Data(path.name, len(classes), *(t for k in ("train", "val", "test") for t in
                                            (torch.stack([x for x, _ in parts[k]]), torch.tensor([y for _, y in parts[k]]))))
+
+
+def _opened(f, content):
+    """A picture file of a class as an image of mode "L" or "RGB", upright, transparent paper white, 16 bits a pixel taken to 8."""
+    from PIL import Image, ImageOps
+    try:
+        picture = Image.open(io.BytesIO(content))
+        if picture.width * picture.height > 25_000_000:
+            raise ValueError(f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are read, make it smaller")
+        picture = ImageOps.exif_transpose(picture)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{f} is too large ({error}); at most 25,000,000 pixels are read, make it smaller") from None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{f} cannot be read as a picture ({error}); remove it or give a PNG or JPEG") from None
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
+    mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
+    if picture.has_transparency_data:
+        paper = Image.new("RGBA", picture.size, "white")
+        paper.alpha_composite(picture.convert("RGBA"))
+        picture = paper
+    return picture.convert(mode)
 
 
 def gallery(name="digits", count=40):
@@ -201,7 +228,7 @@ def gallery(name="digits", count=40):
     else:
         with np.load(GALLERY / f"{name}.npz", allow_pickle=False) as f:
             x, y = torch.from_numpy(f["x"]).float()[:, None] / 255, torch.from_numpy(f["y"]).long()
-    each = count // 10
+    each = whole("count", count, 10) // 10
     first = torch.cat([torch.nonzero(y == c)[:each, 0] for c in range(10)])
     return x[first], y[first]
 
@@ -216,6 +243,7 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     import warnings
 
     from PIL import Image, ImageOps
+    whole("size", size, 8)
     if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
         raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
     shown = source if isinstance(source, (str, os.PathLike)) else f"{len(source)} bytes"
@@ -229,7 +257,9 @@ def own_picture(source, size=28, max_pixels=25_000_000):
             picture = ImageOps.exif_transpose(picture).convert("RGBA")
     except FileNotFoundError:
         raise ValueError(f"there is no file {shown!r}; give the path of a PNG or JPEG picture") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{shown}: the picture is too large ({error}); at most {max_pixels:,} pixels are read, make it smaller") from None
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{shown} cannot be read as a picture ({error}); give a PNG or JPEG") from None
     paper = Image.new("RGBA", picture.size, "white")
     paper.alpha_composite(picture)

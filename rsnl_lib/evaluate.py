@@ -6,7 +6,7 @@ import zlib
 import torch
 
 from . import bound, certify, perturb
-from .losses import score
+from .losses import correct, score
 from .settings import one_of, progress, whole
 
 SNR_DB = {"digits": range(9, -4, -1), "cifar10": range(20, 3, -2), "cifar100": range(20, 3, -2)}
@@ -32,9 +32,11 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
 
     A row's n is images x draws. All networks see the same perturbed images, so their differences are paired.
     """
-    whole("draws", draws, 1)
-    if not len(x):
-        raise ValueError("there are no images to evaluate; x is empty")
+    whole("draws", draws, 1), whole("chunk", chunk, 1)
+    if not isinstance(nets, dict) or not nets:
+        raise ValueError(f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict of networks such as {{'robust': net}}")
+    if not len(x) or len(x) != len(y):
+        raise ValueError("there are no images to evaluate; x is empty" if not len(x) else f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
     for net in nets.values():
         net.eval()
     rows = []
@@ -46,7 +48,7 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
             for i in range(0, len(x), chunk):
                 seen = perturb.apply(kind, x[i:i + chunk], level, generator, unit or "dB")
                 for key, net in nets.items():
-                    right[key] += (net(seen).argmax(1) == y[i:i + chunk]).sum()
+                    right[key] += correct(net(seen), y[i:i + chunk])
         rows += [{"key": key, "perturbation": kind, "level": level, "unit": unit, "draws": repeats,
                   "n": len(x) * repeats, "correct": int(count)} for key, count in right.items()]
     return rows
@@ -63,6 +65,8 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     lead with white noise at `snr` dB. With net_T None only f_S, slope_S, wrong and the noisy score.
     """
     one_of("sound", sound, ("none", *certify.SOUND))
+    if not len(perturb.images(x)):
+        raise ValueError("there are no images to measure; x is empty")
     x, n, nan = x.to(dtype), len(x), torch.full((len(x),), math.nan, dtype=dtype)
     net_S, seeds = bound.exact(net_S, dtype), None if seeds is None else seeds.to(dtype)
     generator = torch.Generator().manual_seed(seed)
@@ -106,9 +110,16 @@ def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral",
     kind: "sound", "votes" (sound for the smoothed order), "estimate" or "no bound". Images where the teacher leads are left
     out; seconds are for all of them together. x is taken to float64.
     """
-    x, kept = x.double(), torch.Generator().manual_seed(seed)
+    for method in sound:
+        one_of("sound", method, certify.SOUND)
+    one_of("p", p, bound.DUAL)
+    x, kept = perturb.images(x).double(), torch.Generator().manual_seed(seed)
     net_S, net_T = bound.exact(net_S), bound.exact(net_T)
+    with torch.no_grad():
+        bound.head_start(net_S, net_T, y, space)(x)                     # networks, images and labels fit
     ahead = certify.sound_lead(net_S, net_T, x, y, space) > 0
+    if not ahead.any():
+        raise ValueError(f"the student leads on none of the {len(x)} images, so there is no radius; give images where it leads")
     numbers, x, y = ahead.nonzero()[:, 0].tolist(), x[ahead], y[ahead]
     h, q, rows = bound.head_start(net_S, net_T, y, space), bound.DUAL[p], []
     begun = time.perf_counter()
@@ -145,6 +156,8 @@ def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral",
 
 def wilson(correct, n, z=1.96):
     """95 % interval (low, high) of a share by Wilson's formula."""
+    if not 0 <= correct <= n or not n > 0:
+        raise ValueError(f"{correct} correct of {n} is no share; it must be 0 to n of at least 1")
     p, shrink = correct / n, 1 + z * z / n
     middle, half = (p + z * z / (2 * n)) / shrink, z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return middle - half, middle + half

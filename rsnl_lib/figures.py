@@ -60,6 +60,15 @@ def panels(columns, width, height):
     return fig, axes
 
 
+def table(rows, *columns):
+    """`rows` if the frame has these columns and at least one row, else a ValueError."""
+    if lacking := [c for c in columns if c not in rows]:
+        raise ValueError(f"the rows lack {', '.join(lacking)}; this figure needs the columns {', '.join(columns)}")
+    if not len(rows):
+        raise ValueError("there are 0 rows to draw; choose methods and data sets that the file holds")
+    return rows
+
+
 def label_lines(ax, ends, gap):
     """Write each line's name at its right end, (x, y, method), moved apart to keep `gap` between them."""
     placed = []
@@ -75,6 +84,7 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
 
     `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards harder.
     """
+    table(rows, "method", "perturbation", "level", "correct", "n")
     fig, axes = panels(1, 6.2, 3.6)
     ax, ends = axes[0, 0], []
     occlusion = set(rows.perturbation) == {"occlusion"}
@@ -100,14 +110,15 @@ def seed_dots(rows, title=""):
     """Accuracy of every seed by method at each (perturbation, level, unit) of `rows`: a dot a seed, a bar for the mean."""
     import seaborn as sns
     import pandas as pd
-    table = rows.assign(accuracy=100 * rows.correct / rows.n,
+    table(rows, "method", "perturbation", "level", "unit", "correct", "n")
+    share = rows.assign(accuracy=100 * rows.correct / rows.n,
                         where=[("clean" if p == "clean" else f"SNR {level:g} {unit}")
                                for p, level, unit in zip(rows.perturbation, rows.level, rows.unit)])
-    table["method"] = pd.Categorical(table.method, rank(table.method.unique()), ordered=True)
-    places = list(dict.fromkeys(table["where"]))
+    share["method"] = pd.Categorical(share.method, rank(share.method.unique()), ordered=True)
+    places = list(dict.fromkeys(share["where"]))
     fig, axes = panels(len(places), 2.7, 2.9)
     for ax, place in zip(axes[0], places):
-        part = table[table["where"] == place]
+        part = share[share["where"] == place]
         colours = {m: style(m)["color"] for m in part.method.cat.categories}
         sns.swarmplot(part, x="accuracy", y="method", hue="method", palette=colours, legend=False, size=5, ax=ax)
         for i, m in enumerate(part.method.cat.categories):
@@ -121,6 +132,7 @@ def seed_dots(rows, title=""):
 
 def learning_curves(curves, title=""):
     """Validation accuracy and each loss term by epoch; one line a method, the seeds' range shaded."""
+    table(curves, "method", "epoch", "quantity", "value")
     shown = [q for q in ("val_accuracy", "ce", "kd", "gradient", "score") if q in set(curves.quantity)]
     fig, axes = panels(len(shown), 2.5, 2.7)
     for ax, quantity in zip(axes[0], shown):
@@ -140,6 +152,7 @@ def learning_curves(curves, title=""):
 
 def cost_bars(curves, title=""):
     """Milliseconds per image and training step by method, median epoch, the number beside the bar."""
+    table(curves, "method", "quantity", "value")
     cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
     methods = rank(cost.index)
     fig, axes = panels(1, 5.4, 0.5 + 0.42 * len(methods))
@@ -156,6 +169,9 @@ def scores(pictures, scores, y, classes=None, titles=()):
 
     `pictures` (m, h, w); `scores` {method: (m, k)} probabilities; `y` (m,) true classes.
     """
+    if not len(pictures) or not scores or any(len(p) != len(pictures) for p in (*scores.values(), y)):
+        raise ValueError(f"{len(pictures)} pictures, scores of {[len(p) for p in scores.values()]} and {len(y)} classes do not fit; "
+                         "give each network's scores, and the class, of each picture")
     m, k = len(pictures), next(iter(scores.values())).shape[1]
     fig = Figure(figsize=(2.3 * m + 0.7, 1.7 + 1.05 * len(scores)), layout="constrained")
     axes = fig.subplots(1 + len(scores), m, squeeze=False, height_ratios=[1.6] + [1] * len(scores))
@@ -178,6 +194,8 @@ def scores(pictures, scores, y, classes=None, titles=()):
 
 def picture_grid(x, y, title="", columns=12):
     """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each with its class below."""
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"{len(x)} images and {len(y)} classes make no grid; give at least one image, and one class each")
     rows = -(-len(x) // columns)
     fig = Figure(figsize=(0.75 * columns, 0.95 * rows + 0.3), layout="constrained")
     for i, ax in enumerate(fig.subplots(rows, columns, squeeze=False).flat):
@@ -185,5 +203,37 @@ def picture_grid(x, y, title="", columns=12):
         if i < len(x):
             ax.imshow(np.asarray(x[i].permute(1, 2, 0).squeeze(-1)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
             ax.set_title(int(y[i]), fontsize=8, y=-0.3)
+    fig.suptitle(title, fontsize=10)
+    return fig
+
+
+def pull_bars(terms, classes, colours, title=""):
+    """What each term pulls on: {term: (k,)} as bars by class, one scale for all."""
+    fig, axes = panels(len(terms), 3.0, 2.2)
+    top = max(float(abs(v).max()) for v in terms.values()) * 1.1
+    for ax, (name, values), colour in zip(axes[0], terms.items(), colours):
+        ax.bar(range(len(classes)), np.asarray(values), color=colour)
+        ax.axhline(0, color="#000000", lw=0.8)
+        ax.set(title=name, ylim=(-top, top), xticks=range(len(classes)), xticklabels=classes)
+        ax.title.set_fontsize(9)
+    fig.suptitle(title, fontsize=10)
+    return fig
+
+
+def gradient_pictures(images, gradients, titles, title=""):
+    """Rows of {label: (m, h, w)} input gradients below the m images, one colour scale for all: orange raises, blue lowers."""
+    m = len(images)
+    fig = Figure(figsize=(1.5 * m + 1, 1.5 * (1 + len(gradients)) + 0.3), layout="constrained")
+    axes = fig.subplots(1 + len(gradients), m, squeeze=False)
+    scale = max(float(np.abs(np.asarray(g)).max()) for g in gradients.values())
+    for j in range(m):
+        axes[0, j].imshow(np.asarray(images[j]), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+        axes[0, j].set_title(titles[j], fontsize=9)
+        for i, (label, g) in enumerate(gradients.items(), 1):
+            axes[i, j].imshow(np.asarray(g[j]), cmap="PuOr_r", vmin=-scale, vmax=scale, interpolation="nearest")
+            if j == 0:
+                axes[i, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
     fig.suptitle(title, fontsize=10)
     return fig

@@ -4,20 +4,45 @@ import torch.nn.functional as F
 from torch import nn
 
 from . import losses, networks
-from .settings import progress
+from .settings import one_of, progress, whole
 
 
 def blocks(net):
     """The feature layers of a network in order: maxout units, and convolutions or dense layers outside them, without the last."""
+    return _middle(_layers(net))
+
+
+def _layers(net):
     inside = {id(m.layer) for m in net.modules() if isinstance(m, networks.Maxout)}
-    kinds = (networks.Maxout, nn.Conv2d, nn.Linear)
-    found = [m for m in net.modules() if isinstance(m, kinds) and id(m) not in inside][:-1]
+    return [m for m in net.modules() if isinstance(m, (networks.Maxout, nn.Conv2d, nn.Linear)) and id(m) not in inside]
+
+
+def _middle(found):
+    found = found[:-1]
     return [m for m in found if not isinstance(m, nn.Linear) and not isinstance(getattr(m, "layer", None), nn.Linear)] or found
 
 
-def guided(net):
-    """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of 6 in FitNets, the 2nd of 3 in the teacher."""
-    found = blocks(net)
+def passed(net, x):
+    """The blocks in the order in which images x pass them, without those whose maps have one place (squeeze and excitation)."""
+    order, mode = {}, net.training
+    hooks = [m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()})) for m in _layers(net)]
+    try:
+        with torch.no_grad():
+            net.eval()(x)
+    finally:
+        net.train(mode)
+        for hook in hooks:
+            hook.remove()
+    found = _middle(list(order))
+    return [m for m in found if order[m] > 1] or found
+
+
+def guided(net, x=None):
+    """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of 6 in FitNets, the 2nd of 3 in the teacher.
+
+    With a few images x the way is that of the images (`passed`), not the order in which a network lists its layers.
+    """
+    found = blocks(net) if x is None else passed(net, x)
     if not found:
         raise ValueError(f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer before the last)")
     return found[round(2 * len(found) / 3) - 1] if len(found) > 1 else found[0]
@@ -30,14 +55,17 @@ def hint_stage(net, teacher, data, r, epochs, seed=0):
     r.hint = "classify" a linear classifier, first trained on the teacher's features, must name the class from what the
     regressor makes of the student's (Sec. V-A). Regressor and classifier are thrown away. Returns the last epoch's mean loss.
     """
+    whole("epochs", epochs, 1), one_of("hint", r.hint, ("regress", "classify"))
+    if teacher.training:
+        raise ValueError("the teacher is in training mode; call teacher.eval(), its features must not change")
     seen = {}
-    hooks = [guided(n).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out)) for who, n in (("S", net), ("T", teacher))]
+    hooks = [guided(n, data.x_train[:2]).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out)) for who, n in (("S", net), ("T", teacher))]
     x, y = data.x_train, data.y_train
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed * 100_003 + 77)
         try:
             with torch.no_grad():
-                teacher(x[:2]), net(x[:2])
+                teacher(x[:2]), net.eval()(x[:2])        # two images must not move the statistics of a batch norm
             S, T = seen["S"], seen["T"]
             regressor = _regressor(S, T).to(x.device)
             probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)

@@ -13,7 +13,10 @@ SPACES = ("probability", "logit", "tempered")
 
 
 def labels(a, y):
-    """Check logits (n, k) against integer labels (n,) in 0..k-1; returns y."""
+    """Check the shapes and types of logits (n, k) and integer labels (n,); returns y."""
+    for name, t in (("logits", a), ("labels", y)):
+        if not isinstance(t, torch.Tensor):
+            raise ValueError(f"{name} are a {type(t).__name__}; they must be a torch.Tensor")
     if a.dim() != 2 or y.shape != a.shape[:1]:
         raise ValueError(f"logits {tuple(a.shape)} and labels {tuple(y.shape)} do not fit: want (n, classes) and (n,)")
     if y.dtype != torch.int64:
@@ -21,9 +24,23 @@ def labels(a, y):
     return y
 
 
+def true_class(a, y):
+    """`labels`, and each is one of the classes 0..k-1 (not asked on a GPU, which would have to be waited for); returns y."""
+    if len(labels(a, y)) and not y.is_cuda:
+        low, high = map(int, y.aminmax())
+        if low < 0 or high >= a.shape[1]:
+            raise ValueError(f"labels run from {low} to {high}; logits of {a.shape[1]} classes want labels 0 to {a.shape[1] - 1}")
+    return y
+
+
+def correct(a, y):
+    """How many images have their largest logit at the true class, a tensor of one number."""
+    return (a.argmax(1) == true_class(a, y)).sum()
+
+
 def score(a, y, tau=1.0):
     """f = softmax(a / tau)_y, the score of the true class, in (0, 1); softened for tau > 1 (Eq. 4)."""
-    index = labels(a, y)[:, None]
+    index = true_class(a, y)[:, None]
     return F.softmax(a / positive("tau", tau), dim=1).gather(1, index)[:, 0]
 
 
@@ -31,7 +48,7 @@ def height(a, y, space="logit", tau=1.0):
     """The true class's score in a space, (n,): f = softmax(a)_y in (0, 1); logit(f) = a_y - log sum_{j != y} e^{a_j}; or f at tau."""
     if one_of("space", space, SPACES) != "logit":
         return score(a, y, tau if space == "tempered" else 1.0)
-    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, labels(a, y)[:, None], True)
+    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
     return a[own] - a.masked_fill(own, -math.inf).logsumexp(1)
 
 
@@ -45,7 +62,7 @@ def soft_cross_entropy(a_S, a_T, tau):
 
 def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
     """L_KD = H(o_S, y) + lam H(tau(o_S), tau(o_T)) (Eq. 3). No tau^2, as printed; `tau_squared` adds Hinton's."""
-    hard = F.cross_entropy(a_S, labels(a_S, y))
+    hard = F.cross_entropy(a_S, true_class(a_S, y))
     soft = positive("lam", lam, zero=True) * soft_cross_entropy(a_S, a_T, tau)
     return hard + soft * (tau ** 2 if tau_squared else 1)
 
@@ -68,6 +85,8 @@ def hint_loss(regressed, hint):
 
 def score_loss(f_S, f_T, gamma):
     """L_S = mean max(0, gamma + f_T - f_S): the student's score shall beat the teacher's by gamma (Eq. 15)."""
+    if f_S.shape != f_T.shape:
+        raise ValueError(f"student scores {tuple(f_S.shape)} and teacher scores {tuple(f_T.shape)} must have one shape")
     return F.relu(positive("gamma", gamma, zero=True) + f_T - f_S).mean()
 
 
@@ -78,6 +97,9 @@ def score_floor(f_T, gamma):
 
 def direct_loss(u_S, u_T, g_S, g_T, gamma, rho):
     """mean max(0, gamma - (u_S - u_T) + rho ||grad u_S - grad u_T||_2): Theorem 1' to first order at radius rho, in logits (ours)."""
+    if u_S.shape != u_T.shape or g_S.shape != g_T.shape:
+        raise ValueError(f"student {tuple(u_S.shape)}, {tuple(g_S.shape)} and teacher {tuple(u_T.shape)}, {tuple(g_T.shape)} "
+                         "must have one shape of scores and one of gradients")
     gap = (g_S - g_T).flatten(1).square().sum(1).add(1e-12).sqrt()
     return F.relu(positive("gamma", gamma, zero=True) - (u_S - u_T) + positive("rho", rho) * gap).mean()
 
@@ -88,6 +110,8 @@ def input_gradient(net, x, y, tau=1.0, create_graph=False, space="tempered"):
     The sum over the batch is differentiated once: exact as long as no layer mixes images, so batch
     norm in training mode is refused. `create_graph` keeps g differentiable (Eq. 16 needs that).
     """
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        raise ValueError(f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}: a gradient needs real numbers")
     for m in net.modules():
         if isinstance(m, torch.nn.modules.batchnorm._BatchNorm) and m.training:
             raise ValueError(f"{type(m).__name__} in training mode mixes the images of a batch, so per-image input "

@@ -52,7 +52,15 @@ def mimic(net, b, r):
 def robust(net, b, r):
     """L_KD + C1 L_G + C2 L_S (Eq. 17), by exact double backprop."""
     a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
+    _twice(net)
     return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)), **_score(a_S, b, r)}
+
+
+def _twice(net):
+    """Refuse a student that PyTorch cannot differentiate twice, before its own error without a remedy."""
+    if any(isinstance(m, torch.nn.Hardsigmoid) for m in net.modules()):
+        raise ValueError("Hardsigmoid has no second derivative in PyTorch, which the student's input gradient needs in training; "
+                         "networks.twice_differentiable(net) puts the same function in its place")
 
 
 def _score(a_S, b, r):
@@ -93,6 +101,7 @@ def noise_augmented(net, b, r):
 def direct(net, b, r):
     """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to first order."""
     a_S, g_S = losses.input_gradient(net, b.x, b.y, create_graph=True, space="logit")
+    _twice(net)
     u_S, u_T = losses.height(a_S, b.y), losses.height(b.a_T, b.y)
     return {**_kd(a_S, b, r), "direct": (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho))}
 

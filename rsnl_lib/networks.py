@@ -142,13 +142,13 @@ def build(name, classes=10):
 
     Both stay part of the name, so that no row of "cifar_teacher@0.25" is taken for one of "cifar_teacher".
     """
-    plain, _, width = name.partition("@")
+    plain, at, width = str(name).partition("@")
     plain, plus, norm = plain.partition("+")
     make = NETWORKS[one_of("network", plain, NETWORKS)]
     if plus and norm != "bn":
         raise ValueError(f"network={name!r}: after + only bn is known, e.g. {plain}+bn")
     try:
-        width = positive("width", float(width)) if width else 1
+        width = positive("width", float(width)) if at else 1
     except ValueError:
         raise ValueError(f"network={name!r}: after @ stands a width, a finite number above zero, e.g. {plain}@0.25") from None
     net = make(whole("classes", classes, 2), width)
@@ -167,13 +167,17 @@ def count(net, shape):
 
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     hooks = [m.register_forward_hook(add) for m in layers]
-    parameter = next(net.parameters())
     mode = net.training
-    with torch.no_grad():
-        net.eval()(torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device))
-    net.train(mode)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, *shape, dtype=layers[0].weight.dtype, device=layers[0].weight.device))
+    except (IndexError, RuntimeError) as error:
+        why = f"does not take an image of shape {tuple(shape)}: {error}" if layers else "has no convolution or dense layer to count"
+        raise ValueError(f"{type(net).__name__} {why}; give a network and (channels, height, width) that fit") from None
+    finally:
+        net.train(mode)
+        for hook in hooks:
+            hook.remove()
     return sum(m.weight.numel() for m in layers), mults
 
 
@@ -195,6 +199,8 @@ def lsuv_(net, x, generator=None):
 
     A bias of exactly zero would make every blank patch of an MNIST image a tie between maxout pieces.
     """
+    if not len(x) or not torch.isfinite(x).all():
+        raise ValueError(f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or infinite values")
     mode = net.training
     net.eval()
     for layer in net.modules():
@@ -224,6 +230,22 @@ def clip_kernels_(net):
         if isinstance(m, Maxout) and m.max_norm is not None:
             w = m.layer.weight
             w.copy_(torch.renorm(w, 2, 0, m.max_norm))
+
+
+class Hardsigmoid(nn.Module):
+    """nn.Hardsigmoid with a second derivative, which PyTorch's own lacks."""
+
+    def forward(self, x):
+        return nn.functional.relu6(x + 3) / 6
+
+
+def twice_differentiable(net):
+    """`net` with each nn.Hardsigmoid (squeeze and excitation, MobileNetV3) replaced, in place, by the same function as relu6."""
+    for m in list(net.modules()):
+        for name, child in m.named_children():
+            if isinstance(child, nn.Hardsigmoid):
+                setattr(m, name, Hardsigmoid())
+    return net
 
 
 def training(net, frozen_norm=False):

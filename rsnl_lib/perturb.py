@@ -13,6 +13,15 @@ def images(x):
     if not isinstance(x, torch.Tensor) or x.dim() != 4 or not x.is_floating_point():
         kind = f"{tuple(x.shape)} {x.dtype}" if isinstance(x, torch.Tensor) else type(x).__name__
         raise ValueError(f"images must be a float tensor (n, channels, height, width), not {kind}")
+    if min(x.shape[1:3]) > 4 and x.shape[3] in (1, 3):
+        raise ValueError(f"images {tuple(x.shape)} look as if their channels came last; give (n, channels, height, width): x.permute(0, 3, 1, 2)")
+    return points(x)
+
+
+def points(x):
+    """`x` if it is a float tensor of finite numbers, whatever its shape, else a ValueError."""
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        raise ValueError(f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}")
     if not torch.isfinite(x).all():
         raise ValueError("images hold NaN or infinite values; every pixel must be finite")
     return x
@@ -65,6 +74,8 @@ def occlude(x, size, generator=None, at=None):
         top = torch.randint(h - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(x.device)
         left = torch.randint(w - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(x.device)
     else:
+        if not isinstance(at, (tuple, list)) or len(at) != 2 or not all(isinstance(v, int) for v in at):
+            raise ValueError(f"at={at!r} must be two whole numbers, the row and column of the square's top left corner")
         top, left = at
         if not (0 <= top <= h - size and 0 <= left <= w - size):
             raise ValueError(f"at={at!r} puts a {size} x {size} square outside the {h} x {w} image; "

@@ -1,5 +1,6 @@
 """Where things lie, which device, which seeds, and whether a notebook's parameters make sense."""
 import math
+import numbers
 import os
 import pathlib
 import subprocess
@@ -44,7 +45,7 @@ class PlainProgress:
 
 def one_of(name, value, choices):
     """`value` if it is one of `choices`, else a ValueError that lists them."""
-    if value not in choices:
+    if value not in list(choices):
         raise ValueError(f"{name}={value!r} is unknown; choose one of: {', '.join(map(str, choices))}")
     return value
 
@@ -54,7 +55,7 @@ def positive(name, value, zero=False):
     rule = "zero or a finite number above it" if zero else "a finite number above zero"
     try:
         number = None if isinstance(value, (str, bool)) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         number = None
     if number is None:
         raise ValueError(f"{name}={value!r} is no number; it must be {rule}")
@@ -65,14 +66,14 @@ def positive(name, value, zero=False):
 
 def finite(name, value):
     """`value` as a float if it is a finite number, else a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{name}={value!r} must be a finite number")
     return float(value)
 
 
 def whole(name, value, low=0):
     """`value` if it is an integer of at least `low`, else a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
         raise ValueError(f"{name}={value!r} must be a whole number of at least {low}")
     return value
 

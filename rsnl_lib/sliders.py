@@ -10,6 +10,7 @@ import torch
 
 from . import bound, certify, diagrams, figures, perturb
 from .interval import sound_interval
+from .settings import one_of, positive
 from .widgets import picture, show
 
 LOOK = {k: diagrams.KINDS[k]["color"] for k in diagrams.KINDS}
@@ -65,10 +66,13 @@ def push(cases):
 
     def redraw(_=None):
         case = cases[which.value]
-        if delta.max != case["reach"]:
-            delta.value = 0
-            delta.min, delta.max, delta.step = -case["reach"], case["reach"], case["reach"] / 200
-        out.value = pushed(which.value, case, delta.value)
+        try:
+            if delta.max != case["reach"]:
+                delta.value = 0
+                delta.min, delta.max, delta.step = -case["reach"], case["reach"], case["reach"] / 200
+            out.value = pushed(which.value, case, delta.value)
+        except Exception as error:
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
 
     for control in (which, delta):
         control.observe(redraw, "value")
@@ -158,7 +162,7 @@ def plane(net_S, net_T, x, y, axes, reach=1.0):
     """The plane live: sliders for example, R, and the norm of the perturbation."""
     here = Plane(net_S, net_T, x, y, axes, reach)
     example = W.IntSlider(description="example", min=0, max=len(x) - 1, **WIDE)
-    R = W.FloatLogSlider(description="R", value=0.1, base=10, min=-2.5, max=math.log10(reach), step=0.05, readout_format=".3f", **WIDE)
+    R = W.FloatLogSlider(description="R", value=0.1, base=10, min=-2.5, max=math.log10(positive("reach", reach)), step=0.05, readout_format=".3f", **WIDE)
     norm = W.Dropdown(description="norm of delta", options={"q = 2": 2, "q = inf": 1, "q = 1": math.inf}, style={"description_width": "130px"},
                       layout=W.Layout(width="480px"))
     out = W.HTML()
@@ -220,6 +224,8 @@ def example_view(nets, x, y, method, reach):
 
 def examples(nets, x, y, reach=1.0, method="robust"):
     """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1, h, w), y (n,)."""
+    one_of("network", "teacher", nets), one_of("method", method, [m for m in nets if m != "teacher"])
+    positive("reach", reach), perturb.images(x[:1])
     nets, x = {m: bound.exact(net) for m, net in nets.items()}, x.double()
     names = {"style": {"description_width": "130px"}, "layout": W.Layout(width="480px")}
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **WIDE)

@@ -24,13 +24,16 @@ CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quant
 def write(path, content):
     """Write bytes to `path` through a temporary file beside it: the old content stays whole until the new one is."""
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
 
 
 def provenance():
@@ -60,11 +63,13 @@ def load_checkpoint(path, net=None, device="cpu"):
     if net is None:
         if "network" not in header:
             raise ValueError(f"{path} names no network in its header; pass the module that its weights belong to as `net`")
+        if not header.get("classes", "10").isdecimal():
+            raise ValueError(f"{path} says classes={header['classes']!r} in its header; it must be a whole number, train it again")
         net = networks.build(header["network"], int(header.get("classes", 10)))
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit {header.get('network', type(net).__name__)}: {error}") from None
+        raise ValueError(f"{path} does not fit {header.get('network', type(net).__name__)}: {error}; name the checkpoint of this network, or pass its module as `net`") from None
     return net.to(device).eval(), header
 
 
@@ -75,11 +80,17 @@ def append(path, rows, columns=COLUMNS):
         if odd := set(row) ^ set(columns):
             raise ValueError(f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}")
     if path.is_file() and path.stat().st_size:
-        with open(path, newline="") as f:
+        with open(path, newline="", errors="replace") as f:
             if next(csv.reader(f)) != list(columns):
                 raise ValueError(f"{path} has other columns than {', '.join(columns)}; name another file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab", buffering=0) as f:        # unbuffered: closing must not write what was taken back
+        if path.read_bytes()[-1:] != b"\n":
+            raise ValueError(f"{path} ends in the middle of a row; delete that row, or name another file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "ab", buffering=0)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
+    with file as f:        # unbuffered: closing must not write what was taken back
         size, text = f.tell(), io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         if not size:
@@ -100,6 +111,12 @@ def read(*paths):
     missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
     if missing:
         raise FileNotFoundError(f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help")
+    for p in paths:
+        with open(p, newline="", errors="replace") as f:
+            lengths = [len(line) for line in csv.reader(f)]
+        if odd := [i for i, n in enumerate(lengths, 1) if n != lengths[0]] if lengths else [0]:
+            raise ValueError(f"{p} is no table of results: row {odd[0]} has {lengths[odd[0] - 1] if lengths else 0} cells, its header "
+                             f"{lengths[0] if lengths else 0}; delete that row, or make the file again")
     blank = dict.fromkeys(MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S"):-2], [""])          # numbers that may be missing
     frames = [pd.read_csv(p, keep_default_na=False, na_values=blank, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
     return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)

@@ -1,8 +1,8 @@
 """Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
 import copy
 import hashlib
+import io
 import math
-import os
 import pathlib
 import time
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import hints, losses, networks, store
+from . import hints, losses, networks, perturb, store
 from .data import Data, load
 from .methods import METHODS, Batch
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, positive, progress, whole
@@ -53,7 +53,7 @@ STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100
 
 def recipe(name="short", dataset="digits", method="standard", **changes):
     """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes."""
-    one_of("recipe", name, ("short", "paper", "tau4"))
+    one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
     if name == "paper":
         r = PAPER
     elif name == "tau4":
@@ -71,6 +71,8 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
             whole(key, value, 0 if key == "hint_epochs" else 1)
         elif key in CHOICES:
             one_of(key, value, CHOICES[key])
+        elif isinstance(getattr(PAPER, key), bool) and not isinstance(value, bool):
+            raise ValueError(f"{key}={value!r} must be True or False")
     return r._replace(**changes)
 
 
@@ -107,6 +109,8 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
     """
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
+    if not len(perturb.images(x)):
+        raise ValueError("there are no images for the teacher; x is empty")
     h = hashlib.sha256(f"{tau} {gradients} {teacher}".encode())
     for t in (*teacher.state_dict().values(), x, y):
         h.update(t.detach().cpu().contiguous().numpy().tobytes())
@@ -118,7 +122,7 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
         except SafetensorError:
             path.unlink()               # damaged: compute it again
     a, g = [], []
-    for i in progress(range(0, len(x), chunk), desc="teacher", leave=False):
+    for i in progress(range(0, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
         if gradients:
             logits, grad = losses.input_gradient(teacher, x[i:i + chunk], y[i:i + chunk], tau, space=gradients)
             g.append(grad.half())
@@ -127,6 +131,12 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
                 logits = teacher(x[i:i + chunk])
         a.append(logits.detach())
     a, g = torch.cat(a), torch.cat(g) if gradients else None
+    losses.true_class(a, y)
+    if not a.isfinite().all():
+        raise ValueError("the teacher's logits hold NaN or infinite values; train it again, or give another")
+    if a.min() >= 0 and (a.sum(1) - 1).abs().max() < 1e-3:
+        raise ValueError(f"the teacher's answers are probabilities (each row sums to 1, the first is {[round(v, 3) for v in a[0].tolist()[:3]]}...); "
+                         "it must give logits: leave its softmax out")
     if path:
         store.write(path, save({"a": a.cpu(), **({"g": g.cpu()} if gradients else {})}))
     return a, g
@@ -135,9 +145,11 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
 @torch.no_grad()
 def accuracy(net, x, y, chunk=500):
     """Share of images whose largest logit is the true class, in evaluation mode."""
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and one label each")
     mode = net.training
     net.eval()
-    right = sum((net(x[i:i + chunk]).argmax(1) == y[i:i + chunk]).sum() for i in range(0, len(x), chunk))
+    right = sum(losses.correct(net(x[i:i + chunk]), y[i:i + chunk]) for i in range(0, len(x), whole("chunk", chunk, 1)))
     net.train(mode)
     return right.item() / len(x)
 
@@ -158,16 +170,19 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
     """
     how = METHODS[one_of("method", method, METHODS)]
-    x, y = data.x_train, losses.labels(torch.empty(len(data.y_train), data.classes), data.y_train)
-    if int(y.min()) < 0 or int(y.max()) >= data.classes:
-        raise ValueError(f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}")
+    if not isinstance(r, Recipe):
+        raise ValueError(f"r={r!r} is no recipe; make one, e.g. train.recipe('short', {data.name!r}, {method!r})")
+    whole("seed", seed)
+    _check_data(data)
+    x, y = data.x_train, data.y_train
     a_T = g_T = None
     if how.scores:
         if teacher is None:
             raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
+        _check_net("teacher", teacher, data)
+    _check_net("network", net, data)
+    if how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
-        if a_T.shape[1] != data.classes:
-            raise ValueError(f"the teacher scores {a_T.shape[1]} classes, {data.name} has {data.classes}")
     step = optimiser(net, r)
     steps = r.epochs * math.ceil(len(x) / r.batch)
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
@@ -220,15 +235,48 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     return Run(last, winner.eval(), best_epoch, history)
 
 
-def _keep(state, net, step, identity, best, best_epoch, history):
-    part = pathlib.Path(f"{state}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
+def _check_data(data):
+    """Stop before the first step if images, labels and classes do not fit."""
+    for part in ("train", "val"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        if not len(perturb.images(x)):
+            raise ValueError(f"{data.name} has no images to {'train on' if part == 'train' else 'validate with'}; x_{part} is empty")
+        losses.labels(torch.empty(len(x), data.classes), y)
+        if int(y.min()) < 0 or int(y.max()) >= data.classes:
+            raise ValueError(f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}")
+
+
+def _check_net(who, net, data):
+    """Stop before the first step if a network does not take the images or does not score the classes of `data`."""
+    x = data.x_train[:2]
+    if not isinstance(net, torch.nn.Module):
+        raise ValueError(f"the {who} is a {type(net).__name__}; give an nn.Module from images to logits")
+    got = tuple(_try(net, x).shape)
+    if got != (len(x), data.classes):
+        has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to {len(x)} images"
+        raise ValueError(f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images, classes)")
+
+
+@torch.no_grad()
+def _try(net, x):
+    """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such images."""
+    mode = [(m, m.training) for m in net.modules()]
     try:
-        torch.save({"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best,
-                    "best_epoch": best_epoch, "history": history}, part)
-        os.replace(part, state)
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            return net.eval()(x)
+    except RuntimeError as error:
+        raise ValueError(f"{type(net).__name__} does not take images of shape {tuple(x.shape[1:])} ({error}); "
+                         "give a network made for them") from None
     finally:
-        part.unlink(missing_ok=True)
+        for m, training in mode:
+            m.training = training
+
+
+def _keep(state, net, step, identity, best, best_epoch, history):
+    raw = io.BytesIO()
+    torch.save({"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best,
+                "best_epoch": best_epoch, "history": history}, raw)
+    store.write(state, raw.getvalue())
 
 
 def _resume(state, net, step, identity):
@@ -252,6 +300,7 @@ def start(name, data, seed=0, init="lsuv"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = networks.build(name, data.classes).to(data.x_train.device)
+    _try(net, data.x_train[:2])
     return networks.uniform_(net, generator) if init == "uniform" else networks.lsuv_(net, data.x_train[:500], generator)
 
 

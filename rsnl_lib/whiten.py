@@ -34,7 +34,7 @@ def gcn_zca(x, x_test, folder, chunk=5000):
     """
     h = hashlib.sha256(f"gcn {SCALE} zca {BIAS}".encode())
     for t in (x, x_test):
-        h.update(t.numpy().tobytes())
+        h.update(f"{tuple(t.shape)}".encode() + t.numpy().tobytes())
     path = pathlib.Path(folder) / f"zca-{h.hexdigest()[:16]}.safetensors"
     if path.is_file():
         try:

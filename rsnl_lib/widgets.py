@@ -77,8 +77,13 @@ def explorer(nets, x, y, classes=None):
 
     nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,).
     """
-    h, w = x.shape[2:]
+    h, w = perturb.images(x[:1]).shape[2:]
     classes = classes or [str(i) for i in range(10)]
+    if not nets or len(x) != len(y):
+        raise ValueError(f"{len(nets)} networks, {len(x)} images and {len(y)} labels make no explorer; give at least one network, and one label an image")
+    for method, p in look(nets, x[:1], "none")[1].items():
+        if len(p) != len(classes):
+            raise ValueError(f"{method} scores {len(p)} classes, but {len(classes)} names are given; give one name a class")
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
     kind = W.Dropdown(description="noise", options=["gaussian", "poisson", "none"], **wide)
@@ -136,3 +141,55 @@ def explorer(nets, x, y, classes=None):
                            zip(look(nets, x[:1], "none")[1].items(), scores.values())}, [int(y[0])] * 2, classes,
                            ["clean", "SNR 3 dB"])
     show(box, figures.png(still), "[live: image, noise, SNR and occlusion sliders over the scores of: " + ", ".join(nets) + "]")
+
+
+def pull(a_S, a_T, y, tau, gamma, lam):
+    """{term: (k,)}: where each term pulls one student's logits a_S (k,), minus its derivative (Eqs. 3 and 15), teacher's a_T, class y."""
+    o_S, truth = torch.softmax(a_S, 0), torch.zeros_like(a_S)
+    truth[y] = 1
+    open_ = gamma + torch.softmax(a_T, 0)[y] - o_S[y] > 0
+    return {"cross-entropy": truth - o_S,
+            "lambda x soft cross-entropy": lam / tau * (torch.softmax(a_T / tau, 0) - torch.softmax(a_S / tau, 0)),
+            "L_S, the hinge": open_ * o_S[y] * (truth - o_S)}
+
+
+def pull_bars(name, values, top, colour, classes):
+    """One term's pull on every logit as SVG bars up and down from a line, full height at `top`."""
+    k, said = len(values), f"{name}: " + ", ".join(f"{c} {v:+.4f}" for c, v in zip(classes, values))
+    bars_ = "".join(f'<rect x="{26 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="18" height="{abs(36 * v / top):.1f}" fill="{colour}"/>'
+                    f'<text x="{26 * i + 15}" y="92" text-anchor="middle" font-size="11" fill="currentColor">{classes[i]}</text>'
+                    for i, v in enumerate(values))
+    return (f'<div><b>{html.escape(name)}</b> largest {max(values, key=abs):+.4f}<svg role="img" aria-label="{html.escape(said)}" width="{26 * k + 8}" '
+            f'height="98" style="display:block"><path d="M4 40H{26 * k + 4}" stroke="currentColor"/>{bars_}</svg></div>')
+
+
+def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
+    """What each term pulls on, live: a_S, a_T logits (n, k) of images x (n, 1, h, w), classes y (n,); sliders for image, tau, gamma, lambda."""
+    classes = classes or [str(i) for i in range(a_S.shape[1])]
+    wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
+    image = W.IntSlider(description="image", value=first, min=0, max=len(y) - 1, **wide)
+    taus = W.FloatSlider(description="tau", value=tau, min=1, max=20, step=0.5, **wide)
+    gammas = W.FloatSlider(description="gamma", value=gamma, min=0, max=1, step=0.01, **wide)
+    lams = W.FloatSlider(description="lambda", value=lam, min=0, max=10, step=0.5, **wide)
+    out = W.HTML()
+    colours = [figures.style(m)["color"] for m in ("standard", "kd", "score_only")]
+
+    def redraw(_=None):
+        i, k = image.value, int(y[image.value])
+        terms = pull(a_S[i].double(), a_T[i].double(), k, taus.value, gammas.value, lams.value)
+        f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
+        hinge = max(0.0, gammas.value + f_T - f_S)
+        note = (f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
+                f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}")
+        top = max(float(v.abs().max()) for v in terms.values())
+        out.value = ('<div class="rsnl-view"><div style="display:flex;gap:16px;align-items:start">' + picture(x[i, 0], f"a {classes[k]}", 112)
+                     + "".join(pull_bars(n, v.tolist(), top or 1, c, classes) for (n, v), c in zip(terms.items(), colours))
+                     + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>')
+
+    for control in (image, taus, gammas, lams):
+        control.observe(redraw, "value")
+    redraw()
+    box = W.VBox([image, taus, gammas, lams, out])
+    box.add_class("rsnl-pulls")
+    still = figures.pull_bars(pull(a_S[first], a_T[first], int(y[first]), tau, gamma, lam), classes, colours, f"a {classes[int(y[first])]}; tau {tau:g}, gamma {gamma:g}, lambda {lam:g}")
+    show(box, figures.png(still), "[live: image, tau, gamma and lambda over what each term pulls on]")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsnl_lib import bound, data, diagrams, evaluate, networks, sliders
+from rsnl_lib import bound, data, diagrams, evaluate, networks, sliders, widgets
 from rsnl_lib.__main__ import main
 from rsnl_lib.train import checkpoint_path
 from test_widgets import controls
@@ -84,6 +84,28 @@ def test_the_worst_way_lowers_the_head_start():
     g_S, g_T, t, u = sliders.worst_way(pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05)
     h = u[:, 0] - u[:, 1]
     assert u.shape == (41, 2) and h[0] - h[-1] == pytest.approx(float(bound.norm(g_S - g_T)) * 0.05, rel=0.2)
+
+
+def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
+    kept = []
+    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append(widget))
+    torch.manual_seed(0)
+    (x, y), a_S, a_T = data.gallery("digits"), torch.randn(40, 10), torch.randn(40, 10)
+    widgets.pulls(a_S, a_T, x, y, first=3)
+    c = controls(kept[0])
+    seen = [c["out"].value]
+    for name, value in (("image", 5), ("tau", 6.0), ("gamma", 0.7), ("lambda", 1.0)):
+        c[name].value = value
+        seen.append(c["out"].value)
+    assert len(set(seen)) == 5
+    a = a_S[5].double().requires_grad_()
+    f_T, k = torch.softmax(a_T[5].double(), 0)[y[5]], int(y[5])
+    terms = {"cross-entropy": -torch.log_softmax(a, 0)[k], "L_S, the hinge": torch.relu(0.7 + f_T - torch.softmax(a, 0)[k]),
+             "lambda x soft cross-entropy": -(torch.softmax(a_T[5].double() / 6, 0) * torch.log_softmax(a / 6, 0)).sum()}
+    for name, value in widgets.pull(a_S[5].double(), a_T[5].double(), k, 6.0, 0.7, 1.0).items():
+        torch.testing.assert_close(value, -torch.autograd.grad(terms[name], a)[0])
+    closed = widgets.pull(torch.tensor([9.0, 0]), torch.tensor([0.0, 0]), 0, 1.0, 0.1, 1.0)
+    assert not closed["L_S, the hinge"].any()
 
 
 def test_margins_are_what_they_say():

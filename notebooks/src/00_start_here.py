@@ -165,7 +165,7 @@ check.snr_ratio(ratio)
 # | --- | --- | --- |
 # | [00_start_here](00_start_here.ipynb) | What is claimed, and can I see it in a minute? | here |
 # | [01_theorem](01_theorem.ipynb) | How hard must I push before the teacher overtakes the student? | counterexamples to drag, a certified disc on a plane |
-# | 02_losses | What does each term pull on? | to come |
+# | [02_losses](02_losses.ipynb) | What does each term pull on? | sliders for tau, gamma and lambda |
 # | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | next |
 # | [04_margins](04_margins.ipynb) | Did the head start grow and the slope shrink? | every student, image by image |
 # | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
