@@ -32,6 +32,15 @@ def both(net_S, net_T, z):
     return a_S, a_T
 
 
+@torch.no_grad()
+def fit_together(net_S, net_T, x):
+    """A ValueError if the images x are no finite numbers, or if the networks do not take them or score different classes."""
+    try:
+        both(net_S, net_T, points(x)[:1])
+    except RuntimeError as error:
+        raise ValueError(f"a network does not take images of shape {tuple(x.shape[1:])} ({error}); give networks made for them") from None
+
+
 def head_start(net_S, net_T, y, space="logit", tau=1.0):
     """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads.
 
@@ -75,8 +84,7 @@ class Measured(NamedTuple):
 
 def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
     """What stands in Eq. 7 at the images x themselves, in the given space and norm: a Measured."""
-    with torch.no_grad():
-        both(net_S, net_T, points(x)[:1])
+    fit_together(net_S, net_T, x)
     (f_S, g_S), (f_T, g_T) = (gradient(lambda z: height(net(z), y, space, tau), x) for net in (net_S, net_T))
     return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 

@@ -69,6 +69,8 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
         raise ValueError("there are no images to measure; x is empty")
     x, n, nan = x.to(dtype), len(x), torch.full((len(x),), math.nan, dtype=dtype)
     net_S, seeds = bound.exact(net_S, dtype), None if seeds is None else seeds.to(dtype)
+    net_T = None if net_T is None else bound.exact(net_T, dtype)
+    bound.fit_together(net_S, net_S if net_T is None else net_T, x)
     generator = torch.Generator().manual_seed(seed)
     noisy = perturb.gaussian(x, snr, noise_generator(seed, "gaussian", f"{snr}dB", 0))
     attack = dict(seeds=seeds, restarts=restarts, steps=steps, generator=generator)
@@ -81,7 +83,6 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     out = {"f_S": f_S, "slope_S": bound.measure(net_S, net_S, x, y).slope_S, "f_S_noisy": f_S_noisy,
            "wrong": bound.smallest_flip(bound.right_answer(net_S, y), x, **attack)[0]}
     if net_T is not None:
-        net_T = bound.exact(net_T, dtype)
         f_T, f_T_noisy, u_T_noisy = scores(net_T)
         here, soft = (bound.measure(net_S, net_T, x, y, space, tau) for space in ("logit", "tempered"))
         out |= {"f_T": f_T, "lead": here.m, "slope_T": here.slope_T, "gap": here.gap, "gap_tau": soft.gap,
@@ -115,8 +116,9 @@ def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral",
     one_of("p", p, bound.DUAL)
     x, kept = perturb.images(x).double(), torch.Generator().manual_seed(seed)
     net_S, net_T = bound.exact(net_S), bound.exact(net_T)
+    bound.fit_together(net_S, net_T, x)
     with torch.no_grad():
-        bound.head_start(net_S, net_T, y, space)(x)                     # networks, images and labels fit
+        bound.head_start(net_S, net_T, y, space)(x)                     # the labels fit
     ahead = certify.sound_lead(net_S, net_T, x, y, space) > 0
     if not ahead.any():
         raise ValueError(f"the student leads on none of the {len(x)} images, so there is no radius; give images where it leads")

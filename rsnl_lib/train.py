@@ -251,21 +251,21 @@ def _check_net(who, net, data):
     x = data.x_train[:2]
     if not isinstance(net, torch.nn.Module):
         raise ValueError(f"the {who} is a {type(net).__name__}; give an nn.Module from images to logits")
-    got = tuple(_try(net, x).shape)
+    got = tuple(_try(f"the {who}", net, x).shape)
     if got != (len(x), data.classes):
         has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to {len(x)} images"
         raise ValueError(f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images, classes)")
 
 
 @torch.no_grad()
-def _try(net, x):
+def _try(who, net, x):
     """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such images."""
     mode = [(m, m.training) for m in net.modules()]
     try:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             return net.eval()(x)
     except RuntimeError as error:
-        raise ValueError(f"{type(net).__name__} does not take images of shape {tuple(x.shape[1:])} ({error}); "
+        raise ValueError(f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); "
                          "give a network made for them") from None
     finally:
         for m, training in mode:
@@ -300,7 +300,7 @@ def start(name, data, seed=0, init="lsuv"):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = networks.build(name, data.classes).to(data.x_train.device)
-    _try(net, data.x_train[:2])
+    _try(name, net, data.x_train[:2])
     return networks.uniform_(net, generator) if init == "uniform" else networks.lsuv_(net, data.x_train[:500], generator)
 
 

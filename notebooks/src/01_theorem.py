@@ -202,6 +202,14 @@ for k in (0.5, 0.9, 0.999):
     print(f"k = {k}: certificate {1.0:.2f}, truth {-math.log(1 - k) / k:.2f}, share {k / -math.log(1 - k):.2f}")
 
 # %% [markdown]
+# What can $\mathcal L_G$ do for the radius, then? It lowers $g = \|\nabla h(x)\|$, the gap *at* $x$. Where the gradient turns at most at rate $\kappa$, $G(s) \le g + \kappa s$ and the integral gives $r = 2m / (g + \sqrt{g^2 + 2\kappa m})$: even a perfect match, $g = 0$, leaves $\sqrt{2m/\kappa}$.
+
+# %%
+for g in (1.0, 0.5, 0.0):
+    sure = bound.curvature_radius(torch.tensor(0.5), torch.tensor(g), kappa=2.0)
+    print(f"m = 0.5, kappa = 2, gap at x {g}: certified {sure:.3f}, m / gap at x {0.5 / g if g else math.inf:.3f}")
+
+# %% [markdown]
 # ## How often is the printed sentence wrong?
 #
 # On real digits: take Eq. 7's ratio with an estimate of $G$ from *below*, so the ratio comes out too long if anything, and push from there by 1, 2, 4, 8, 16 times the ratio in 200 random directions and along the gradient. Eq. 7 says the teacher leads every time.
