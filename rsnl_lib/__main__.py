@@ -31,8 +31,9 @@ def show_networks(args):
 
     import torch
 
-    from . import networks
-    torch.set_num_threads(args.threads)
+    from . import networks, settings
+    settings.whole("repeats", args.repeats, 1)
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
     print(f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
           f"   Table VII or VI: weights, multiplications, speed-up")
     base = {}
@@ -74,7 +75,7 @@ def train(args):
     import torch
 
     from . import data, evaluate, perturb, settings, store, train as t
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
     device = settings.device(args.device)
     d = data.load(args.dataset, args.folder, device)
     settings.one_of("method", args.method, t.METHODS)
@@ -82,6 +83,13 @@ def train(args):
     changes = dict(setting(change, t.PAPER) for change in args.set)
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
+    rows_file = pathlib.Path(args.rows or RESULTS / f"{d.name}.csv")
+    curves_file = rows_file.with_name(f"{rows_file.stem}-curves.csv") if args.rows else RESULTS / "curves.csv"
+    for file, columns in ((rows_file, store.COLUMNS), (curves_file, store.CURVE_COLUMNS)):      # a bad place is said before training, not after
+        store.can_write(file)
+        if file.exists():
+            store.append(file, [], columns)
+    store.can_write(pathlib.Path(args.out) / "checkpoint")
     stem = f"{args.dataset}_mlp" if args.mlp else args.dataset
     network, teacher_name = args.network or t.network_for(stem, args.method), t.network_for(stem, "teacher")
     needs = t.METHODS[args.method].scores
@@ -115,9 +123,9 @@ def train(args):
     made = store.provenance()
     for row in rows:
         del row["key"]
-    store.append(args.rows or RESULTS / f"{d.name}.csv",
+    store.append(rows_file,
                  [{**head, **noise, "space": d.space, **row, **made} for row in rows])
-    store.append(RESULTS / "curves.csv" if args.rows is None else args.rows.removesuffix(".csv") + "-curves.csv",
+    store.append(curves_file,
                  [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
                    "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"],
                  store.CURVE_COLUMNS)
@@ -154,7 +162,7 @@ def margins(args):
     import torch
 
     from . import data, evaluate, settings, store, train as t
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
     settings.whole("images", args.images, 1)
     for path in args.checkpoints:
         net, head, teacher = pupil(path, args.teacher)
@@ -175,7 +183,7 @@ def ladder(args):
     import torch
 
     from . import bound, data, evaluate, settings, store
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
     settings.whole("images", args.images, 1)
     net, head, teacher = pupil(args.checkpoint, args.teacher)
     if teacher is None:

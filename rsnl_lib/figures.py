@@ -237,3 +237,16 @@ def gradient_pictures(images, gradients, titles, title=""):
         ax.set(xticks=[], yticks=[])
     fig.suptitle(title, fontsize=10)
     return fig
+
+
+def sweep(curves, quantity="val_accuracy", title=""):
+    """The last epoch's `quantity` against the swept setting (column `settings`, such as C1=10), a line a method, seeds averaged."""
+    last = curves[(curves.quantity == quantity) & (curves.epoch == curves.groupby(["method", "settings", "seed"]).epoch.transform("max"))]
+    name = last.settings.iloc[0].partition("=")[0]
+    table = last.assign(at=last.settings.str.partition("=")[2].astype(float)).pivot_table(index="at", columns="method", values="value")
+    fig, axes = panels(1, 6.2, 3.4)
+    for method in rank(table.columns):
+        axes[0, 0].plot(table.index, table[method], label=style(method)["label"], ms=5, **{k: style(method)[k] for k in ("color", "marker")})
+    axes[0, 0].set(xscale="log" if table.index.min() > 0 else "linear", xlabel=name, ylabel={"val_accuracy": "validation accuracy", **TERMS}.get(quantity, quantity), title=title)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig

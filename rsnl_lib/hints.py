@@ -59,7 +59,8 @@ def hint_stage(net, teacher, data, r, epochs, seed=0):
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its features must not change")
     seen = {}
-    hooks = [guided(n, data.x_train[:2]).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out)) for who, n in (("S", net), ("T", teacher))]
+    hooks = [guided(n, data.x_train[:2]).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out))
+             for who, n in (("S", net), ("T", teacher))]
     x, y = data.x_train, data.y_train
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed * 100_003 + 77)

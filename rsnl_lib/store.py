@@ -21,6 +21,15 @@ LADDER_COLUMNS = ("dataset method network teacher recipe settings seed space p b
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
 
 
+def can_write(path):
+    """Say now, in words, if `path` could not be written later: its nearest existing folder must be one that you may write to."""
+    place = pathlib.Path(path).absolute().parent
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise OSError(f"{path} cannot be written: {place} is no folder that you may write to; name another place")
+
+
 def write(path, content):
     """Write bytes to `path` through a temporary file beside it: the old content stays whole until the new one is."""
     path = pathlib.Path(path)

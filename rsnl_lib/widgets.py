@@ -175,16 +175,19 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
     colours = [figures.style(m)["color"] for m in ("standard", "kd", "score_only")]
 
     def redraw(_=None):
-        i, k = image.value, int(y[image.value])
-        terms = pull(a_S[i].double(), a_T[i].double(), k, taus.value, gammas.value, lams.value)
-        f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
-        hinge = max(0.0, gammas.value + f_T - f_S)
-        note = (f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
-                f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}")
-        top = max(float(v.abs().max()) for v in terms.values())
-        out.value = ('<div class="rsnl-view"><div style="display:flex;gap:16px;align-items:start">' + picture(x[i, 0], f"a {classes[k]}", 112)
-                     + "".join(pull_bars(n, v.tolist(), top or 1, c, classes) for (n, v), c in zip(terms.items(), colours))
-                     + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>')
+        try:
+            i, k = image.value, int(y[image.value])
+            terms = pull(a_S[i].double(), a_T[i].double(), k, taus.value, gammas.value, lams.value)
+            f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
+            hinge = max(0.0, gammas.value + f_T - f_S)
+            note = (f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
+                    f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}")
+            top = max(float(v.abs().max()) for v in terms.values())
+            out.value = ('<div class="rsnl-view"><div style="display:flex;gap:16px;align-items:start">' + picture(x[i, 0], f"a {classes[k]}", 112)
+                         + "".join(pull_bars(n, v.tolist(), top or 1, c, classes) for (n, v), c in zip(terms.items(), colours))
+                         + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>')
+        except Exception as error:
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
 
     for control in (image, taus, gammas, lams):
         control.observe(redraw, "value")

@@ -38,7 +38,8 @@ def test_gcn_gives_every_image_mean_zero_and_norm_55():
 
 def test_the_covariance_after_zca_is_eigenvalue_over_eigenvalue_plus_bias():
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(500, 12, generator=generator, dtype=torch.float64) @ torch.randn(12, 12, generator=generator, dtype=torch.float64) + 3
+    plain, mix = (torch.randn(n, 12, generator=generator, dtype=torch.float64) for n in (500, 12))
+    v = plain @ mix + 3
     mean, P = whiten.zca(v)
     torch.testing.assert_close(mean, v.mean(0))
     torch.testing.assert_close(P, P.T)
@@ -97,7 +98,7 @@ def test_every_other_question_gets_another_file(tmp_path, monkeypatch):
     other = x.clone()
     other[0, 0, 0, 0] ^= 1
     both = torch.cat([x, x_test])
-    for i, (a, b) in enumerate([(other, x_test), (x, x_test[:49]), (both[:239], both[239:])]):       # the last: the same bytes, dealt otherwise
+    for i, (a, b) in enumerate([(other, x_test), (x, x_test[:49]), (both[:239], both[239:])]):       # the last: the same bytes
         train, test = whiten.gcn_zca(a, b, tmp_path)
         assert len(train) == len(a) and len(test) == len(b)
         assert len(list(tmp_path.iterdir())) == i + 2

@@ -17,6 +17,7 @@ gamma: float = 0.1        # margin of Eq. 15
 C1: float = 10.0          # weight of L_G
 C2: float = 1.0           # weight of L_S
 device: str = "cpu"       # auto takes a GPU where there is one
+rows: str = ""            # in smoke and full: append the curves to this CSV file
 
 # %%
 import inspect
@@ -24,7 +25,7 @@ import torch
 from rsnl_lib import check, data, figures, losses, methods, settings, store, train
 
 settings.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
-                    C1=C1, C2=C2, device=device)
+                    C1=C1, C2=C2, device=device, rows=rows)
 
 # %%
 digits = data.load(dataset, device=settings.device(device))
@@ -113,6 +114,11 @@ else:
                          seed, net_T) for m in names}
     curves = pd.DataFrame([{"method": m, "seed": seed, "epoch": h["epoch"], "quantity": q, "value": v}
                            for m, run in runs.items() for h in run.history for q, v in h.items()])
+    if rows:
+        head = {"dataset": dataset, "teacher": f"{dataset}_teacher", "recipe": profile, "settings": f"C1={C1:g}",
+                "hardware": settings.hardware(), "commit": settings.commit()}
+        store.append(rows, [{**head, **row, "network": train.network_for(dataset, row["method"])}
+                            for row in curves[curves.quantity != "epoch"].to_dict("records")], store.CURVE_COLUMNS)
 print(f"{curves.seed.nunique()} seeds, {int(curves.epoch.max())} epochs,", ", ".join(figures.rank(curves.method.unique())))
 
 # %%
