@@ -84,7 +84,7 @@ def train(args):
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
     rows_file = pathlib.Path(args.rows or RESULTS / f"{d.name}.csv")
-    curves_file = rows_file.with_name(f"{rows_file.stem}-curves.csv") if args.rows else RESULTS / "curves.csv"
+    curves_file = pathlib.Path(args.rows.removesuffix(".csv") + "-curves.csv") if args.rows else RESULTS / "curves.csv"
     for file, columns in ((rows_file, store.COLUMNS), (curves_file, store.CURVE_COLUMNS)):      # a bad place is said before training, not after
         store.can_write(file)
         if file.exists():

@@ -91,6 +91,8 @@ def fetch(name, folder):
     """Download with torchvision (progress bar, checksums) beside the place, then move it there in one step."""
     import torchvision.datasets
     kind, place, known = FILES[name]
+    if place and (folder / place).is_dir() and any((folder / place).iterdir()):
+        raise ValueError(f"{folder / place} holds files, but none of {name}'s; delete that folder and load again")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -387,3 +387,11 @@ def test_a_readers_folder_that_cannot_be_used_is_refused_in_words(tmp_path, coun
         (tmp_path / "b" / "bad.png").write_bytes(harm)
     with pytest.raises(ValueError, match=said):
         data.load(str(tmp_path))
+
+
+def test_a_folder_of_other_files_is_said_before_anything_is_downloaded(tmp_path):
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / "MNIST" / "raw" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds files, but none of mnist's; delete that folder"):
+        data.mnist(tmp_path)
+    assert (tmp_path / "MNIST" / "raw" / "notes.txt").read_text() == "mine"
