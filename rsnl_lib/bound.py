@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from .losses import SPACES, height, true_class  # noqa: F401  (SPACES and height belong to this chapter too)
+from .losses import SPACES, height, split_logits  # noqa: F401  (SPACES and height belong to this chapter too)
 from .perturb import points
 from .settings import one_of, positive, whole
 
@@ -56,9 +56,8 @@ def head_start(net_S, net_T, y, space="logit", tau=1.0):
 def right_answer(net, y):
     """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
     def lead(z):
-        a = net(z)
-        own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
-        return a[own] - a.masked_fill(own, -math.inf).amax(1)
+        own, others = split_logits(net(z), y)
+        return own - others.amax(1)
     lead.of = lambda pick: right_answer(net, y[pick])
     return lead
 
@@ -259,8 +258,12 @@ def curvature_radius(m, g, kappa):
 
 
 def gaussian_flip_share(m, gap, sigma):
-    """First-order law for white noise of standard deviation sigma: P(h <= 0) ~ Phi(-m / (sigma ||grad h(x)||_2)). An estimate."""
-    return torch.special.ndtr(-m / (positive("sigma", sigma) * gap).clamp_min(1e-30))
+    """First-order law for white noise of standard deviation sigma, one or (n,): P(h <= 0) ~ Phi(-m / (sigma ||grad h(x)||_2)). An estimate."""
+    if isinstance(sigma, torch.Tensor):
+        positive("sigma", sigma.min().item())
+    else:
+        positive("sigma", sigma)
+    return torch.special.ndtr(-m / (sigma * gap).clamp_min(1e-30))
 
 
 # The smallest flip -------------------------------------------------------------------------------
@@ -343,10 +346,7 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
             value, w = gradient(h, z)
             c = value + (w * (x - z)).flatten(1).sum(1)             # the linearised h at x
             ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, low, high)
-            if box:
-                beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, -z, 1 - z)
-            else:
-                beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, None, None)
+            beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, *((-z, 1 - z) if box else (None, None)))
             z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
     for k in range(restarts):                                       # gradient steps inside a slightly smaller ball
         inside = torch.where(r.isfinite(), r * 0.97, torch.ones_like(r))

@@ -77,14 +77,16 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
 
     def scores(net):
         with torch.no_grad():
-            return score(net(x), y), score(net(noisy), y), bound.height(net(noisy), y)
+            seen = net(noisy)
+            return score(net(x), y), score(seen, y), bound.height(seen, y)
 
     f_S, f_S_noisy, u_S_noisy = scores(net_S)
-    out = {"f_S": f_S, "slope_S": bound.measure(net_S, net_S, x, y).slope_S, "f_S_noisy": f_S_noisy,
+    here = bound.measure(net_S, net_S if net_T is None else net_T, x, y)
+    out = {"f_S": f_S, "slope_S": here.slope_S, "f_S_noisy": f_S_noisy,
            "wrong": bound.smallest_flip(bound.right_answer(net_S, y), x, **attack)[0]}
     if net_T is not None:
         f_T, f_T_noisy, u_T_noisy = scores(net_T)
-        here, soft = (bound.measure(net_S, net_T, x, y, space, tau) for space in ("logit", "tempered"))
+        soft = bound.measure(net_S, net_T, x, y, "tempered", tau)
         out |= {"f_T": f_T, "lead": here.m, "slope_T": here.slope_T, "gap": here.gap, "gap_tau": soft.gap,
                 "f_T_noisy": f_T_noisy, "lead_noisy": u_S_noisy - u_T_noisy}
         ahead = here.m > 0

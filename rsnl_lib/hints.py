@@ -6,6 +6,8 @@ from torch import nn
 from . import losses, networks
 from .settings import one_of, progress, whole
 
+HINTS = ("regress", "classify")
+
 
 def blocks(net):
     """The feature layers of a network in order: maxout units, and convolutions or dense layers outside them, without the last."""
@@ -55,7 +57,7 @@ def hint_stage(net, teacher, data, r, epochs, seed=0):
     r.hint = "classify" a linear classifier, first trained on the teacher's features, must name the class from what the
     regressor makes of the student's (Sec. V-A). Regressor and classifier are thrown away. Returns the last epoch's mean loss.
     """
-    whole("epochs", epochs, 1), one_of("hint", r.hint, ("regress", "classify"))
+    whole("epochs", epochs, 1), one_of("hint", r.hint, HINTS)
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its features must not change")
     seen = {}

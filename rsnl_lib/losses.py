@@ -44,12 +44,18 @@ def score(a, y, tau=1.0):
     return F.softmax(a / positive("tau", tau), dim=1).gather(1, index)[:, 0]
 
 
+def split_logits(a, y):
+    """(a_y (n,), a with -inf at the true class (n, k)): the true class's logit and the others."""
+    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
+    return a[own], a.masked_fill(own, -math.inf)
+
+
 def height(a, y, space="logit", tau=1.0):
     """The true class's score in a space, (n,): f = softmax(a)_y in (0, 1); logit(f) = a_y - log sum_{j != y} e^{a_j}; or f at tau."""
     if one_of("space", space, SPACES) != "logit":
         return score(a, y, tau if space == "tempered" else 1.0)
-    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
-    return a[own] - a.masked_fill(own, -math.inf).logsumexp(1)
+    own, others = split_logits(a, y)
+    return own - others.logsumexp(1)
 
 
 def soft_cross_entropy(a_S, a_T, tau):

@@ -1,7 +1,5 @@
 """The live pictures of the theorem's chapters: a line to push along, a plane with its discs, an example with its gradients."""
-import base64
 import html
-import io
 import math
 
 import ipywidgets as W
@@ -11,7 +9,7 @@ import torch
 from . import bound, certify, diagrams, figures, perturb
 from .interval import sound_interval
 from .settings import one_of, positive
-from .widgets import picture, show
+from .widgets import img, live, picture, show
 
 LOOK = {k: diagrams.KINDS[k]["color"] for k in diagrams.KINDS}
 WIDE = dict(style={"description_width": "130px"}, layout=W.Layout(width="480px"), continuous_update=True)
@@ -64,19 +62,14 @@ def push(cases):
     delta = W.FloatSlider(description="delta", value=0, min=-cases[first]["reach"], max=cases[first]["reach"], step=0.01, readout_format=".2f", **WIDE)
     out = W.HTML()
 
-    def redraw(_=None):
+    def drawn():
         case = cases[which.value]
-        try:
-            if delta.max != case["reach"]:
-                delta.value = 0
-                delta.min, delta.max, delta.step = -case["reach"], case["reach"], case["reach"] / 200
-            out.value = pushed(which.value, case, delta.value)
-        except Exception as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+        if delta.max != case["reach"]:
+            delta.value = 0
+            delta.min, delta.max, delta.step = -case["reach"], case["reach"], case["reach"] / 200
+        return pushed(which.value, case, delta.value)
 
-    for control in (which, delta):
-        control.observe(redraw, "value")
-    redraw()
+    live((which, delta), out, drawn)
     box = W.VBox([which, delta, out])
     box.add_class("rsnl-push")
     case = list(cases.values())[min(1, len(cases) - 1)]
@@ -167,15 +160,7 @@ def plane(net_S, net_T, x, y, axes, reach=1.0):
                       layout=W.Layout(width="480px"))
     out = W.HTML()
 
-    def redraw(_=None):
-        try:
-            out.value = here.view(example.value, norm.value, R.value)
-        except Exception as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
-
-    for control in (example, R, norm):
-        control.observe(redraw, "value")
-    redraw()
+    live((example, R, norm), out, lambda: here.view(example.value, norm.value, R.value))
     box = W.VBox([example, R, norm, out])
     box.add_class("rsnl-plane")
     a, G = here.answers(0, 2), here.gap(0, 2, 0.1)
@@ -185,14 +170,10 @@ def plane(net_S, net_T, x, y, axes, reach=1.0):
 
 def signed(pixels, scale, alt, side=112):
     """An <img> of signed values (h, w): orange above zero, white at zero, blue below, full colour at `scale`."""
-    from PIL import Image
     v = np.clip(np.asarray(pixels) / max(scale, 1e-12), -1, 1)[..., None]
     ends = np.where(v > 0, np.array([213, 94, 0]), np.array([0, 114, 178]))
-    raw = io.BytesIO()
-    Image.fromarray((255 + np.abs(v) * (ends - 255)).round().astype(np.uint8)).save(raw, "png", compress_level=1)
-    return (f'<figure style="margin:0"><img class="rsnl-image" alt="{html.escape(alt)}" width="{side}" height="{side}" style="image-rendering:pixelated;'
-            f'border:1px solid #767676;margin:0" src="data:image/png;base64,{base64.b64encode(raw.getvalue()).decode()}">'
-            f'<figcaption style="font-size:11px">{html.escape(alt)}</figcaption></figure>')
+    coloured = (255 + np.abs(v) * (ends - 255)).round().astype(np.uint8)
+    return f'<figure style="margin:0">{img(coloured, alt, side)}<figcaption style="font-size:11px">{html.escape(alt)}</figcaption></figure>'
 
 
 def worst_way(net_S, net_T, x, y, reach, k=41):
@@ -234,18 +215,13 @@ def examples(nets, x, y, reach=1.0, method="robust"):
     length = W.FloatSlider(description="length of the push", value=reach, min=reach / 5, max=3 * reach, step=reach / 20, **WIDE)
     out = W.HTML()
 
-    def redraw(_=None):
-        try:
-            here, label = x[image.value:image.value + 1], y[image.value:image.value + 1]
-            if noise.value is not None:
-                here = perturb.gaussian(here, float(noise.value), torch.Generator().manual_seed(image.value))
-            out.value = example_view(nets, here, label, student.value, length.value)
-        except Exception as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+    def drawn():
+        here, label = x[image.value:image.value + 1], y[image.value:image.value + 1]
+        if noise.value is not None:
+            here = perturb.gaussian(here, float(noise.value), torch.Generator().manual_seed(image.value))
+        return example_view(nets, here, label, student.value, length.value)
 
-    for control in (image, student, noise, length):
-        control.observe(redraw, "value")
-    redraw()
+    live((image, student, noise, length), out, drawn)
     box = W.VBox([image, student, noise, length, out])
     box.add_class("rsnl-examples")
     g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x[:1], y[:1], reach)

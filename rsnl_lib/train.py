@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
     frozen_norm: bool = False          # keep batch norm at its statistics while training: input gradients need that
 
 
-CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": ("regress", "classify")}
+CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": hints.HINTS}
 PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
 SHORT = {"digits": 60, "mnist": 8, "usps": 40, "usps_resized": 40, "cifar10": 20, "cifar100": 20}       # student epochs of the recipe "short"
 STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100": "cifar"}            # whose networks a data set takes
@@ -98,7 +98,7 @@ def optimiser(net, r):
     groups = [{"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps]
     if r.optimiser == "sgd":
         return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
-    one_of("optimiser", r.optimiser, ("adamw", "sgd"))
+    one_of("optimiser", r.optimiser, CHOICES["optimiser"])
     return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
 
 

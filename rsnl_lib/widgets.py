@@ -17,12 +17,35 @@ def show(widget, still, text):
     display({**bundle, "image/png": base64.b64encode(still).decode(), "text/plain": text}, raw=True)
 
 
+def alert(error):
+    """What went wrong, where the reader looks: the front end would swallow it."""
+    return f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+
+
+def live(controls, out, draw):
+    """Show draw() in the HTML widget `out` now and whenever a control moves, or why it could not be drawn; returns that redraw."""
+    def redraw(_=None):
+        try:
+            out.value = draw()
+        except Exception as error:
+            out.value = alert(error)
+
+    for control in controls:
+        control.observe(redraw, "value")
+    redraw()
+    return redraw
+
+
 def picture(pixels, alt, side=168):
     """An <img> of one grey image (h, w) in ink-on-paper grey: 0 is white, 1 black, beyond is clipped for the eye only."""
+    return img((255 * (1 - np.clip(np.asarray(pixels), 0, 1))).round().astype(np.uint8), alt, side)
+
+
+def img(pixels, alt, side):
+    """An <img> of 8-bit pixels, grey (h, w) or colour (h, w, 3), with the PNG inside."""
     from PIL import Image
-    grey = (255 * (1 - np.clip(np.asarray(pixels), 0, 1))).round().astype(np.uint8)
     raw = io.BytesIO()
-    Image.fromarray(grey).save(raw, "png", compress_level=1)
+    Image.fromarray(pixels).save(raw, "png", compress_level=1)
     return (f'<img class="rsnl-image" alt="{html.escape(alt)}" width="{side}" height="{side}" '
             f'style="image-rendering:pixelated;border:1px solid #767676;margin:0" '
             f'src="data:image/png;base64,{base64.b64encode(raw.getvalue()).decode()}">')
@@ -97,22 +120,19 @@ def explorer(nets, x, y, classes=None):
     out = W.HTML()
     own, known = [], {}           # the reader's picture; scores on clean images, by image number
 
-    def redraw(_=None):
-        try:
-            here, label = (own[0], None) if own else (x[image.value:image.value + 1], int(y[image.value]))
-            key = "own" if own else image.value
-            if key not in known:
-                known[key] = look(nets, here, "none")[1]
-            clean = known[key]
-            seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value)
-            ratio = 10 ** (snr.value / 10)
-            note = (f"{'your digit as the networks get it' if own else f'a {classes[label]}'}; "
-                    + ("no noise" if kind.value == "none" else f"{kind.value} noise, SNR {snr.value:g} dB = ratio {ratio:.2f}")
-                    + (f"; {size.value} x {size.value} pixels hidden" if size.value else "")
-                    + "; hollow bars: scores on the clean image")
-            out.value = view(here, label, seen, scores, clean, classes, note)
-        except Exception as error:              # the front end would swallow it: say it where the reader looks
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+    def drawn():
+        here, label = (own[0], None) if own else (x[image.value:image.value + 1], int(y[image.value]))
+        key = "own" if own else image.value
+        if key not in known:
+            known[key] = look(nets, here, "none")[1]
+        clean = known[key]
+        seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value)
+        ratio = 10 ** (snr.value / 10)
+        note = (f"{'your digit as the networks get it' if own else f'a {classes[label]}'}; "
+                + ("no noise" if kind.value == "none" else f"{kind.value} noise, SNR {snr.value:g} dB = ratio {ratio:.2f}")
+                + (f"; {size.value} x {size.value} pixels hidden" if size.value else "")
+                + "; hollow bars: scores on the clean image")
+        return view(here, label, seen, scores, clean, classes, note)
 
     def uploaded(change):
         if not change["new"]:
@@ -120,7 +140,7 @@ def explorer(nets, x, y, classes=None):
         try:
             own[:] = [data.own_picture(bytes(change["new"][0]["content"]), h)]
         except ValueError as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+            out.value = alert(error)
             return
         known.pop("own", None)
         redraw()
@@ -129,11 +149,9 @@ def explorer(nets, x, y, classes=None):
         own.clear()
         redraw()
 
-    for control in (image, kind, snr, draw, size, row, column):
-        control.observe(redraw, "value")
+    redraw = live((image, kind, snr, draw, size, row, column), out, drawn)
     upload.observe(uploaded, "value")
     back.on_click(gallery)
-    redraw()
     box = W.VBox([W.HBox([W.VBox([image, kind, snr, draw]), W.VBox([size, row, column, W.HBox([upload, back])])]), out])
     box.add_class("rsnl-explorer")
     seen, scores = look(nets, x[:1], "gaussian", 3.0)
@@ -174,24 +192,19 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
     out = W.HTML()
     colours = [figures.style(m)["color"] for m in ("standard", "kd", "score_only")]
 
-    def redraw(_=None):
-        try:
-            i, k = image.value, int(y[image.value])
-            terms = pull(a_S[i].double(), a_T[i].double(), k, taus.value, gammas.value, lams.value)
-            f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
-            hinge = max(0.0, gammas.value + f_T - f_S)
-            note = (f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
-                    f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}")
-            top = max(float(v.abs().max()) for v in terms.values())
-            out.value = ('<div class="rsnl-view"><div style="display:flex;gap:16px;align-items:start">' + picture(x[i, 0], f"a {classes[k]}", 112)
-                         + "".join(pull_bars(n, v.tolist(), top or 1, c, classes) for (n, v), c in zip(terms.items(), colours))
-                         + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>')
-        except Exception as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+    def drawn():
+        i, k = image.value, int(y[image.value])
+        terms = pull(a_S[i].double(), a_T[i].double(), k, taus.value, gammas.value, lams.value)
+        f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
+        hinge = max(0.0, gammas.value + f_T - f_S)
+        note = (f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
+                f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}")
+        top = max(float(v.abs().max()) for v in terms.values())
+        return ('<div class="rsnl-view"><div style="display:flex;gap:16px;align-items:start">' + picture(x[i, 0], f"a {classes[k]}", 112)
+                     + "".join(pull_bars(n, v.tolist(), top or 1, c, classes) for (n, v), c in zip(terms.items(), colours))
+                     + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>')
 
-    for control in (image, taus, gammas, lams):
-        control.observe(redraw, "value")
-    redraw()
+    live((image, taus, gammas, lams), out, drawn)
     box = W.VBox([image, taus, gammas, lams, out])
     box.add_class("rsnl-pulls")
     still = figures.pull_bars(pull(a_S[first], a_T[first], int(y[first]), tau, gamma, lam), classes, colours, f"a {classes[int(y[first])]}; tau {tau:g}, gamma {gamma:g}, lambda {lam:g}")

@@ -377,7 +377,7 @@ db = np.arange(36, -1, -4)
 g = bound.point_gap(h, x)
 power = x.square().mean((1, 2, 3))
 sigma = [(power / 10 ** (v / 10)).sqrt() for v in db]
-law = [100 * torch.special.ndtr(-m / (s * g)).mean().item() for s in sigma]
+law = [100 * bound.gaussian_flip_share(m, g, s).mean().item() for s in sigma]
 noise = torch.randn(200, *x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
 with torch.no_grad():
     seen = [100 * np.mean([(h(x + n * bound.like(s, x)) <= 0).double().mean().item() for n in noise]) for s in sigma]
