@@ -74,13 +74,13 @@ def setting(text, like):
 def train(args):
     import torch
 
-    from . import data, evaluate, perturb, settings, store, train as t
+    from . import data, evaluate, perturb, recipes, settings, store, train as t
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     device = settings.device(args.device)
     d = data.load(args.dataset, args.folder, device)
     settings.one_of("method", args.method, t.METHODS)
     settings.whole("draws", args.draws, 1)
-    changes = dict(setting(change, t.PAPER) for change in args.set)
+    changes = dict(setting(change, recipes.PAPER) for change in args.set)
     r = t.recipe(args.recipe, args.dataset, args.method, **changes)
     words = " ".join(f"{k}={v}" for k, v in changes.items())
     rows_file = pathlib.Path(args.rows or RESULTS / f"{d.name}.csv")

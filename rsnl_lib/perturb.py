@@ -98,6 +98,15 @@ def apply(kind, x, level, generator=None, unit="dB"):
     return KINDS[kind](x, level, generator, unit)
 
 
+def random_crop(x, pad):
+    """x (n, c, h, w) moved by up to `pad` pixels each way, each image by its own draw, zeros from outside (arXiv 1302.4389: 4)."""
+    n, _, h, w = x.shape
+    top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1)).to(x.device)
+    rows, cols = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)
+    out = torch.nn.functional.pad(x, [pad] * 4)[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], cols[:, None]]
+    return out.permute(0, 3, 1, 2)
+
+
 def noisy_training_set(data, kind, snr, seed=0, unit="dB"):
     """`data` with noise of `kind` at `snr` on every training and validation image, drawn once from `seed` (Table I: trained on G or P).
 

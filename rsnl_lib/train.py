@@ -1,4 +1,5 @@
 """Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
+import contextlib
 import copy
 import hashlib
 import io
@@ -11,99 +12,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import hints, losses, networks, perturb, store
+from . import fast, hints, losses, networks, perturb, store
 from .data import Data, load
 from .methods import METHODS, Batch
-from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, positive, progress, whole
+from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
+from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whole
 
 
-class Recipe(NamedTuple):
-    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1 % to 80 % of the epochs."""
-    name: str
-    epochs: int
-    optimiser: str = "adamw"           # or "sgd"
-    lr: float = 3e-3                   # linear layers
-    lr_conv: float = 3e-3              # convolutions
-    momentum: float = 0.0              # of sgd
-    weight_decay: float = 1e-4
-    one_cycle: bool = True             # 20 % linear warm-up, then a cosine to zero; else constant
-    batch: int = 128
-    clip: float = 5.0                  # largest gradient norm; 0 for no clipping
-    tau: float = 3.0
-    lam: float = 4.0
-    lam_end: float = 1.0
-    gamma: float = 0.1
-    C1: float = 10.0
-    C2: float = 1.0
-    tau_squared: bool = False          # multiply the soft term by tau^2, as Hinton does and the paper does not
-    mimic_on: str = "logits"           # or "probabilities", as Eq. 2 prints (method mimic)
-    sigma: float = 0.15                # noise of the method noise_augmented
-    rho: float = 0.1                   # radius and
-    gamma_u: float = 2.0               # lead in logits of the method direct
-    hint_epochs: int = 0               # of the hint stage; 0: a quarter of the epochs for fitnet, none for others
-    hint: str = "regress"              # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
-    frozen_norm: bool = False          # keep batch norm at its statistics while training: input gradients need that
-
-
-CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": hints.HINTS}
-PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
-SHORT = {"digits": 60, "mnist": 8, "usps": 40, "usps_resized": 40, "cifar10": 20, "cifar100": 20}       # student epochs of the recipe "short"
 STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100": "cifar"}            # whose networks a data set takes
 
 
-def recipe(name="short", dataset="digits", method="standard", **changes):
-    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes."""
-    one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
-    if name == "paper":
-        r = PAPER
-    elif name == "tau4":
-        r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
-    else:
-        epochs = SHORT.get(dataset, 40) * (2 if method == "teacher" and dataset == "mnist" else 1)
-        r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
-    for key, value in changes.items():
-        one_of("recipe setting", key, Recipe._fields)
-        if key in ("lr", "lr_conv", "tau", "rho", "sigma"):
-            positive(key, value)
-        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u"):
-            positive(key, value, zero=True)
-        elif key in ("epochs", "batch", "hint_epochs"):
-            whole(key, value, 0 if key == "hint_epochs" else 1)
-        elif key in CHOICES:
-            one_of(key, value, CHOICES[key])
-        elif isinstance(getattr(PAPER, key), bool) and not isinstance(value, bool):
-            raise ValueError(f"{key}={value!r} must be True or False")
-    return r._replace(**changes)
-
-
-def lam_at(r, epoch):
-    """lambda of Eq. 3 at an epoch."""
-    start, stop = 0.01 * r.epochs, 0.8 * r.epochs
-    share = min(max((epoch - start) / (stop - start), 0.0), 1.0)
-    return r.lam + (r.lam_end - r.lam) * share
-
-
-def rate_at(r, step, steps):
-    """Factor on the learning rate at a step of `steps`."""
-    if not r.one_cycle:
-        return 1.0
-    warm = 0.2 * steps
-    return (step + 1) / warm if step + 1 < warm else 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
-
-
-def optimiser(net, r):
-    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec. V-A)."""
-    conv = [p for m in net.modules() if isinstance(m, torch.nn.Conv2d) for p in m.parameters(recurse=False)]
-    other = [p for p in net.parameters() if all(p is not c for c in conv)]
-    groups = [{"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps]
-    if r.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
-    one_of("optimiser", r.optimiser, CHOICES["optimiser"])
-    return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
-
-
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
-    """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w) in half precision, once for all epochs.
+    """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all epochs; of float32 images the gradients in half precision.
 
     `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
     """
@@ -121,15 +41,12 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
                 return f.get_tensor("a"), f.get_tensor("g") if gradients else None
         except SafetensorError:
             path.unlink()               # damaged: compute it again
-    a, g = [], []
-    for i in progress(range(0, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
-        if gradients:
-            logits, grad = losses.input_gradient(teacher, x[i:i + chunk], y[i:i + chunk], tau, space=gradients)
-            g.append(grad.half())
-        else:
-            with torch.no_grad():
-                logits = teacher(x[i:i + chunk])
-        a.append(logits.detach())
+    a, g, kept = [], [], torch.half if x.dtype == torch.float else x.dtype
+    with fast.layers(teacher):
+        for i in progress(range(0, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
+            logits, grad = _ask(teacher, x[i:i + chunk], y[i:i + chunk], tau, gradients)
+            a.append(logits)
+            g.append(grad.to(kept).contiguous() if gradients else grad)
     a, g = torch.cat(a), torch.cat(g) if gradients else None
     losses.true_class(a, y)
     if not a.isfinite().all():
@@ -140,6 +57,15 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
     if path:
         store.write(path, save({"a": a.cpu(), **({"g": g.cpu()} if gradients else {})}))
     return a, g
+
+
+def _ask(teacher, x, y, tau, gradients):
+    """(a_T, g_T or None): what `teacher_constants` keeps, of one batch."""
+    if gradients:
+        a, g = losses.input_gradient(teacher, x, y, tau, space=gradients)
+        return a.detach(), g
+    with torch.no_grad():
+        return teacher(x), None
 
 
 @torch.no_grad()
@@ -162,29 +88,40 @@ class Run(NamedTuple):
     history: list
 
 
-def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None):
+def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None, quick=True):
     """Train `net` in place by Algorithm 1 and return a Run.
 
     `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is
     renewed every epoch; if it is there, training goes on from it and ends as if it had never stopped.
     `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
+    `quick` lets `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's own step.
     """
     how = METHODS[one_of("method", method, METHODS)]
     if not isinstance(r, Recipe):
         raise ValueError(f"r={r!r} is no recipe; make one, e.g. train.recipe('short', {data.name!r}, {method!r})")
     whole("seed", seed)
     _check_data(data)
-    x, y = data.x_train, data.y_train
+    x, y, n = data.x_train, data.y_train, len(data.x_train)
     a_T = g_T = None
     if how.scores:
         if teacher is None:
             raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
         _check_net("teacher", teacher, data)
     _check_net("network", net, data)
-    if how.scores:
+    if r.flip:                                       # the mirrored image of i stands at n + i
+        x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
+    if how.scores and r.crop:
+        print(f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds")
+    elif how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
-    step = optimiser(net, r)
-    steps = r.epochs * math.ceil(len(x) / r.batch)
+    with fast.layers(net) if quick else contextlib.nullcontext():
+        return _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T)
+
+
+def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
+    """The epochs of `fit`: x, y, a_T and g_T hold the images, followed by their mirror images with r.flip."""
+    step, n = optimiser(net, r), len(data.x_train)
+    steps = math.ceil(n / r.batch)
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
     resumed = state and pathlib.Path(state).is_file()
     if hint_epochs and not resumed:
@@ -192,7 +129,7 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
             raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set hint_epochs=0")
         hints.hint_stage(net, teacher, data, r, hint_epochs, seed)
     start, best, best_epoch, history = 0, copy.deepcopy(net.state_dict()), -1, []
-    identity = [repr(r), method, f"seed {seed}", f"{len(x)} images of {data.name}"]
+    identity = [repr(r), method, f"seed {seed}", f"{n} images of {data.name}"]
     if resumed:
         start, best, best_epoch, history = _resume(state, net, step, identity)
     bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
@@ -201,15 +138,15 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
         networks.training(net, r.frozen_norm)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(seed * 100_003 + epoch)
-            order = torch.randperm(len(x)).to(x.device)
+            order = torch.randperm(n)
+            order = (order + n * torch.randint(2, (n,)) if r.flip else order).to(x.device)
             for i, pick in enumerate(order.split(r.batch)):                 # Algorithm 1, line 3
-                part = lambda t: None if t is None else t[pick]
-                g = part(g_T)
-                batch = Batch(x[pick], y[pick], part(a_T), g if g is None else g.to(x.dtype), lam)    # line 4
-                terms = how.terms(net, batch, r)                            # lines 5 and 6: Eq. 17
-                loss = sum(weight * value for weight, value in terms.values())
+                batch = _batch(pick, x, y, a_T, g_T, lam, how, r, teacher)  # line 4
+                with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
+                    terms = how.terms(net, batch, r)                        # lines 5 and 6: Eq. 17
+                    loss = sum(weight * value for weight, value in terms.values())
                 for group in step.param_groups:
-                    group["lr"] = group["base"] * rate_at(r, epoch * math.ceil(len(x) / r.batch) + i, steps)
+                    group["lr"] = group["base"] * rate_at(r, epoch * steps + i, r.epochs * steps)
                 step.zero_grad()
                 loss.backward()                                             # line 7
                 if r.clip:
@@ -218,10 +155,10 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
                 networks.clip_kernels_(net)
                 for name, (_, value) in terms.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(pick)
-        row = {"epoch": epoch + 1, **{n: (v / len(x)).item() for n, v in sums.items()}}
+        row = {"epoch": epoch + 1, **{name: (v / n).item() for name, v in sums.items()}}
         if not all(map(math.isfinite, row.values())):
             raise FloatingPointError(f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2")
-        row["ms_per_image"] = (time.perf_counter() - begun) / len(x) * 1000
+        row["ms_per_image"] = (time.perf_counter() - begun) / n * 1000
         row["val_accuracy"] = accuracy(net, data.x_val, data.y_val)
         history.append(row)
         if best_epoch < 0 or row["val_accuracy"] >= history[best_epoch - 1]["val_accuracy"]:
@@ -233,6 +170,14 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     winner = copy.deepcopy(last)
     winner.load_state_dict(best)
     return Run(last, winner.eval(), best_epoch, history)
+
+
+def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
+    """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or live where images are cropped."""
+    if not r.crop:
+        return Batch(x[pick], y[pick], None if a_T is None else a_T[pick], None if g_T is None else g_T[pick].to(x.dtype), lam)
+    seen, labels = perturb.random_crop(x[pick], r.crop), y[pick]
+    return Batch(seen, labels, *(_ask(teacher, seen, labels, r.tau, how.gradients) if how.scores else (None, None)), lam)
 
 
 def _check_data(data):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, losses, networks, train
+from rsnl_lib import data, losses, networks, recipes, train
 
 FULL = data.digits()
 D = FULL._replace(x_train=FULL.x_train[:96], y_train=FULL.y_train[:96], x_val=FULL.x_val[:60], y_val=FULL.y_val[:60])
@@ -147,7 +147,7 @@ def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
     rate = [train.rate_at(r, s, 50) for s in range(50)]
     assert rate[0] == pytest.approx(0.1) and max(rate) == rate[9] == 1 and rate[-1] == pytest.approx(0, abs=1e-12)
     assert rate[:10] == sorted(rate[:10]) and rate[9:] == sorted(rate[9:], reverse=True)
-    assert {train.rate_at(train.PAPER, s, 50) for s in range(50)} == {1.0}
+    assert {train.rate_at(recipes.PAPER, s, 50) for s in range(50)} == {1.0}
 
 
 def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):

@@ -1,0 +1,97 @@
+"""Recipes: how long, how fast, with which of the paper's letters; lambda, learning rate and optimiser that follow from them."""
+import math
+from typing import NamedTuple
+
+import torch
+
+from . import hints
+from .methods import METHODS
+from .settings import one_of, positive, whole
+
+
+class Recipe(NamedTuple):
+    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1 % to 80 % of the epochs."""
+    name: str
+    epochs: int
+    optimiser: str = "adamw"           # or "sgd"
+    lr: float = 3e-3                   # linear layers
+    lr_conv: float = 3e-3              # convolutions
+    momentum: float = 0.0              # of sgd
+    weight_decay: float = 1e-4
+    one_cycle: bool = True             # 20 % linear warm-up, then a cosine to zero; else constant
+    batch: int = 128
+    clip: float = 5.0                  # largest gradient norm; 0 for no clipping
+    tau: float = 3.0
+    lam: float = 4.0
+    lam_end: float = 1.0
+    gamma: float = 0.1
+    C1: float = 10.0
+    C2: float = 1.0
+    tau_squared: bool = False          # multiply the soft term by tau^2, as Hinton does and the paper does not
+    mimic_on: str = "logits"           # or "probabilities", as Eq. 2 prints (method mimic)
+    sigma: float = 0.15                # noise of the method noise_augmented
+    rho: float = 0.1                   # radius and
+    gamma_u: float = 2.0               # lead in logits of the method direct
+    hint_epochs: int = 0               # of the hint stage; 0: a quarter of the epochs for fitnet, none for others
+    hint: str = "regress"              # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
+    frozen_norm: bool = False          # keep batch norm at its statistics while training: input gradients need that
+    flip: bool = False                 # each image mirrored or not by a coin, every epoch anew (Sec. V-A, CIFAR)
+    crop: int = 0                      # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher is then asked live
+    bf16: bool = False                 # bfloat16 arithmetic where the hardware has it
+
+
+CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": hints.HINTS}
+PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
+SHORT = {"digits": 60, "mnist": 8, "usps": 40, "usps_resized": 40, "cifar10": 20, "cifar100": 20}       # student epochs of the recipe "short"
+
+
+def recipe(name="short", dataset="digits", method="standard", **changes):
+    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes."""
+    one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
+    if name == "paper":
+        r = PAPER
+    elif name == "tau4":
+        r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
+    else:
+        epochs = SHORT.get(dataset, 40) * (2 if method == "teacher" and dataset == "mnist" else 1)
+        r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
+    r = r._replace(flip=dataset in ("cifar10", "cifar100"))
+    for key, value in changes.items():
+        one_of("recipe setting", key, Recipe._fields)
+        if key in ("lr", "lr_conv", "tau", "rho", "sigma"):
+            positive(key, value)
+        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u"):
+            positive(key, value, zero=True)
+        elif key in ("epochs", "batch", "hint_epochs", "crop"):
+            whole(key, value, 0 if key in ("hint_epochs", "crop") else 1)
+        elif key in CHOICES:
+            one_of(key, value, CHOICES[key])
+        elif isinstance(getattr(PAPER, key), bool) and not isinstance(value, bool):
+            raise ValueError(f"{key}={value!r} must be True or False")
+    return r._replace(**changes)
+
+
+def lam_at(r, epoch):
+    """lambda of Eq. 3 at an epoch."""
+    start, stop = 0.01 * r.epochs, 0.8 * r.epochs
+    share = min(max((epoch - start) / (stop - start), 0.0), 1.0)
+    return r.lam + (r.lam_end - r.lam) * share
+
+
+def rate_at(r, step, steps):
+    """Factor on the learning rate at a step of `steps`."""
+    if not r.one_cycle:
+        return 1.0
+    warm = 0.2 * steps
+    return (step + 1) / warm if step + 1 < warm else 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
+
+
+def optimiser(net, r):
+    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec. V-A)."""
+    conv = [p for m in net.modules() if isinstance(m, torch.nn.Conv2d) for p in m.parameters(recurse=False)]
+    other = [p for p in net.parameters() if all(p is not c for c in conv)]
+    groups = [{"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps]
+    if r.optimiser == "sgd":
+        return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
+    one_of("optimiser", r.optimiser, CHOICES["optimiser"])
+    return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
