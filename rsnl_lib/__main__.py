@@ -1,4 +1,4 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder, reproduce."""
 import argparse
 import pathlib
 import sys
@@ -12,8 +12,24 @@ TABLE_VII = {       # layers, parameters, multiplications, speed-up as printed
     "cifar_student4": (19, "2.5M", "382M", 1.58), "mnist_teacher": ("", "361K", "", ""), "mnist_student": ("", "30K", "", "")}
 
 
+def campaign(args):
+    from . import reproduce
+    reproduce.campaign(args)
+
+
 def show_data(args):
-    from . import data, figures, store, whiten
+    from . import data
+    if args.unpack:
+        from . import parts
+        parts.unpack(args.unpack, data.data_folder(args.folder), args.name)
+        data.files(args.name, args.folder)
+        return print(f"{args.name}: put together and verified in {data.data_folder(args.folder)}")
+    if args.pack:
+        from . import parts
+        place, (_, inside, known) = data.files(args.name, args.folder), data.FILES[args.name]
+        made = parts.pack({f"{inside}/{f}".strip("/"): place / inside / f for f in known}, args.pack, args.name)
+        return print(*(f"{p} {p.stat().st_size / 2**20:.1f} MiB" for p in made), sep="\n")
+    from . import figures, store, whiten
     d = data.load(args.name, args.folder)
     for part in ("train", "val", "test"):
         x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
@@ -31,7 +47,7 @@ def show_networks(args):
 
     import torch
 
-    from . import networks, settings
+    from . import networks, reproduce, settings, store
     settings.whole("repeats", args.repeats, 1)
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     print(f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
@@ -53,84 +69,39 @@ def show_networks(args):
                 took[n] = sorted(runs[1:])[len(runs[1:]) // 2]
         pair = "digits_mlp" if "mlp" in name else stem
         ratio = base.setdefault(pair, took[64]) / took[64]            # the teacher comes first
+        if args.rows:
+            store.append(args.rows, [{"network": name, "batch": n, "ms": f"{ms:.4f}", "repeats": args.repeats, "threads": args.threads, **store.provenance()}
+                                     for n, ms in took.items()], reproduce.SPEED_COLUMNS)
         print(f"{name:22}{layers:7}{weights:11,}{mults:17,}{took[1]:19.3f}{took[64]:10.3f}{ratio:10.2f}"
               + "".join(f"   {v}" for v in TABLE_VII.get(name, ())[1:]), flush=True)
-
-
-def setting(text, like):
-    """("C1", 100.0) from "C1=100"; the type is that of the recipe `like`."""
-    key, _, value = text.partition("=")
-    kind = type(getattr(like, key, None))
-    if kind is bool and value in ("True", "False"):
-        return key, value == "True"
-    try:
-        if kind in (int, float, str):
-            return key, kind(value)
-    except ValueError:
-        pass
-    raise ValueError(f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of: {', '.join(like._fields)}")
 
 
 def train(args):
     import torch
 
-    from . import data, evaluate, perturb, recipes, settings, store, train as t
+    from . import jobs, recipes, settings, store, train as t
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     device = settings.device(args.device)
-    d = data.load(args.dataset, args.folder, device)
     settings.one_of("method", args.method, t.METHODS)
-    settings.whole("draws", args.draws, 1)
-    changes = dict(setting(change, recipes.PAPER) for change in args.set)
-    r = t.recipe(args.recipe, args.dataset, args.method, **changes)
-    words = " ".join(f"{k}={v}" for k, v in changes.items())
-    rows_file = pathlib.Path(args.rows or RESULTS / f"{d.name}.csv")
+    words = [f"{k}={v}" for k, v in map(recipes.setting, args.set)] + [f"init={args.init}"] * (args.init != "lsuv")
+    noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
+    network = args.network or t.network_for(f"{args.dataset}_mlp" if args.mlp else args.dataset, args.method)
+    job = jobs.Job(args.dataset, args.method, network, args.recipe, " ".join(words), noise, args.seed, args.teacher_seed, args.teacher_network)
+    job.plan()
+    name = pathlib.Path(args.dataset).name
+    rows_file = pathlib.Path(args.rows or RESULTS / f"{name}.csv")
     curves_file = pathlib.Path(args.rows.removesuffix(".csv") + "-curves.csv") if args.rows else RESULTS / "curves.csv"
     for file, columns in ((rows_file, store.COLUMNS), (curves_file, store.CURVE_COLUMNS)):      # a bad place is said before training, not after
         store.can_write(file)
         if file.exists():
             store.append(file, [], columns)
     store.can_write(pathlib.Path(args.out) / "checkpoint")
-    stem = f"{args.dataset}_mlp" if args.mlp else args.dataset
-    network, teacher_name = args.network or t.network_for(stem, args.method), t.network_for(stem, "teacher")
-    needs = t.METHODS[args.method].scores
-    teacher = None
-    if needs:
-        usual = t.checkpoint_path(args.dataset, "teacher", args.seed if args.own_teacher else 0, teacher_name, args.recipe, args.out)
-        teacher, header = store.load_checkpoint(args.teacher or usual, device=device)
-        teacher_name = " ".join(filter(None, (header.get("network", type(teacher).__name__), header.get("settings"))))
-    path = t.checkpoint_path(args.dataset, args.method, args.seed, network, args.recipe, args.out)
-    if args.init != "lsuv":
-        words = " ".join(filter(None, (words, f"init={args.init}")))
-    if words:
-        path = path.with_stem(f"{path.stem}-{words.replace(' ', '-')}")
-    train_noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
-    if train_noise:
-        path = path.with_stem(f"{path.stem}-on-{train_noise.replace(' ', '')}")
-        d = perturb.noisy_training_set(d, args.train_noise, args.train_snr, args.seed)
-    if args.teacher:
-        path = path.with_stem(f"{path.stem}-by-{pathlib.Path(args.teacher).stem}")
-    cache = settings.data_folder(args.folder)
-    state = cache / "runs" / f"{path.stem}.state"
-    run = t.fit(t.start(network, d, args.seed, args.init), d, args.method, r, args.seed, teacher, state, cache / "cache")
-    head = {"dataset": d.name, "method": args.method, "network": network, "teacher": teacher_name if needs else "",
-            "recipe": r.name, "settings": words, "seed": args.seed}
-    noise = {"train_noise": train_noise}
-    keep = {**head, **noise, "teacher_file": pathlib.Path(args.teacher or usual).name if needs else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
-    for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
-        store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
-    net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
-    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, evaluate.levels(d.name), args.draws)
-    made = store.provenance()
-    for row in rows:
-        del row["key"]
-    store.append(rows_file,
-                 [{**head, **noise, "space": d.space, **row, **made} for row in rows])
-    store.append(curves_file,
-                 [{**head, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}", "hardware": made["hardware"],
-                   "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"],
-                 store.CURVE_COLUMNS)
+    rows, curves, state = jobs.do(job, args.out, args.folder, device, args.draws, args.teacher)
+    store.append(rows_file, rows)
+    store.append(curves_file, curves, store.CURVE_COLUMNS)
     state.unlink(missing_ok=True)
-    print(f"{path.name}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {r.epochs} epochs, best on validation: epoch {run.best_epoch}")
+    best = max(((float(c["value"]), c["epoch"]) for c in curves if c["quantity"] == "val_accuracy"), default=(0, 0))[1]
+    print(f"{state.stem}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {job.plan().epochs} epochs, best on validation: epoch {best}")
 
 
 def pupil(path, teacher=None):
@@ -221,9 +192,12 @@ def main(argv=None):
     c = command("data", show_data, "fetch a data set once and summarise it", "data mnist")
     c.add_argument("name", help=f"{', '.join(DATASETS)}, or a folder with one folder of pictures for each class")
     c.add_argument("--folder", help="where downloads go (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--pack", metavar="DIR", help="write the files as parts under 35 MiB, to be carried to a machine without network")
+    c.add_argument("--unpack", metavar="DIR", help="put such parts together in the data folder, verified")
     c = command("networks", show_networks, "layers, weights, multiplications and milliseconds of every network, beside the paper's", "networks")
     c.add_argument("--repeats", type=int, default=5, help="timed runs, the median counts")
     c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--rows", metavar="FILE", help="append the milliseconds to this CSV file (data/results/speed.csv answers Table VII)")
     c = command("train", train, "train one network by Algorithm 1, test it, keep checkpoint and rows",
                 "train --dataset digits --method robust --seed 1 --set C1=100")
     c.add_argument("--dataset", default="digits", help=f"{', '.join(DATASETS)}, or a folder with one folder of pictures for each class")
@@ -235,7 +209,8 @@ def main(argv=None):
     c.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the recipe, e.g. C1=100 epochs=3")
     c.add_argument("--mlp", action="store_true", help="digits: the fully connected pair instead of the convolutional one")
     c.add_argument("--teacher", metavar="FILE", help="the teacher's checkpoint (default: the data set's own, recipe and seed as said)")
-    c.add_argument("--own-teacher", action="store_true", help="use the teacher of the same seed, not that of seed 0")
+    c.add_argument("--teacher-seed", type=int, default=0, help="of the teacher")
+    c.add_argument("--teacher-network", default="", metavar="NAME", help="e.g. cifar_teacher@0.25 (default: the one that belongs to the network)")
     c.add_argument("--train-noise", choices=("gaussian", "poisson"), help="train on images with this noise (Table I)")
     c.add_argument("--train-snr", type=float, default=10.0, metavar="DB", help="its SNR in dB")
     c.add_argument("--draws", type=int, default=2, help="noise draws per test image")
@@ -272,6 +247,28 @@ def main(argv=None):
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/ladder.csv)")
+    c = command("reproduce", campaign, "the paper's cells that have no rows yet: list them, or train and measure what is missing",
+                "reproduce --table VI --budget 9m --jobs 2")
+    c.add_argument("--missing", action="store_true", help="only list the work left, with its estimated time and what it needs")
+    c.add_argument("--merge", metavar="DIR", help="take in the rows and checkpoints of a campaign's folder, packed or not")
+    c.add_argument("--table", help="only this table: I to VII, or 2a for the text on Fig. 2(a)")
+    c.add_argument("--dataset", help="only this data set")
+    c.add_argument("--method", nargs="+", help="only these methods")
+    c.add_argument("--also", nargs="+", default=[], metavar="METHOD", help="methods beyond the paper's, on the same data sets")
+    c.add_argument("--seeds", type=int, default=1, help="how many seeds of each network")
+    c.add_argument("--recipe", default="short")
+    c.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="change the recipe; such rows fill no cell")
+    c.add_argument("--network", default="", help="of the students, instead of the paper's; such rows fill no cell")
+    c.add_argument("--teacher-network", default="", help="of the teachers, e.g. cifar_teacher@0.25; such rows fill no cell")
+    c.add_argument("--budget", metavar="TIME", help="stop after 90s, 9m or 1.5h; what runs goes on in the next call")
+    c.add_argument("--jobs", type=int, default=1, help="networks at a time, each on one thread (or sharing the GPU)")
+    c.add_argument("--ray", metavar="ADDRESS", help="run on a Ray cluster ('local' starts one here)")
+    c.add_argument("--gpus", type=float, default=0.0, help="with --ray: the share of a GPU each network takes")
+    c.add_argument("--draws", type=int, default=2, help="noise draws per test image")
+    c.add_argument("--device", default="auto")
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--work", metavar="DIR", help="where rows, checkpoints and unfinished runs are kept (default: campaign in the data folder)")
+    c.add_argument("--out", metavar="DIR", help="pack rows and checkpoints there at the end, at most 8 files under 15 MiB")
     args = parser.parse_args(argv)
     try:
         args.run(args)

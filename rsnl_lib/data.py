@@ -87,6 +87,12 @@ def files(name, folder=None):
     return folder
 
 
+def here(name, folder=None):
+    """Are the data set's files all in the data folder?"""
+    name = "usps" if name == "usps_resized" else name
+    return name == "digits" or all((data_folder(folder) / FILES[name][1] / f).is_file() for f in FILES[one_of("dataset", name, FILES)][2])
+
+
 def fetch(name, folder):
     """Download with torchvision (progress bar, checksums) beside the place, then move it there in one step."""
     import torchvision.datasets

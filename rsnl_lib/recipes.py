@@ -95,3 +95,17 @@ def optimiser(net, r):
         return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
     one_of("optimiser", r.optimiser, CHOICES["optimiser"])
     return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
+
+
+def setting(text):
+    """("C1", 100.0) from "C1=100": a recipe's setting and its value, of the type that the recipe has."""
+    key, _, value = text.partition("=")
+    kind = type(getattr(PAPER, key, None))
+    if kind is bool and value in ("True", "False"):
+        return key, value == "True"
+    try:
+        if kind in (int, float, str):
+            return key, kind(value)
+    except ValueError:
+        pass
+    raise ValueError(f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of: {', '.join(Recipe._fields)}")

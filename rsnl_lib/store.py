@@ -82,6 +82,15 @@ def load_checkpoint(path, net=None, device="cpu"):
     return net.to(device).eval(), header
 
 
+def table(rows, columns=COLUMNS):
+    """Rows (dicts) as the bytes of a CSV file with its header."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
 def append(path, rows, columns=COLUMNS):
     """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken back."""
     path, rows = pathlib.Path(path), list(rows)
@@ -100,12 +109,9 @@ def append(path, rows, columns=COLUMNS):
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
     with file as f:        # unbuffered: closing must not write what was taken back
-        size, text = f.tell(), io.StringIO(newline="")
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        if not size:
-            writer.writeheader()
-        writer.writerows(rows)
-        content = text.getvalue().encode()
+        size, content = f.tell(), table(rows, columns)
+        if size:
+            content = content[content.index(b"\n") + 1:]
         try:
             if f.write(content) != len(content):
                 raise OSError(f"{path} could not be written whole; is the disk full?")

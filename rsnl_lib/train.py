@@ -22,7 +22,7 @@ from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whol
 STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100": "cifar"}            # whose networks a data set takes
 
 
-def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=500):
+def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64):
     """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all epochs; of float32 images the gradients in half precision.
 
     `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
@@ -69,7 +69,7 @@ def _ask(teacher, x, y, tau, gradients):
 
 
 @torch.no_grad()
-def accuracy(net, x, y, chunk=500):
+def accuracy(net, x, y, chunk=64):
     """Share of images whose largest logit is the true class, in evaluation mode."""
     if not len(x) or len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and one label each")

@@ -76,7 +76,9 @@ def test_the_order_of_evaluation_and_the_global_seed_change_nothing():
     evaluate.sweep({"net": forth}, X, Y, PLAN, draws=1)
     torch.manual_seed(1)
     evaluate.sweep({"net": back}, X, Y, PLAN[::-1], draws=1)
-    assert all(map(torch.equal, forth.seen, back.seen[::-1]))
+    parts = len(forth.seen) // len(PLAN)                   # the batches of one level, in their order
+    levels = [torch.cat(seen[i:i + parts]) for seen in (forth.seen, back.seen) for i in range(0, len(seen), parts)]
+    assert len(levels) == 2 * len(PLAN) and all(map(torch.equal, levels[:len(PLAN)], levels[:len(PLAN) - 1:-1]))
 
 
 @pytest.mark.parametrize("dataset, count", [("digits", 1 + 13 + 6 + 13 + 5), ("mnist", 1 + 9 + 6 + 9 + 7)])

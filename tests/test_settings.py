@@ -78,7 +78,7 @@ def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
     (["--set", "tau=0"], "tau=0.0 must be a finite number above zero"),
     (["--method", "robst"], "method='robst' is unknown; choose one of: teacher"), (["--draws", "0"], "draws=0 must be"),
     (["--recipe", "long"], "recipe='long' is unknown; choose one of: short, paper, tau4"),
-    (["--method", "kd", "--seed", "987", "--own-teacher"], "no checkpoint"),
+    (["--method", "kd", "--seed", "987", "--teacher-seed", "987"], "no checkpoint"),
 ])
 def test_the_command_line_says_what_is_wrong_in_one_line(words, said):
     from rsnl_lib.__main__ import main

@@ -152,7 +152,7 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
     _, header = store.load_checkpoint(tmp_path / "nets" / "digits_mlp_teacher-teacher-short-s1-epochs=2.safetensors")
     assert header["epochs"] == "2" and header["train_images"] == "1000" and header["settings"] == "epochs=2"
     rows, curves = store.read(tmp_path / "rows.txt"), store.read(tmp_path / "rows.txt-curves.csv")
-    assert len(rows) == len(evaluate.levels("digits")) and (rows["n"] == 500).all() and (rows["seed"] == 1).all()
+    assert len(rows) == len(evaluate.levels("digits")) + 10 and (rows["n"][rows.perturbation != "class"] == 500).all() and rows["n"][rows.perturbation == "class"].sum() == 500 and (rows["seed"] == 1).all()
     assert sorted(curves["quantity"]) == ["ce"] * 2 + ["ms_per_image"] * 2 + ["val_accuracy"] * 2
     share = rows["correct"][0] / 500
     assert share > 0.5 and f"test accuracy {share:.2%}" in capsys.readouterr().out

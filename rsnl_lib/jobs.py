@@ -1,0 +1,186 @@
+"""One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
+import math
+import pathlib
+from typing import NamedTuple
+
+from . import data, evaluate, networks, perturb, recipes, settings, store, train
+from .settings import CHECKPOINTS, whole
+
+ELSEWHERE = {"mnist": ("usps", "usps_resized"), "usps": ("mnist",), "usps_resized": ("mnist",)}      # Table III: trained here, tested there
+TEACHERS = 3            # teachers of a data set over which the students' seeds go round in a campaign
+
+
+class Job(NamedTuple):
+    """A run: everything that decides its numbers. `settings` holds changes of the recipe as words, "C1=100 epochs=3", and "init=uniform"."""
+    dataset: str
+    method: str
+    network: str = ""                  # "": the data set's own
+    recipe: str = "short"
+    settings: str = ""
+    train_noise: str = ""              # as "gaussian 10 dB"
+    seed: int = 0
+    teacher_seed: int = 0              # of the teacher, which was trained on the same images
+    teacher_network: str = ""          # "": the full-size one that belongs to the network
+
+    @property
+    def net(self):
+        return self.network or train.network_for(self.dataset, self.method)
+
+    @property
+    def guided(self):
+        """Does its method need a teacher?"""
+        return train.METHODS[settings.one_of("method", self.method, train.METHODS)].scores
+
+    @property
+    def init(self):
+        return dict(w.split("=", 1) for w in self.settings.split()).get("init", "lsuv")
+
+    def teacher(self):
+        """The job that trains its teacher."""
+        own = self.net.split("_student")[0] + "_teacher" if "_student" in self.net else train.network_for(self.dataset, "teacher")
+        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, "", self.train_noise, self.teacher_seed, self.teacher_seed)
+
+    def plan(self):
+        """Its Recipe."""
+        changes = dict(recipes.setting(w) for w in self.settings.split() if not w.startswith("init="))
+        return recipes.recipe(self.recipe, self.dataset, self.method, **changes)
+
+    def path(self, folder=CHECKPOINTS):
+        """Where its checkpoint lies in a folder."""
+        path = train.checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
+        words = [*self.settings.split(), *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
+                 *([f"by-{self.teacher_network}"] if self.guided and self.teacher_network else []),
+                 *([f"by-t{self.teacher_seed}"] if self.guided and self.teacher_seed != self.seed else [])]
+        return path.with_stem("-".join([path.stem, *words]))
+
+    def row(self):
+        """The columns of its result rows that tell it from other jobs."""
+        teacher = self.teacher()
+        return {"dataset": pathlib.Path(self.dataset).name, "method": self.method, "network": self.net,
+                "teacher": teacher.net + f" seed {self.teacher_seed}" * (self.teacher_seed != self.seed) if self.guided else "",
+                "recipe": self.recipe, "settings": self.settings, "train_noise": self.train_noise, "seed": self.seed}
+
+
+def find(job, *folders):
+    """A job's checkpoint in `folders`, among those shipped, or among those kept in the data folder; None where there is none."""
+    places = (*folders, CHECKPOINTS, settings.data_folder() / "checkpoints")
+    return next((p for p in map(job.path, places) if p.is_file()), None)
+
+
+def known(rows):
+    """{what tells a job apart (`Job.row`): {(perturbation, level, unit): row}} of rows."""
+    done = {}
+    for row in rows:
+        name = tuple(row[k] for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed"))
+        level = float(row["level"])
+        done.setdefault(name, {})[row["perturbation"], int(level) if level.is_integer() else level, row["unit"]] = row
+    return done
+
+
+def of(job, done):
+    """What `known` holds of one job."""
+    return done.get(tuple(map(str, job.row().values())), {})
+
+
+def called(job):
+    return " ".join(filter(None, (job.dataset, job.method, job.net, job.settings, f"on {job.train_noise}" if job.train_noise else "", f"seed {job.seed}")))
+
+
+def span(s):
+    return f"{s:.0f} s" if s < 90 else f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h"
+
+
+def images(job, folder=None, device="cpu"):
+    """The Data that a job trains on."""
+    d = data.load(job.dataset, folder, device)
+    if not job.train_noise:
+        return d
+    kind, snr, unit = job.train_noise.split()
+    return perturb.noisy_training_set(d, kind, float(snr), job.seed, unit)
+
+
+def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=None):
+    """Train a job (or go on with it), keep its checkpoint under `out`, measure it: (rows, curve rows, state file).
+
+    The teacher's checkpoint is `teacher_file`, else that of the teacher's job in `out`, else where `find` finds it. The state file lies under `runs` (default:
+    the data folder's) and is the caller's to delete once the rows are safe: with it, a second call ends at once with the same rows.
+    """
+    whole("draws", draws, 1)
+    r, d, path, head, teacher, header = job.plan(), images(job, folder, device), job.path(out), job.row(), None, {}
+    head["dataset"] = d.name
+    if job.guided:
+        wanted = job.teacher().path(out)
+        teacher_file = teacher_file or find(job.teacher(), out) or wanted
+        teacher, header = store.load_checkpoint(teacher_file, device=device)
+        if pathlib.Path(teacher_file).name != wanted.name:
+            path = path.with_stem(f"{path.stem}-by-{pathlib.Path(teacher_file).stem}")
+            head["teacher"] = " ".join(filter(None, (header.get("network", type(teacher).__name__), header.get("settings"))))
+    state = pathlib.Path(runs or settings.data_folder(folder) / "runs") / f"{path.stem}.state"
+    run = train.fit(train.start(job.net, d, job.seed, job.init), d, job.method, r, job.seed, teacher, state, settings.data_folder(folder) / "cache")
+    keep = {**head, "teacher_file": pathlib.Path(teacher_file).name if job.guided else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
+    for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
+        store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
+    made = store.provenance()
+    words = " ".join(filter(None, (job.settings, job.train_noise and f"on {job.train_noise}")))
+    curves = [{**{k: head[k] for k in store.CURVE_COLUMNS if k in head}, "settings": words, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}",
+               "hardware": made["hardware"], "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"]
+    net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
+    return [{**head, "space": d.space, **row, **made} for row in measure(net, d, draws, folder)], curves, state
+
+
+def measure(net, d, draws=2, folder=None, but=()):
+    """Result rows of one network on every level of its data set, class by class, and on the other digits (Table III).
+
+    perturbation "class" has the label as its level; "usps", "usps_resized" and "mnist" are that data set's test images (unit
+    "test") or, of USPS, all its images ("all"). `but` holds the (perturbation, level, unit) that are not wanted.
+    """
+    wanted = lambda kind, level, unit: (kind, level, unit) not in but
+    plan = [entry for entry in evaluate.levels(d.name) if wanted(*entry)]
+    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, plan, draws) if plan else []
+    if d.classes <= 20:
+        for k in range(d.classes):
+            if wanted("class", k, "label"):
+                mine = d.y_test == k
+                rows += [{**row, "perturbation": "class", "level": k, "unit": "label"}
+                         for row in evaluate.sweep({"net": net}, d.x_test[mine], d.y_test[mine], [("clean", 0, "")])]
+    for name in ELSEWHERE.get(d.name, ()):
+        if wanted(name, 0, "test") or wanted(name, 0, "all"):
+            try:
+                other = data.load(name, folder, d.x_test.device)
+            except OSError as error:
+                print(f"{name}: not measured, its images are not here ({error})")
+                continue
+            parts = ("test",) if name == "mnist" else ("train", "val", "test")
+            done = [evaluate.sweep({"net": net}, getattr(other, f"x_{p}"), getattr(other, f"y_{p}"), [("clean", 0, "")])[0] for p in parts]
+            for unit, some in (("test", done[-1:]), ("all", done)):
+                if wanted(name, 0, unit) and (unit == "test" or len(parts) > 1):
+                    rows.append({**some[0], "perturbation": name, "level": 0, "unit": unit, **{k: sum(row[k] for row in some) for k in ("n", "correct")}})
+    return [{k: v for k, v in row.items() if k != "key"} for row in rows]
+
+
+PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5}      # convolution passes of a step; others 3
+IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
+          "cifar10": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
+RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU
+
+
+def mults(job):
+    """Multiplications of one image in a job's network."""
+    return networks.count(networks.build(job.net, 100 if job.dataset == "cifar100" else 10), networks.SHAPES[job.dataset.split("_")[0]])[1]
+
+
+def seconds(job, measured=(), rate=RATE["cpu"], trained=False):
+    """How long a job will take: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
+
+    One that is `trained` needs but a look at some test images.
+    """
+    n, n_test = IMAGES[job.dataset]
+    r, each = job.plan(), 2 * mults(job) / rate
+    if (job.net, job.method) in measured:
+        epoch = n * dict(measured)[job.net, job.method] / 1000
+    else:
+        epoch = n * PASSES.get(job.method, 3) * each
+    if trained:
+        return 5 + 2 * n_test * each
+    ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
+    return r.epochs * epoch + ask + 2 * math.fsum(n_test for _ in evaluate.levels(job.dataset)) * each
