@@ -11,11 +11,11 @@ from .jobs import called, find, of, span
 
 
 def finish(job, work, folder=None, device="cpu", draws=2, have=()):
-    """Do one job and write its rows and curves, whole or not at all, under `work`: from a checkpoint that is there, only what is not in `have`."""
+    """Do one job and write its rows and curves, whole or not at all, under `work`; of a network that is trained, the rows that are not in `have`."""
     work, stem = pathlib.Path(work), job.path().stem
     place = find(job, work)
     state = work / "runs" / f"{stem}.state"
-    if place and have and not state.is_file():
+    if place and not state.is_file():
         net, head = store.load_checkpoint(place, device=device)
         d = jobs.images(job, folder, device)
         rows = [{**job.row(), "space": d.space, **row, **store.provenance()} for row in jobs.measure(net, d, draws, folder, have)]
