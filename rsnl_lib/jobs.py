@@ -21,6 +21,7 @@ class Job(NamedTuple):
     seed: int = 0
     teacher_seed: int = 0              # of the teacher, which was trained on the same images
     teacher_network: str = ""          # "": the full-size one that belongs to the network
+    teacher_settings: str = ""         # changes of the teacher's recipe
 
     @property
     def net(self):
@@ -38,7 +39,7 @@ class Job(NamedTuple):
     def teacher(self):
         """The job that trains its teacher."""
         own = self.net.split("_student")[0] + "_teacher" if "_student" in self.net else train.network_for(self.dataset, "teacher")
-        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, "", self.train_noise, self.teacher_seed, self.teacher_seed)
+        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.train_noise, self.teacher_seed, self.teacher_seed)
 
     def plan(self):
         """Its Recipe."""
@@ -48,16 +49,16 @@ class Job(NamedTuple):
     def path(self, folder=CHECKPOINTS):
         """Where its checkpoint lies in a folder."""
         path = train.checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
+        by = [*filter(None, (self.teacher_network, *self.teacher_settings.split(), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
         words = [*self.settings.split(), *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
-                 *([f"by-{self.teacher_network}"] if self.guided and self.teacher_network else []),
-                 *([f"by-t{self.teacher_seed}"] if self.guided and self.teacher_seed != self.seed else [])]
+                 *(["by", *by] if self.guided and by else [])]
         return path.with_stem("-".join([path.stem, *words]))
 
     def row(self):
         """The columns of its result rows that tell it from other jobs."""
-        teacher = self.teacher()
+        teacher = (self.teacher().net, self.teacher_settings, f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
         return {"dataset": pathlib.Path(self.dataset).name, "method": self.method, "network": self.net,
-                "teacher": teacher.net + f" seed {self.teacher_seed}" * (self.teacher_seed != self.seed) if self.guided else "",
+                "teacher": " ".join(filter(None, teacher)) if self.guided else "",
                 "recipe": self.recipe, "settings": self.settings, "train_noise": self.train_noise, "seed": self.seed}
 
 

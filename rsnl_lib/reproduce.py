@@ -26,12 +26,14 @@ def read(*folders):
     return list(rows.values())
 
 
-def job_of(cell, seed=0, recipe="short", settings="", network="", teacher_network=""):
+def job_of(cell, seed=0, recipe="short", settings="", network="", teacher_network="", teacher_settings=""):
     """The Job that answers a measured cell; changes of recipe or networks make it a job that fills no cell."""
-    guided = train.METHODS[cell["method"]].scores
-    teacher = cell["method"] == "teacher"
-    return Job(cell["dataset"], cell["method"], teacher_network if teacher and teacher_network else network if network and not teacher else cell["network"], recipe,
-               settings, cell["train_noise"], seed, seed % jobs.TEACHERS if guided else seed, teacher_network if guided else "")
+    if cell["method"] == "teacher":
+        return Job(cell["dataset"], "teacher", teacher_network or cell["network"], recipe, teacher_settings, cell["train_noise"], seed, seed)
+    job = Job(cell["dataset"], cell["method"], network or cell["network"], recipe, settings, cell["train_noise"], seed, seed)
+    if not job.guided:
+        return job
+    return job._replace(teacher_seed=seed % jobs.TEACHERS, teacher_network=teacher_network, teacher_settings=teacher_settings)
 
 
 def asked(cell):
@@ -66,7 +68,7 @@ def timed(file=None):
 def left(cells, done, seeds=1, also=(), places=(), **plan):
     """{job: cells it fills, itself and by what it makes possible}, for every job with rows missing, teachers before students.
 
-    `plan`: recipe, settings, network and teacher_network of `job_of`. `also` names further methods, one job each on the data sets of
+    `plan`: recipe, settings, network, teacher_network and teacher_settings of `job_of`. `also` names further methods, one job each on the data sets of
     `cells`; `places` are folders where a teacher's checkpoint may lie, besides the usual ones.
     """
     wanted = {}
@@ -137,7 +139,7 @@ def pack(work, out):
     """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the rows first; what is left out is printed."""
     work = pathlib.Path(work)
     texts = sorted(work.glob("rows/*.csv")) + sorted(work.glob("curves/*.csv"))
-    nets = sorted((p for p in work.glob("*.safetensors") if (work / "rows" / f"{p.stem}.csv").is_file()), key=lambda p: p.stat().st_size)
+    nets = sorted((p for p in work.glob("*.safetensors") if (work / "rows" / f"{p.stem}.csv").is_file()), key=lambda p: (p.stat().st_size, p.name))
     room, chosen = (FILES - 1) * BOX - 2**20 - sum(p.stat().st_size + 2048 for p in texts), []
     for path in nets:
         room -= path.stat().st_size + 2048
@@ -217,7 +219,8 @@ def campaign(args):
     if args.merge:
         rows, nets = merge(args.merge)
         return print(f"{rows} new rows, {nets} new checkpoints")
-    plan = {"recipe": args.recipe, "settings": " ".join(args.set), "network": args.network, "teacher_network": args.teacher_network}
+    plan = {"recipe": args.recipe, "settings": " ".join(args.set), "network": args.network, "teacher_network": args.teacher_network,
+            "teacher_settings": " ".join(args.teacher_set)}
     cells = paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
     device = settings.device(args.device).type

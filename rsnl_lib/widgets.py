@@ -1,5 +1,6 @@
 """Sliders that redraw HTML and SVG in place, with a still picture for readers without a kernel."""
 import base64
+import functools
 import html
 import io
 
@@ -7,7 +8,7 @@ import ipywidgets as W
 import numpy as np
 import torch
 
-from . import data, figures, perturb
+from . import data, figures, perturb, table
 
 
 def show(widget, still, text):
@@ -51,6 +52,11 @@ def img(pixels, alt, side):
             f'src="data:image/png;base64,{base64.b64encode(raw.getvalue()).decode()}">')
 
 
+def bar_path(heights):
+    """One SVG path of bars 18 wide, 26 apart, standing on y = 54, `heights` in pixels."""
+    return "".join(f"M{26 * i + 6} 54v{-h:.1f}h18V54z" for i, h in enumerate(heights))
+
+
 def bars(method, p, clean, y, classes):
     """One network's scores as SVG: filled bars now, hollow ones on the clean image, a triangle under the true class y.
 
@@ -61,29 +67,28 @@ def bars(method, p, clean, y, classes):
     said = f"says {classes[top]} at {p[top]:.2f}"
     if y is not None:
         said += f" · true class {classes[y]}: {p[y]:.2f} ({p[y] - clean[y]:+.2f} from clean)"
-    parts = [f'<svg role="img" aria-label="{label} {said}" width="{26 * k + 8}" height="84" style="display:block">']
-    for i in range(k):
-        h, h0, left = 50 * float(p[i]), 50 * float(clean[i]), 26 * i + 6
-        parts.append(f'<rect x="{left}" y="{54 - h:.1f}" width="18" height="{h:.1f}" fill="{colour}"/>'
-                     f'<rect x="{left}" y="{54 - h0:.1f}" width="18" height="{h0:.1f}" fill="none" stroke="#767676"/>'
-                     f'<text x="{left + 9}" y="67" text-anchor="middle" font-size="11" fill="currentColor">{classes[i]}</text>')
-    if y is not None:
-        parts.append(f'<path d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>')
+    names = "".join(f'<tspan x="{26 * i + 15}">{c}</tspan>' for i, c in enumerate(classes))
+    true = "" if y is None else f'<path class="rsnl-true" d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>'
     return (f'<div style="margin:2px 0"><b>{label}</b> <span class="rsnl-said">{said}</span>'
-            + "".join(parts) + '</svg></div>')
+            f'<svg role="img" aria-label="{label} {said}" width="{26 * k + 8}" height="84" style="display:block">'
+            f'<path class="rsnl-now" d="{bar_path([50 * v for v in p.tolist()])}" fill="{colour}"/>'
+            f'<path class="rsnl-clean" d="{bar_path([50 * v for v in clean.tolist()])}" fill="none" stroke="#767676"/>'
+            f'<text y="67" text-anchor="middle" font-size="11" fill="currentColor">{names}</text>{true}</svg></div>')
 
 
 @torch.no_grad()
-def look(nets, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0):
+def look(nets, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0, known=None):
     """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise) at `snr` dB, then a zero square.
 
     The noise pattern depends on `draw` alone, so moving the SNR rescales it and every network sees the same.
+    known(kind, snr) may give the scores of draw 0 without a square; where it gives None the networks are asked.
     """
     h, w = x.shape[2:]
-    seen = x if kind == "none" else perturb.apply(kind, x, float(snr), torch.Generator().manual_seed(draw))
+    seen = table.noisy(x, kind, snr, draw)
     if size:
         seen = perturb.occlude(seen, size, at=(min(row, h - size), min(column, w - size)))
-    return seen, {m: torch.softmax(net(seen), 1)[0] for m, net in nets.items()}
+    scores = None if size or draw or not known else known(kind, snr)
+    return seen, scores or {m: torch.softmax(net(seen), 1)[0] for m, net in nets.items()}
 
 
 def view(x, y, seen, scores, clean, classes, note):
@@ -98,19 +103,22 @@ def view(x, y, seen, scores, clean, classes, note):
 def explorer(nets, x, y, classes=None):
     """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for the reader's own digit.
 
-    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,).
+    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,). Shipped networks on the shipped gallery
+    answer from a table (rsnl_lib.table) at draw 0 without a square; everything else is computed.
     """
     h, w = perturb.images(x[:1]).shape[2:]
     classes = classes or [str(i) for i in range(10)]
     if not nets or len(x) != len(y):
         raise ValueError(f"{len(nets)} networks, {len(x)} images and {len(y)} labels make no explorer; give at least one network, and one label an image")
-    for method, p in look(nets, x[:1], "none")[1].items():
+    lookup = table.find(nets, x)
+    (_, first), (seen, noisy) = (look(nets, x[:1], kind, 3.0, known=functools.partial(lookup, 0)) for kind in ("none", "gaussian"))
+    for method, p in first.items():
         if len(p) != len(classes):
             raise ValueError(f"{method} scores {len(p)} classes, but {len(classes)} names are given; give one name a class")
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
     kind = W.Dropdown(description="noise", options=["gaussian", "poisson", "none"], **wide)
-    snr = W.FloatSlider(description="SNR (dB)", value=3, min=-6, max=20, step=0.5, **wide)
+    snr = W.FloatSlider(description="SNR (dB)", value=3, min=table.SNR[0], max=table.SNR[-1], step=0.5, **wide)
     draw = W.IntSlider(description="noise draw", min=0, max=99, **wide)
     size = W.IntSlider(description="occlusion size", min=0, max=min(h, w) // 2, **wide)
     row = W.IntSlider(description="row", value=h // 3, min=0, max=h - 1, **wide)
@@ -118,15 +126,16 @@ def explorer(nets, x, y, classes=None):
     upload = W.FileUpload(description="own digit", accept="image/*", multiple=False, layout=W.Layout(width="200px"))
     back = W.Button(description="back to the gallery", layout=W.Layout(width="200px"))
     out = W.HTML()
-    own, known = [], {}           # the reader's picture; scores on clean images, by image number
+    own, known = [], {}           # the reader's picture; scores on clean images, by image number (None: the reader's)
 
     def drawn():
         here, label = (own[0], None) if own else (x[image.value:image.value + 1], int(y[image.value]))
-        key = "own" if own else image.value
+        key = None if own else image.value
+        ask = functools.partial(lookup, key)
         if key not in known:
-            known[key] = look(nets, here, "none")[1]
+            known[key] = look(nets, here, "none", known=ask)[1]
         clean = known[key]
-        seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value)
+        seen, scores = look(nets, here, kind.value, snr.value, size.value, row.value, column.value, draw.value, ask)
         ratio = 10 ** (snr.value / 10)
         note = (f"{'your digit as the networks get it' if own else f'a {classes[label]}'}; "
                 + ("no noise" if kind.value == "none" else f"{kind.value} noise, SNR {snr.value:g} dB = ratio {ratio:.2f}")
@@ -142,7 +151,7 @@ def explorer(nets, x, y, classes=None):
         except ValueError as error:
             out.value = alert(error)
             return
-        known.pop("own", None)
+        known.pop(None, None)
         redraw()
 
     def gallery(_):
@@ -154,9 +163,7 @@ def explorer(nets, x, y, classes=None):
     back.on_click(gallery)
     box = W.VBox([W.HBox([W.VBox([image, kind, snr, draw]), W.VBox([size, row, column, W.HBox([upload, back])])]), out])
     box.add_class("rsnl-explorer")
-    seen, scores = look(nets, x[:1], "gaussian", 3.0)
-    still = figures.scores([x[0, 0], seen[0, 0]], {m: torch.stack([p0, p]).numpy() for (m, p0), p in
-                           zip(look(nets, x[:1], "none")[1].items(), scores.values())}, [int(y[0])] * 2, classes,
+    still = figures.scores([x[0, 0], seen[0, 0]], {m: torch.stack([first[m], noisy[m]]).numpy() for m in nets}, [int(y[0])] * 2, classes,
                            ["clean", "SNR 3 dB"])
     show(box, figures.png(still), "[live: image, noise, SNR and occlusion sliders over the scores of: " + ", ".join(nets) + "]")
 

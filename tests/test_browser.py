@@ -33,21 +33,43 @@ STATE = """() => {
     return {image: whole ? images.map(i => i.src).join() : '',
             bars: [...view.querySelectorAll('.rsnl-bars')].map(b => b.innerHTML).join()};
 }"""
-# From a key's press to the first frame in which picture and bars are both new.
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+# A key's press and, in ms after it, the stations of its move: sent to the kernel, answered, in the page, in the first frame in which
+# picture and bars are both new, painted; `kernel` is what the kernel took by its own clock. Redraws are counted; `settle` is from the
+# last key to the first frame that shows window.rsnl.goal.
 WATCH = f"""() => {{
-    const state = {STATE};
-    window.rsnl = {{times: [], pending: false}};
+    const state = {STATE}, box = document.querySelector('.rsnl-explorer');
+    const rsnl = window.rsnl = {{moves: [], pending: false, redraws: 0, goal: '', settle: 0}};
+    let move = {{}}, start = 0, busy = 0;
+    const since = () => performance.now() - start;
+    {KERNEL}.anyMessage.connect((_, {{msg, direction}}) => {{
+        const date = Date.parse(msg.header.date);
+        if (msg.content.execution_state === 'busy') busy = date;
+        if (msg.header.msg_type !== 'comm_msg') return;
+        if (direction === 'send') move.sent ??= since();
+        if (direction === 'recv' && (msg.content.data.state?.value + '').includes('rsnl-view')) {{
+            rsnl.redraws += 1;
+            move.answered ??= since();
+            move.kernel ??= date - busy;
+        }}
+    }});
+    new MutationObserver(() => {{ if (move.answered) move.page ??= since(); }}).observe(box, {{subtree: true, childList: true}});
+    const frames = (mine, seen, then) => requestAnimationFrame(() => {{
+        if (mine === move && since() < 20000) seen() ? then() : frames(mine, seen, then);
+    }});
     document.addEventListener('keydown', () => {{
-        const start = performance.now(), old = state();
-        window.rsnl.pending = true;
-        const look = () => {{
-            const now = state();
-            if (now.image && now.image !== old.image && now.bars !== old.bars) {{
-                window.rsnl.times.push(performance.now() - start);
-                window.rsnl.pending = false;
-            }} else if (performance.now() - start < 20000) requestAnimationFrame(look);
-        }};
-        requestAnimationFrame(look);
+        const mine = move = {{}}, old = state();
+        start = performance.now();
+        rsnl.pending = true;
+        if (rsnl.goal) return frames(mine, () => box.querySelector('.rsnl-note').textContent.includes(rsnl.goal), () => {{
+            [rsnl.settle, rsnl.pending] = [since(), false];
+        }});
+        frames(mine, () => {{ const now = state(); return now.image && now.image !== old.image && now.bars !== old.bars; }}, () => {{
+            mine.frame = since();
+            const painted = new MessageChannel();
+            painted.port1.onmessage = () => {{ mine.painted = since(); rsnl.moves.push(mine); rsnl.pending = false; }};
+            painted.port2.postMessage(0);
+        }});
     }}, true);
 }}"""
 
@@ -61,9 +83,8 @@ def jupyterlab(folder):
     token = secrets.token_hex(16)
     settings = json.loads((ROOT / "jupyter/labconfig/default_setting_overrides.json").read_text())
     settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}      # keep every cell in the page
-    config = folder / "config" / "labconfig"
-    config.mkdir(parents=True)
-    (config / "default_setting_overrides.json").write_text(json.dumps(settings))
+    shutil.copytree(ROOT / "jupyter", folder / "config")
+    (folder / "config/labconfig/default_setting_overrides.json").write_text(json.dumps(settings))
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER_", "JPY_", "TQDM"))}
     env |= {"HOME": str(folder), "JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1",
             **{f"JUPYTER_{n.upper()}": str(folder / n) for n in ("config_dir", "data_dir", "runtime_dir")},
@@ -136,6 +157,40 @@ def press(page, slider, key):
     handle = page.locator(f".rsnl-explorer .widget-slider:has(.widget-label:text-is('{slider}')) .noUi-handle")
     handle.focus()
     page.keyboard.press(key)
+
+
+def moved(page, count):
+    """The stations of `count` moves of the SNR slider in the deepest noise, where every step shows."""
+    page.evaluate("window.rsnl.goal = ''")
+    press(page, "SNR (dB)", "Home")
+    settled(page)
+    page.evaluate("() => { window.rsnl.moves = []; window.rsnl.pending = false; }")
+    for i in range(count):
+        press(page, "SNR (dB)", "ArrowRight" if i // 10 % 2 == 0 else "ArrowLeft")
+        page.wait_for_function("() => !window.rsnl.pending", timeout=20_000)
+    moves = page.evaluate("window.rsnl.moves")
+    assert len(moves) == count
+    return moves
+
+
+def within(moves, station, share=0.95):
+    """The time within which `share` of the moves reach a station, in ms."""
+    return sorted(m[station] for m in moves)[math.ceil(share * len(moves)) - 1]
+
+
+def burst(page, count=40):
+    """(ms from the last of `count` keys to the frame that shows its value, redraws) for keys as fast as they go."""
+    page.evaluate("window.rsnl.goal = 'none yet'")
+    press(page, "SNR (dB)", "Home")
+    settled(page)
+    page.evaluate(f"() => {{ window.rsnl.goal = 'SNR {-6 + count / 2:g} dB'; window.rsnl.redraws = 0; }}")
+    for _ in range(count):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => !window.rsnl.pending", timeout=20_000)
+    seen = page.locator(VIEW).inner_html()
+    page.wait_for_timeout(600)
+    assert page.locator(VIEW).inner_html() == seen, "the picture went on moving after the last key's value was shown"
+    return page.evaluate("[window.rsnl.settle, window.rsnl.redraws]")
 
 
 def settled(page):
@@ -236,18 +291,33 @@ def test_explorer(page, tmp_path, record_property):
 
         press(page, "occlusion size", "Home")
         changed(page, seen, "occlusion size")
-        press(page, "SNR (dB)", "Home")                             # where there is noise, every step shows
+        press(page, "noise draw", "Home")
         settled(page)
         page.evaluate(WATCH)
-        for i in range(30):
-            press(page, "SNR (dB)", "ArrowRight" if i < 15 else "ArrowLeft")
-            page.wait_for_function("() => !window.rsnl.pending", timeout=20_000)
-        times = sorted(page.evaluate("window.rsnl.times"))
-        assert len(times) == 30
-        median, p95 = statistics.median(times), times[math.ceil(0.95 * 30) - 1]
-        print(f"SNR slider, key press to new picture and bars: median {median:.0f} ms, p95 {p95:.0f} ms over 30 moves")
-        record_property("SNR slider, key press to new picture and bars", f"median {median:.0f} ms, p95 {p95:.0f} ms (30 moves)")
-        assert p95 < 500
+        for runs in range(1, 4):                                    # a busy machine gets three
+            moves = moved(page, 50)
+            p95 = within(moves, "frame")
+            if p95 <= 80:
+                break
+        spent = {"to the message": ("", "sent"), "to the kernel's answer": ("sent", "answered"), "to the page": ("answered", "page"),
+                 "to the frame": ("page", "frame"), "to its end": ("frame", "painted")}
+        spent = [f"{name} {statistics.median(m[b] - m.get(a, 0) for m in moves):.0f}" for name, (a, b) in spent.items()]
+        record_property("SNR slider, key press to the first frame with new picture and bars",
+                        f"median {within(moves, 'frame', 0.5):.0f} ms, p95 {p95:.0f} ms (50 moves, run {runs}); medians: {', '.join(spent)}, "
+                        f"of the answer {within(moves, 'kernel', 0.5):.0f} in the kernel; painted: p95 {within(moves, 'painted'):.0f}")
+        assert p95 <= 80
+
+        for runs in range(1, 4):
+            settle, redraws = burst(page)
+            if settle <= 200:
+                break
+        record_property("40 keys at once", f"the last is seen after {settle:.0f} ms, {redraws} redraws")
+        assert settle <= 200
+        page.evaluate(KERNEL + """.requestExecute({code: "import time\\nfor net in nets.values(): net.register_forward_hook(lambda *a: time.sleep(0.04))"}).done""")
+        press(page, "noise draw", "ArrowRight")                     # asks the networks, 0.2 s a redraw
+        settle, redraws = burst(page)
+        record_property("the same at 0.2 s a redraw", f"{settle:.0f} ms, {redraws} redraws")
+        assert settle <= 800 and redraws <= 20                      # one under way and one more; a queue of 40 takes 8 s
 
         seen = settled(page)
         with page.expect_file_chooser() as chooser:

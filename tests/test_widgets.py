@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from rsnl_lib import data, figures, widgets
+from rsnl_lib import data, figures, store, table, widgets
 
 
 class Mean(torch.nn.Module):
@@ -95,8 +95,10 @@ def test_view_names_class_scores_and_change():
     p, clean = np.array([0.2, 0.8]), np.array([0.9, 0.1])
     text = widgets.bars("kd", p, clean, 0, ["a", "b"])
     assert "says b at 0.80" in text and "true class a: 0.20 (-0.70 from clean)" in text
-    assert len(re.findall("<rect", text)) == 4 and 'height="40.0"' in text and "<path" in text
-    assert "<path" not in widgets.bars("kd", p, clean, None, ["a", "b"])
+    drawn = dict(re.findall('class="rsnl-(now|clean|true)" d="([^"]+)"', text))
+    assert drawn == {"now": "M6 54v-10.0h18V54zM32 54v-40.0h18V54z", "clean": "M6 54v-45.0h18V54zM32 54v-5.0h18V54z", "true": "M15 70l6 10h-12z"}
+    assert re.findall('<tspan x="([0-9]+)">(.)</tspan>', text) == [("15", "a"), ("41", "b")]
+    assert "rsnl-true" not in widgets.bars("kd", p, clean, None, ["a", "b"])
 
 
 def test_figures_are_the_same_bytes_twice_and_show_every_method():
@@ -122,5 +124,55 @@ def test_a_second_upload_is_scored_anew(box):
         picture.save(raw, "png")
         c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(raw.getvalue()),
                                  "last_modified": datetime.datetime(2026, 1, 1)},)
-        seen.append(re.findall(r'height="([\d.]+)" fill="none"', c["out"].value))
-    assert seen[0] != seen[1]
+        seen.append(re.findall('class="rsnl-clean" d="([^"]+)"', c["out"].value))
+    assert seen[0] and seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("dataset", ["digits", "mnist"])
+def test_the_table_says_what_the_shipped_networks_say(dataset):
+    nets, (x, _), path = table.shipped(dataset), data.gallery(dataset), table.FOLDER / f"{dataset}.npz"
+    assert {"teacher", "standard", "kd", "robust", "target_zero"} <= set(nets) and path.stat().st_size < 500_000
+    with np.load(path) as f:
+        assert {n.named() for n in nets.values()} == set(f["networks"]), f"{path.name} is stale: python -m rsnl_lib.table"
+    known = table.find(nets, x)
+    assert len(table.COLUMNS) == 107
+    for kind, snr in [*list(table.COLUMNS)[::13], ("gaussian", 3.0)]:
+        for i in (0, 7, 23, 39):
+            _, live = widgets.look(nets, x[i:i + 1], kind, snr)
+            for m, p in known(i, kind, snr).items():
+                torch.testing.assert_close(p, live[m], rtol=0, atol=2 ** -12 + 1e-5, msg=f"{m}, image {i}, {kind} at {snr} dB")
+
+
+def test_the_table_answers_for_its_own_networks_images_and_levels_only():
+    nets, (x, _) = {m: store.load_checkpoint(n.path)[0] for m, n in table.shipped("digits").items()}, data.gallery("digits")
+    known, other = table.find(nets, x), x.clone()
+    assert known(0, "none", 7.25) and known(0, "gaussian", -6.0) and known(39, "poisson", 20.0)
+    assert known(0, "gaussian", 0.25) is None and known(None, "none", 0.0) is None
+    other[3] += 0.01
+    assert table.find(nets, other)(3, "none", 0.0) is None and table.find(nets, other)(4, "none", 0.0)
+    assert torch.equal(table.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"])
+    assert table.find(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
+    nets["kd"].train()
+    assert known(0, "none", 0.0) is None
+    nets["kd"].eval()
+    assert known(0, "none", 0.0)
+    with torch.no_grad():
+        next(nets["kd"].parameters()).view(-1)[0] += 1e-3
+    assert known(0, "none", 0.0) is None and table.find(nets, x)(0, "none", 0.0) is None
+
+
+def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
+    kept, loaded = [], []
+    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append(widget))
+    load = store.load_checkpoint
+    monkeypatch.setattr(store, "load_checkpoint", lambda path: loaded.append(path) or load(path))
+    nets = table.shipped("mnist")
+    widgets.explorer(nets, *data.gallery("mnist"))
+    c = controls(kept[0])
+    for name, value in [("SNR (dB)", 3.5), ("SNR (dB)", -6.0), ("noise", "poisson"), ("image", 39), ("SNR (dB)", 20.0), ("noise", "none"), ("image", 0)]:
+        c[name].value = value
+        assert "alert" not in c["out"].value and not loaded
+    c["noise draw"].value = 1
+    assert "alert" not in c["out"].value and len(loaded) == len(nets)
+    c["noise draw"].value, c["occlusion size"].value = 0, 4
+    assert "alert" not in c["out"].value and len(loaded) == len(nets)

@@ -1,0 +1,287 @@
+"""The campaign: what is left, what counts as filled, doing it within a budget, being killed, coming back, merging."""
+import csv
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from rsnl_lib import jobs, paper, reproduce, store, train, workers
+from rsnl_lib.jobs import Job
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def row(job, perturbation="clean", level=0, unit="", correct=90, **more):
+    return {**{k: str(v) for k, v in job.row().items()}, "perturbation": perturbation, "level": str(level), "unit": unit, "space": "pixels [0,1]", "draws": "1",
+            "n": "100", "correct": str(correct), "hardware": "h", "torch": "t", "commit": "c", "date": "d", **more}
+
+
+def cell(name):
+    return next(c for c in paper.cells() if c["cell"] == name)
+
+
+def test_the_jobs_of_the_paper_are_29_runs():
+    """MNIST 5, USPS 4, CIFAR-10 and -100 four each, Table VII six more, Table I six more."""
+    wanted = reproduce.left(paper.cells(), {})
+    assert len(wanted) == 29 and len({j.dataset for j in wanted}) == 4
+    teacher = Job("cifar10", "teacher", "cifar_teacher")
+    own = sum(c["method"] == "teacher" and c["dataset"] == "cifar10" and c["train_noise"] == "" and c["kind"] == "measured" for c in paper.cells())
+    assert wanted[teacher] >= own + 50                 # what its students fill counts for it too
+
+
+def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
+    c = cell("II.cifar10.kd.4")
+    job = reproduce.job_of(c)
+    assert (job.dataset, job.net, job.teacher().net) == ("cifar10", "cifar_student4", "cifar_teacher")
+    level = ("occlusion", 4, "pixels")
+    good = row(job, *level)
+    assert reproduce.filled(c, jobs.known([good])) == [0]
+    for wrong in ({"dataset": "cifar100"}, {"network": "cifar_student1"}, {"network": "cifar_student4@0.5"}, {"recipe": "paper"}, {"settings": "epochs=2"},
+                  {"train_noise": "gaussian 10 dB"}, {"teacher": "cifar_teacher@0.25"}, {"method": "robust"}, {"level": "6"}, {"unit": ""}):
+        assert reproduce.filled(c, jobs.known([{**good, **wrong}])) == [], wrong
+    two = reproduce.job_of(c, 4)
+    assert two.teacher_seed == 1 and two.row()["teacher"] == "cifar_teacher seed 1"
+    assert reproduce.filled(c, jobs.known([good, row(two, *level)])) == [0, 4]
+
+
+def test_a_drop_needs_the_clean_images_too():
+    c = cell("fig2a.kd.drop")
+    noisy = row(reproduce.job_of(c), "gaussian", 1, "dB")
+    assert reproduce.filled(c, jobs.known([noisy])) == []
+    assert reproduce.filled(c, jobs.known([noisy, row(reproduce.job_of(c))])) == [0]
+
+
+def test_quoted_cells_are_nobodys_and_counts_stand():
+    assert reproduce.filled(cell("IV.nin.cifar10"), {}) == []
+    assert [reproduce.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [[0]] * sum(c["kind"] == "counted" for c in paper.cells())
+
+
+def test_missing_ends_with_the_cells(capsys):
+    c = paper.cells("III", "mnist")
+    job = reproduce.job_of(cell("III.kd.mnist-mnist"))
+    done = jobs.known([row(job)])
+    reproduce.missing(c, done, reproduce.left(c, done), "short")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "1 of 7 cells" and lines[-2] == "Table III            1 of   7, 1 seeds"
+    assert any("1 cells" in l and "mnist kd mnist_student seed 0" in l for l in lines)
+
+
+def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
+    cells = [cell("VII.robust.student1.accuracy")]
+    plan = dict(settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3")
+    wanted = list(reproduce.left(cells, {}, **plan))
+    assert [(j.method, j.net, j.settings) for j in wanted] == [("teacher", "cifar_teacher@0.25", "epochs=3"), ("robust", "cifar_student1", "epochs=2")]
+    assert wanted[1].teacher() == wanted[0] and wanted[1].row()["teacher"] == "cifar_teacher@0.25 epochs=3"
+    done = jobs.known([row(j) for j in wanted])
+    assert reproduce.filled(cells[0], done) == [] and not reproduce.left(cells, done, **plan).get(wanted[1])
+
+
+def test_names_of_checkpoints_tell_jobs_apart():
+    base = Job("mnist", "kd", "mnist_student")
+    others = [base._replace(**c) for c in ({"seed": 1, "teacher_seed": 1}, {"seed": 1}, {"seed": 3}, {"recipe": "paper"}, {"settings": "C1=1"}, {"train_noise": "gaussian 10 dB"},
+                                           {"teacher_network": "mnist_teacher@0.5"}, {"teacher_settings": "epochs=3"}, {"network": "mnist_student@0.5"}, {"dataset": "usps"}, {"method": "robust"})]
+    names = [j.path("x").name for j in (base, *others)]
+    assert len(set(names)) == len(names) and names[0] == "mnist_student-kd-short-s0.safetensors"
+    assert base._replace(seed=3).path("x").stem.endswith("s3-by-t0")
+    assert len({tuple(j.row().items()) for j in (base, *others)}) == len(names)
+
+
+def test_estimates_follow_measurements_first(monkeypatch):
+    job = Job("mnist", "robust", "mnist_student")
+    slow, fast = jobs.seconds(job, {("mnist_student", "robust"): 4.0}), jobs.seconds(job, {("mnist_student", "robust"): 1.0})
+    assert slow - fast == pytest.approx(8 * 50_000 * 3 / 1000)
+    assert jobs.seconds(job, trained=True) < 20 < jobs.seconds(job)
+
+
+@pytest.mark.parametrize("text, seconds", [("90s", 90), ("9m", 540), ("1.5h", 5400)])
+def test_budgets(text, seconds):
+    assert reproduce.budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["9", "m", "-1m", "0s", "soon", "", "nanm"])
+def test_a_bad_budget_is_named(text):
+    with pytest.raises(ValueError, match="is no time; write a number above zero and s, m or h"):
+        reproduce.budget(text)
+
+
+def small(monkeypatch):
+    """Cells of the 8x8 digits stand for the paper's: a teacher and two students."""
+    made = [{**cell("VI.kd.error"), "dataset": "digits", "method": m, "network": n} for m, n in
+            (("teacher", "digits_teacher"), ("kd", "digits_student"), ("standard", "digits_student"))]
+    monkeypatch.setattr(paper, "cells", lambda table=None, dataset=None: made)
+
+
+CAMPAIGN = """
+import sys
+import torch
+from rsnl_lib import paper, reproduce, __main__
+one = next(c for c in paper.cells() if c["cell"] == "VI.kd.error")
+made = [{**one, "dataset": "digits", "method": m, "network": n} for m, n in (("teacher", "digits_teacher"), ("kd", "digits_student"), ("standard", "digits_student"))]
+paper.cells = lambda table=None, dataset=None: made
+if __name__ == "__main__":
+    __main__.main(["reproduce", "--device", "cpu", "--draws", "1", "--set", "epochs=12", "batch=100", "--teacher-set", "epochs=12", *sys.argv[1:]])
+"""
+
+
+def start(folder, *words):
+    script = folder / "campaign.py"
+    script.write_text(CAMPAIGN)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "RSNL_DATA": str(folder / "data")}
+    return subprocess.Popen([sys.executable, str(script), *map(str, words)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+
+def numbers(work):
+    """Everything but the commit and the date of all rows, sorted."""
+    return sorted(tuple(r[k] for k in store.COLUMNS[:15]) for r in reproduce.read(pathlib.Path(work) / "rows"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    run = start(folder, "--work", folder / "work", "--jobs", "2", "--out", folder / "box")
+    said = run.communicate(timeout=300)[0]
+    assert run.returncode == 0, said
+    return folder, said
+
+
+def test_a_campaign_trains_the_teacher_first_and_keeps_everything(whole):
+    folder, said = whole
+    work = folder / "work"
+    assert len(list((work / "rows").glob("*.csv"))) == 3 and not list((work / "runs").glob("*"))
+    assert said.index("started digits teacher") < said.index("started digits kd") and "3 done, 0 running, 0 left" in said
+    header = store.load_checkpoint(work / "digits_student-kd-short-s0-epochs=12-batch=100-by-epochs=12.safetensors")[1]
+    assert header["teacher_file"] == "digits_teacher-teacher-short-s0-epochs=12.safetensors" and header["teacher"] == "digits_teacher epochs=12"
+    assert sorted(p.name for p in (folder / "box").iterdir()) == ["campaign.00", "campaign.parts.json"]
+
+
+def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
+    """SIGKILL to the whole process group at five random moments, then to the end: rows and networks are those of the uninterrupted run."""
+    chance, killed = random.Random(7), 0
+    for _ in range(5):
+        run = start(tmp_path, "--work", tmp_path / "work", "--jobs", "2")
+        try:
+            run.communicate(timeout=chance.uniform(4, 9))
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+            killed += 1
+    run = start(tmp_path, "--work", tmp_path / "work", "--jobs", "2")
+    assert run.communicate(timeout=300)[0] is not None and run.returncode == 0
+    assert killed >= 3 and numbers(tmp_path / "work") == numbers(whole[0] / "work") and len(numbers(tmp_path / "work")) == 3 * (38 + 10)
+    for path in (whole[0] / "work").glob("*.safetensors"):
+        a, b = (store.load_checkpoint(p)[0].state_dict() for p in (path, tmp_path / "work" / path.name))
+        assert all(map(torch.equal, a.values(), b.values()))
+    assert not list((tmp_path / "work").rglob("*.part"))
+
+
+def test_a_budget_stops_it_and_the_next_call_goes_on(tmp_path, whole):
+    run = start(tmp_path, "--work", tmp_path / "work", "--budget", "4s")
+    begun = time.time()
+    said = run.communicate(timeout=120)[0]
+    assert run.returncode == 0 and time.time() - begun < 60 and "time is up" in said
+    assert len(list((tmp_path / "work").rglob("rows/*.csv"))) < 3
+
+
+def test_two_campaigns_do_not_share_a_folder(tmp_path):
+    held = workers.lock(tmp_path)
+    with pytest.raises(ValueError, match="another campaign is at work"):
+        workers.lock(tmp_path)
+    held.close()
+    workers.lock(tmp_path).close()
+
+
+def test_merge_takes_each_row_once_and_says_what_differs(whole, tmp_path, capsys):
+    results, shipped, aside = tmp_path / "results", tmp_path / "shipped", tmp_path / "aside"
+    box = whole[0] / "box"
+    rows, nets = reproduce.merge(box, results, shipped, aside)
+    assert rows == 3 * (38 + 10) and nets == 3
+    assert not shipped.exists() and len(list(aside.iterdir())) == 3              # changed recipes stay aside
+    assert len(reproduce.read(results)) == rows
+    before = {p.name: p.read_bytes() for p in results.iterdir()}
+    assert reproduce.merge(box, results, shipped, aside) == (0, 0) and reproduce.merge(whole[0] / "work", results, shipped, aside) == (0, 0)
+    assert {p.name: p.read_bytes() for p in results.iterdir()} == before
+    with open(results / "digits.csv", newline="") as f:
+        lines = list(csv.DictReader(f))
+    lines[5]["correct"] = str(int(lines[5]["correct"]) - 1)
+    (results / "digits.csv").write_bytes(store.table(lines))
+    capsys.readouterr()
+    assert reproduce.merge(box, results, shipped, aside) == (0, 0)
+    assert "1 rows say another number" in capsys.readouterr().out
+
+
+def test_merge_names_a_missing_folder(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        reproduce.merge(tmp_path / "nothing")
+
+
+def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatch):
+    """A damaged teacher's state fails that job; its student is not begun and the others are done."""
+    monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
+    teacher = Job("digits", "teacher", "digits_teacher", settings="epochs=1")
+    (tmp_path / "work" / "runs").mkdir(parents=True)
+    (tmp_path / "work" / "runs" / f"{teacher.path().stem}.state").write_bytes(b"no state")
+    other = Job("digits", "standard", "digits_student", settings="epochs=1")
+    failed = workers.on_processes([(teacher, 1, 5), (other, 1, 5)], tmp_path / "work", {}, time.time() + 200, 1, draws=1)
+    assert failed == [teacher] and "is damaged and cannot be resumed" in capsys.readouterr().out
+    assert [p.stem for p in (tmp_path / "work" / "rows").iterdir()] == ["digits_student-standard-short-s0-epochs=1"]
+
+
+def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypatch):
+    """Its checkpoint is there, some rows too: only the others are made, none is trained."""
+    job = Job("digits", "kd", "digits_student")
+    monkeypatch.setattr(train, "fit", lambda *a, **k: pytest.fail("trained again"))
+    have = {("clean", 0, ""), ("class", 3, "label"), *[("gaussian", s, "dB") for s in range(9, -4, -1)]}
+    workers.finish(job, tmp_path, draws=1, have=have)
+    made = {(r["perturbation"], float(r["level"]), r["unit"]) for r in reproduce.read(tmp_path / "rows")}
+    assert not made & have and ("class", 4, "label") in made and ("poisson", 3, "dB") in made and len(made) == 48 - len(have)
+    done = jobs.known(reproduce.read(tmp_path / "rows"))
+    assert len(jobs.of(job, done)) == len(made)
+
+
+def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "BOX", 2**20)
+    work = tmp_path / "work"
+    for i in range(9):
+        for place, size in ((f"rows/n{i}.csv", 100), (f"curves/n{i}.csv", 100), (f"n{i}.safetensors", 900_000)):
+            store.write(work / place, os.urandom(size))
+    store.write(work / "unfinished.safetensors", b"x")
+    reproduce.pack(work, tmp_path / "out")
+    files = list((tmp_path / "out").iterdir())
+    assert len(files) <= 8 and all(f.stat().st_size <= 2**20 for f in files)
+    said = capsys.readouterr().out
+    assert "left out, no room: n8" in said and "no room: n0" not in said and "unfinished" not in said and "packed 18 tables" in said
+
+
+def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
+    """Two workers, one of them killed in its training: every job's rows come once, and are those of a run at home."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'rsnl-lib[ray]')")
+    monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
+    for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, "0")
+    plan = [Job("digits", "teacher", "digits_teacher", settings="epochs=30"), Job("digits", "standard", "digits_student", settings="epochs=30")]
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}})
+    killed, own = [], workers.progress_line
+    monkeypatch.setattr(workers, "progress_line", own)
+    real = ray.wait
+
+    def wait(refs, timeout):
+        begun = list((tmp_path / "data" / "campaign-away").glob("*/runs/*.state"))
+        if begun and not killed:
+            out = subprocess.run(["pgrep", "-f", "ray::away"], capture_output=True, text=True).stdout.split()
+            if out:
+                os.kill(int(out[0]), signal.SIGKILL)
+                killed.append(int(out[0]))
+        return real(refs, timeout=timeout)
+
+    monkeypatch.setattr(ray, "wait", wait)
+    failed = workers.on_ray([(j, 1, 10) for j in plan], tmp_path / "work", {}, time.time() + 240, "local", draws=1)
+    assert killed and not failed
+    for job in plan:
+        workers.finish(job._replace(), tmp_path / "home", draws=1)
+    assert numbers(tmp_path / "work") == numbers(tmp_path / "home") and len(numbers(tmp_path / "work")) == 2 * 48
