@@ -176,6 +176,39 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("ZCA fitted on the test images", "whiten", "zca(gcn(x))", "zca(gcn(x_test))", "whiten::test_both_parts"),
     ("whitened in float32", "whiten", "v = x.flatten(1).double()", "v = x.flatten(1).float()", "whiten::test_gcn"),
     ("cache blind to the split", "whiten", 'f"{tuple(t.shape)}".encode() + ', "", "whiten::test_every_other"),
+    ("fast: tangent's weight gradient lost", "fast", "return d_up, d_w, None, None", "return d_up, None, None, None", "fast::test_the_fast_gradient"),
+    ("fast: input gradient of the wrong padding", "fast", "return F.fold(columns, x.shape[2:], w.shape[2:], padding=padding)",
+     "return F.fold(columns, x.shape[2:], w.shape[2:], padding=0)[..., :x.shape[2], :x.shape[3]] if padding == (0, 0) else torch.zeros_like(x)", "fast::test_first_and_second"),
+    ("fast: stride forgotten in the tangent", "fast", "d_up = F.conv2d(t, w, None, *ctx.how)", "d_up = F.conv2d(t, w, None, *ctx.how).roll(1, -1)", "fast::test_first_and_second"),
+    ("fast: images' gradient always skipped", "fast", "not (ctx.image and ctx.taken)", "not ctx.image", "fast::test_a_plain_input"),
+    ("fast: maxout gradient to both", "fast", "torch.sub(up, out[:, :units], out=out[:, units:])", "out[:, units:] = up", "fast::test_the_fast_gradient"),
+    ("fast: maxout tangent of the other piece", "fast", "torch.where(ctx.first, *t.chunk(2, 1))", "torch.where(ctx.first, *t.chunk(2, 1)[::-1])", "fast::test_the_fast_gradient"),
+    ("fast: a tie goes to the first", "fast", "ctx.first = a > b", "ctx.first = a >= b", "fast::test_a_tie"),
+    ("fast: layers left as they were made", "fast", "            m.__class__ = nn.Conv2d\n", "            pass\n", "fast::test_the_block"),
+    ("mirrored image, straight image's constants", "train", "None if g_T is None else g_T[pick].to(x.dtype)", "None if g_T is None else g_T[pick % (len(x) // 2 or 1)].to(x.dtype)",
+     "fast::test_flips or test_the_fast_gradient"),
+    ("flips: never a mirror image", "train", "order + n * torch.randint(2, (n,))", "order + n * torch.randint(1, (n,))", "fast::test_flips"),
+    ("crops with the cached teacher", "train", "*(_ask(teacher, seen, labels, r.tau, how.gradients)", "*(_ask(teacher, x[pick], labels, r.tau, how.gradients)", "fast::test_crops"),
+    ("crop fills by wrapping", "perturb", "torch.nn.functional.pad(x, [pad] * 4)", "torch.nn.functional.pad(x, [pad] * 4, mode='reflect')", "fast::test_a_random_crop"),
+    ("a number read back each step", "train", "sums[name] = sums.get(name, 0) + value.detach() * len(pick)", "sums[name] = sums.get(name, 0) + value.detach() * len(pick); value.item()",
+     "fast::test_the_step_does_not"),
+    ("bf16 for everyone", "train", "enabled=r.bf16", "enabled=True", "fast::test_training_quick"),
+    ("cell filled by any recipe", "jobs", '"recipe", "settings", "train_noise", "seed"))\n', '"train_noise", "seed"))\n', "reproduce::test_a_cell_is"),
+    ("cell filled by another level", "reproduce", "return [s for s in range(seeds) if asked(cell) <= set(", "return [s for s in range(seeds) if set() < set(", "reproduce::test_a_cell_is"),
+    ("a drop without clean images", "reproduce", '{level, ("clean", 0, "")} if', "{level} if", "reproduce::test_a_drop"),
+    ("students before their teacher", "workers", "if not (j.guided and (j.teacher() in todo or j.teacher() in running))]\n            for", "]\n            for",
+     "reproduce::test_a_failed_job or test_a_campaign"),
+    ("state thrown away at the start", "workers", "        rows, curves, state = jobs.do(", "        state.unlink(missing_ok=True)\n        rows, curves, state = jobs.do(", "reproduce::test_a_failed_job"),
+    ("a trained network is trained again", "workers", "if place and not state.is_file():", "if False:", "reproduce::test_a_trained_network"),
+    ("all rows measured once more", "workers", "jobs.measure(net, d, draws, folder, have)", "jobs.measure(net, d, draws, folder)", "reproduce::test_a_trained_network"),
+    ("merge counts twice", "reproduce", "            if twin is row:\n", "            if True:\n", "reproduce::test_merge_takes"),
+    ("merge is silent on a difference", "reproduce", '(twin["n"], twin["correct"]) != (row["n"], row["correct"])', "0", "reproduce::test_merge_takes"),
+    ("two campaigns in one folder", "workers", "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "reproduce::test_two_campaigns"),
+    ("packed files without end", "reproduce", "        if room < 0:\n", "        if False:\n", "reproduce::test_packing"),
+    ("parts: a damaged one let in", "parts", "hexdigest() != known:", "hexdigest() == '':", "parts::test_damage"),
+    ("parts: the whole not checked", "parts", "or everything.hexdigest() != all_of_it", "", "parts::test_damage"),
+    ("names of students by another teacher", "jobs", 'f"t{self.teacher_seed}" * (self.teacher_seed != self.seed))', '"")', "reproduce::test_names"),
+    ("seeds share one teacher", "reproduce", "teacher_seed=seed % jobs.TEACHERS", "teacher_seed=0", "reproduce::test_a_cell_is"),
     ("own folder: twins kept", "data", "                continue\n", "                pass\n", "data::test_a_picture_that_lies"),
 ]
 
@@ -223,8 +256,8 @@ def main(names):
         sys.exit(f"unknown mutant among {names}; there are: {', '.join(m[0] for m in MUTANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder).resolve()
-        for part in ("rsnl_lib", "tests"):
-            shutil.copytree(HERE.parent / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("rsnl_lib", "tests", "data"):
+            shutil.copytree(HERE.parent / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "downloads"))
         shutil.copy(HERE.parent / "pyproject.toml", copy)
         status, output = run_tests(copy, *{m[4] for m in chosen})
         if status:
