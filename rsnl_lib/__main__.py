@@ -6,12 +6,6 @@ import sys
 from .settings import CHECKPOINTS, DATASETS, RESULTS
 
 
-TABLE_VII = {       # layers, parameters, multiplications, speed-up as printed
-    "cifar_teacher": (5, "9M", "725M", 1), "cifar_student1": (11, "250K", "30M", 13.17), "cifar_student2": (11, "862K", "108M", 4.56),
-    "cifar_student3": (13, "1.6M", "392M", 1.40), "cifar_student3_counts": (13, "1.6M", "392M", 1.40),
-    "cifar_student4": (19, "2.5M", "382M", 1.58), "mnist_teacher": ("", "361K", "", ""), "mnist_student": ("", "30K", "", "")}
-
-
 def campaign(args):
     from . import reproduce
     reproduce.campaign(args)
@@ -47,12 +41,12 @@ def show_networks(args):
 
     import torch
 
-    from . import networks, reproduce, settings, store
+    from . import networks, paper, reproduce, settings, store
     settings.whole("repeats", args.repeats, 1)
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     print(f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
           f"   Table VII or VI: weights, multiplications, speed-up")
-    base = {}
+    base, printed = {}, {(c["network"], c["quantity"]): c["printed"] for c in paper.cells()}
     for name in networks.NETWORKS:
         stem = name.split("_")[0]
         net, shape = networks.build(name).eval(), networks.SHAPES[stem]
@@ -73,7 +67,7 @@ def show_networks(args):
             store.append(args.rows, [{"network": name, "batch": n, "ms": f"{ms:.4f}", "repeats": args.repeats, "threads": args.threads, **store.provenance()}
                                      for n, ms in took.items()], reproduce.SPEED_COLUMNS)
         print(f"{name:22}{layers:7}{weights:11,}{mults:17,}{took[1]:19.3f}{took[64]:10.3f}{ratio:10.2f}"
-              + "".join(f"   {v}" for v in TABLE_VII.get(name, ())[1:]), flush=True)
+              + "".join(f"   {printed.get((name, q), '')}" for q in ("weights", "multiplications", "speed-up")), flush=True)
 
 
 def train(args):

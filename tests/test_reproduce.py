@@ -220,6 +220,37 @@ def test_merge_names_a_missing_folder(tmp_path):
         reproduce.merge(tmp_path / "nothing")
 
 
+def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_path, monkeypatch):
+    """Processes that end after a few looks, three at a time: order of starts, and never more at once than asked for."""
+    log, alive = [], set()
+
+    class Fake:
+        def __init__(self, target, args):
+            self.job, self.looks = args[0], 0
+
+        def start(self):
+            log.append(self.job), alive.add(self.job)
+            assert len(alive) <= 3 and (not self.job.guided or self.job.teacher() not in alive)
+
+        @property
+        def exitcode(self):
+            self.looks += 1
+            if self.looks < 4:
+                return None
+            alive.discard(self.job)
+            return 0
+
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake}))
+    wanted = reproduce.left(paper.cells(), {})
+    ranked = reproduce.rank(wanted, {})
+    assert workers.on_processes(ranked, tmp_path, {}, time.time() + 100, 3) == []
+    assert sorted(log) == sorted(wanted)
+    for job in log:
+        if job.guided and job.teacher() in wanted:
+            assert log.index(job.teacher()) < log.index(job)
+    assert log[0] == next(job for job, _, _ in ranked if not job.guided or job.teacher() not in wanted)
+
+
 def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatch):
     """A damaged teacher's state fails that job; its student is not begun and the others are done."""
     monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
@@ -235,9 +266,11 @@ def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatc
 def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypatch):
     """Its checkpoint is there, some rows too: only the others are made, none is trained."""
     job = Job("digits", "kd", "digits_student")
-    monkeypatch.setattr(train, "fit", lambda *a, **k: pytest.fail("trained again"))
+    begun = []
+    monkeypatch.setattr(workers.jobs, "do", lambda *a, **k: (begun.append(a), ([], [], tmp_path / "state"))[1])
     have = {("clean", 0, ""), ("class", 3, "label"), *[("gaussian", s, "dB") for s in range(9, -4, -1)]}
     workers.finish(job, tmp_path, draws=1, have=have)
+    assert begun == []
     made = {(r["perturbation"], float(r["level"]), r["unit"]) for r in reproduce.read(tmp_path / "rows")}
     assert not made & have and ("class", 4, "label") in made and ("poisson", 3, "dB") in made and len(made) == 48 - len(have)
     done = jobs.known(reproduce.read(tmp_path / "rows"))
