@@ -18,7 +18,7 @@ _back = torch.ops.aten.convolution_backward          # (input gradient, weight g
 
 def _like(t, w):
     """t in the memory format of the kernels w: a mix of formats costs a copy inside every call."""
-    last = w.dim() == 4 and w.is_contiguous(memory_format=torch.channels_last) and not w.is_contiguous()
+    last = w.dim() == 4 and w.stride(1) == 1 and w.stride(3) == w.shape[1]         # by strides: one channel is contiguous either way
     return t.contiguous(memory_format=torch.channels_last) if last else t
 
 
@@ -133,7 +133,7 @@ def layers(net):
         m.__class__ = Maxout
     for m in convs:
         m.__class__ = Conv2d
-        m.weight.data = m.weight.data.contiguous(memory_format=torch.channels_last)
+        m.weight.data = m.weight.data.to(memory_format=torch.channels_last)
     try:
         yield net
     finally:
@@ -141,4 +141,4 @@ def layers(net):
             m.__class__ = networks.Maxout
         for m in convs:
             m.__class__ = nn.Conv2d
-            m.weight.data = m.weight.data.contiguous()
+            m.weight.data = m.weight.data.to(memory_format=torch.contiguous_format)
