@@ -1,14 +1,19 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder, reproduce."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder, reproduce, page."""
 import argparse
 import pathlib
 import sys
 
-from .settings import CHECKPOINTS, DATASETS, RESULTS
+from .settings import CHECKPOINTS, DATASETS, RESULTS, ROOT
 
 
 def campaign(args):
     from . import reproduce
     reproduce.campaign(args)
+
+
+def page(args):
+    from . import page as p
+    print(p.write(args.out))
 
 
 def show_data(args):
@@ -264,6 +269,8 @@ def main(argv=None):
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--work", metavar="DIR", help="where rows, checkpoints and unfinished runs are kept (default: campaign in the data folder)")
     c.add_argument("--out", metavar="DIR", help="pack rows and checkpoints there at the end, at most 8 files under 15 MiB")
+    c = command("page", page, "make figure3.html: Figure 3 with the shipped MNIST networks, in one file for any browser", "page")
+    c.add_argument("--out", metavar="FILE", default=ROOT / "figure3.html", help="where it goes (default: figure3.html in the project)")
     args = parser.parse_args(argv)
     try:
         args.run(args)

@@ -42,7 +42,7 @@ def asked(cell):
     return {level, ("clean", 0, "")} if cell["quantity"] == "drop" else {level}
 
 
-def filled(cell, done, recipe="short", seeds=5):
+def filled(cell, done, recipe="short", seeds=10):
     """The seeds (a list) for which our rows answer a cell exactly: its data set, network and training noise, the recipe unchanged.
 
     A count follows from the code and stands as [0]; so does a speed-up once its network's milliseconds are among the rows.
@@ -54,6 +54,11 @@ def filled(cell, done, recipe="short", seeds=5):
     if cell["kind"] == "timed":
         return [0] if {cell["network"], "cifar_teacher"} <= timed() else []
     return [s for s in range(seeds) if asked(cell) <= set(of(job_of(cell, s, recipe), done))]
+
+
+def enough(cell, seeds):
+    """How many seeds a cell needs where `seeds` are asked for: of teachers there are jobs.TEACHERS at most, a count is one."""
+    return 1 if cell["kind"] != "measured" else min(seeds, jobs.TEACHERS) if cell["method"] == "teacher" else seeds
 
 
 def timed(file=None):
@@ -73,7 +78,7 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
     """
     wanted = {}
     for cell in (c for c in cells if c["kind"] == "measured"):
-        for seed in range(seeds):
+        for seed in range(enough(cell, seeds)):
             job = job_of(cell, seed, **plan)
             if not asked(cell) <= set(of(job, done)):
                 wanted[job] = wanted.get(job, 0) + 1
@@ -126,7 +131,7 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
     for table in paper.TABLES:
         mine = [c for c in cells if c["cell"].split(".")[0].removeprefix("fig") == table and c["kind"] != "quoted"]
         counts = [len(filled(c, done, recipe)) for c in mine]
-        good, total = [n for n, c in zip(counts, mine) if n >= (seeds if c["kind"] == "measured" else 1)], total + len(mine)
+        good, total = [n for n, c in zip(counts, mine) if n >= enough(c, seeds)], total + len(mine)
         have += len(good)
         told = sorted({n for n, c in zip(counts, mine) if n and c["kind"] == "measured"})
         if mine:

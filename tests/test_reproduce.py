@@ -35,6 +35,12 @@ def test_the_jobs_of_the_paper_are_29_runs():
     assert wanted[teacher] >= own + 50                 # what its students fill counts for it too
 
 
+def test_there_are_three_teachers_however_many_seeds():
+    wanted = reproduce.left(paper.cells("VI"), {}, seeds=5)
+    assert [sum(j.method == m for j in wanted) for m in ("teacher", "standard", "robust")] == [3, 5, 5]
+    assert sorted((j.seed, j.teacher_seed) for j in wanted if j.method == "kd") == [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)]
+
+
 def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     c = cell("II.cifar10.kd.4")
     job = reproduce.job_of(c)
