@@ -231,7 +231,10 @@ def campaign(args):
     device = settings.device(args.device).type
     done = known(read(RESULTS, work / "rows"))
     wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
-    wanted = {j: n for j, n in wanted.items() if args.method is None or j.method in args.method}
+    if args.method:
+        mine = [j for j in wanted if j.method in args.method]
+        guides = {j.teacher() for j in mine if j.guided}
+        wanted = {j: n for j, n in wanted.items() if j in mine or j in guides}
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     begun, held = time.time(), workers.lock(work)
