@@ -237,6 +237,8 @@ def campaign(args):
         wanted = {j: n for j, n in wanted.items() if j in mine or j in guides}
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
+    if args.out:
+        store.can_write(pathlib.Path(args.out) / "campaign.00")
     begun, held = time.time(), workers.lock(work)
     deadline = begun + (budget(args.budget) if args.budget else 10**9)
     ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if j.dataset == "digits" or data.here(j.dataset, args.folder)]

@@ -98,8 +98,11 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
         import ray
     except ImportError:
         raise ValueError("Ray is not installed here; install it with: pip install 'rsnl-lib[ray]'") from None
-    ray.init(address=None if address == "local" else address, log_to_driver=False, ignore_reinit_error=True,
-             runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONPATH": str(settings.ROOT)}})
+    try:
+        ray.init(address=None if address == "local" else address, log_to_driver=False, ignore_reinit_error=True,
+                 runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "PYTHONPATH": str(settings.ROOT)}})
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ValueError(f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}); start one with `ray start --head`, or give 'local'") from None
     work, begun, failed = pathlib.Path(work), time.time(), []
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
     todo, running, ended = {job: took for job, _, took in ranked}, {}, 0

@@ -116,11 +116,22 @@ def test_a_bad_budget_is_named(text):
         reproduce.budget(text)
 
 
-def small(monkeypatch):
-    """Cells of the 8x8 digits stand for the paper's: a teacher and two students."""
-    made = [{**cell("VI.kd.error"), "dataset": "digits", "method": m, "network": n} for m, n in
-            (("teacher", "digits_teacher"), ("kd", "digits_student"), ("standard", "digits_student"))]
-    monkeypatch.setattr(paper, "cells", lambda table=None, dataset=None: made)
+@pytest.mark.parametrize("words, says", [
+    (["--missing", "--table", "X"], "table='X' is unknown; choose one of: I, II"), (["--missing", "--dataset", "mnits"], "dataset='mnits' is unknown"),
+    (["--missing", "--seeds", "0"], "seeds=0 must be a whole number of at least 1"), (["--missing", "--also", "robst"], "method='robst' is unknown"),
+    (["--missing", "--recipe", "long"], "recipe='long' is unknown"), (["--missing", "--set", "epoch=2"], "'epoch=2' is no setting"),
+    (["--missing", "--teacher-network", "cifar_teacher@-1"], "a finite number above zero"), (["--jobs", "0", "--table", "VI"], "jobs=0 must be"),
+    (["--budget", "soon", "--table", "VI"], "budget='soon' is no time"), (["--merge", "nowhere"], "there is no folder nowhere"),
+    (["--table", "VI", "--out", "file/box"], "file is no folder that you may write to")])
+def test_bad_words_are_named_before_anything_begins(words, says, tmp_path, monkeypatch):
+    from rsnl_lib.__main__ import main
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(workers, "on_processes", lambda *a, **k: pytest.fail("began"))
+    monkeypatch.setattr(workers, "on_ray", lambda *a, **k: pytest.fail("began"))
+    with pytest.raises(SystemExit, match="rsnl: ") as stopped:
+        main(["reproduce", "--device", "cpu", "--work", str(tmp_path / "work"), *words])
+    assert says in str(stopped.value) and sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) in (["file"], ["file", "lock"])
 
 
 CAMPAIGN = """
