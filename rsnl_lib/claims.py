@@ -1,0 +1,116 @@
+"""The paper's claims against our rows: paired effects over seeds, one correction over all, a verdict by rules laid down beforehand.
+
+`data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them.
+"""
+import csv
+import math
+
+from . import jobs
+from .settings import ROOT, one_of
+
+FILE = ROOT / "data" / "claims.csv"
+DECIDES = ("difference", "no worse")
+
+
+def read(path=FILE):
+    """The claims as dicts; levels become numbers, seeds a range, `matters` a float in points."""
+    with open(path, newline="") as f:
+        rows = list(csv.DictReader(f))
+    for row in rows:
+        first, last = map(int, row["seeds"].split("-"))
+        one_of("decides", row["decides"], DECIDES), one_of("measure", row["measure"], ("accuracy", "drop"))
+        row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1), matters=float(row["matters"]))
+    return rows
+
+
+def share(done, job, claim, clean=False):
+    """Mean share of correct answers of one job over a claim's levels, or None where a row is missing; with `clean`, on clean images."""
+    rows = jobs.of(job, done)
+    keys = [("clean", 0, "")] if clean else [(claim["perturbation"], int(v) if v.is_integer() else v, claim["unit"]) for v in claim["levels"]]
+    if not all(k in rows for k in keys):
+        return None
+    return sum(int(rows[k]["correct"]) / int(rows[k]["n"]) for k in keys) / len(keys)
+
+
+def job_of(claim, side, seed):
+    """The Job of side "a" or "b" of a claim at a seed; student seed s learns from teacher seed s mod 3, and a teacher is compared as that one."""
+    method, guide = claim[side], seed % jobs.TEACHERS
+    if method == "teacher":
+        return jobs.Job(claim["dataset"], method, "mnist_teacher", train_noise=claim[f"train_noise_{side}"], seed=guide, teacher_seed=guide)
+    job = jobs.Job(claim["dataset"], method, "mnist_student", train_noise=claim[f"train_noise_{side}"], seed=seed, teacher_seed=seed)
+    return job._replace(teacher_seed=guide) if job.guided else job
+
+
+def effects(claim, done):
+    """{seed: effect in points} of a claim, for the seeds of which all rows are there; positive is what the claim says."""
+    found = {}
+    for seed in claim["seeds"]:
+        sides = [job_of(claim, side, seed) for side in "ab"]
+        values = [share(done, job, claim) for job in sides]
+        if claim["measure"] == "drop":
+            clean = [share(done, job, claim, clean=True) for job in sides]
+            values = [None if None in (v, c) else v - c for v, c in zip(values, clean)]
+        if None not in values:
+            found[seed] = 100 * (values[0] - values[1])
+    return found
+
+
+def paired(values):
+    """(mean, low, high, p) of paired differences: 95 % interval and two-sided p by Student's t; of fewer than two values nan."""
+    from scipy import stats
+    n = len(values)
+    mean = sum(values) / n if n else math.nan
+    if n < 2:
+        return mean, math.nan, math.nan, math.nan
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    if error == 0:
+        return mean, mean, mean, float(mean == 0)
+    reach = float(stats.t.ppf(0.975, n - 1)) * error
+    return mean, mean - reach, mean + reach, 2 * float(stats.t.sf(abs(mean) / error, n - 1))
+
+
+def holm(ps):
+    """Holm's step-down correction of p values over all tests; nan stays nan and counts as a test."""
+    order, worst, out = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i]), 0.0, [math.nan] * len(ps)
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
+        out[i] = worst
+    return out
+
+
+def detectable(values, power=0.8):
+    """The mean effect that a paired t-test on that many values of that spread would find with the given power, in their unit (nan below two values)."""
+    from scipy import stats
+    n = len(values)
+    if n < 2:
+        return math.nan
+    mean = sum(values) / n
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return (float(stats.t.ppf(0.975, n - 1)) + float(stats.t.ppf(power, n - 1))) * error
+
+
+def verdict(claim, low, high, mean, p):
+    """"holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected p, by the rules of data/README.md."""
+    if math.isnan(p):
+        return "not run"
+    if claim["decides"] == "difference":
+        return "holds" if p < 0.05 and mean > 0 else "fails" if high < claim["matters"] else "undecided"
+    return "holds" if low > -claim["matters"] else "fails" if p < 0.05 and high < 0 else "undecided"
+
+
+def judged(done, path=FILE):
+    """Every claim with its seeds run, effects, mean, interval, p, corrected p, detectable effect and verdict; `done` as jobs.known gives it.
+
+    A claim counts as run once all its seeds are there: until then its verdict is "not run".
+    """
+    out = []
+    for claim in read(path):
+        found = effects(claim, done)
+        mean, low, high, p = paired(list(found.values()))
+        whole = len(found) == len(claim["seeds"])
+        out.append({**claim, "effects": found, "n": len(found), "mean": mean, "low": low, "high": high, "p": p if whole else math.nan,
+                    "detectable": detectable(list(found.values()))})
+    for claim, p in zip(out, holm([c["p"] for c in out])):
+        claim["p_corrected"] = p
+        claim["verdict"] = verdict(claim, claim["low"], claim["high"], claim["mean"], p)
+    return out

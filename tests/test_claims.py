@@ -1,0 +1,93 @@
+"""Verdicts by the rules: hand-made effects, intervals against scipy, Holm by hand, and what a missing row does."""
+import math
+
+import pytest
+from scipy import stats
+
+from rsnl_lib import claims, jobs
+
+ALL = claims.read()
+
+
+def claim(name):
+    return next(c for c in ALL if c["claim"] == name)
+
+
+def rows_for(c, side, accuracies, levels=None, clean=9900):
+    """Rows of one side of a claim: seed -> correct of 10,000, the same at every level."""
+    out = []
+    for seed, correct in accuracies.items():
+        job = claims.job_of(c, side, seed)
+        keys = [("clean", 0, "")] + [(c["perturbation"], v, c["unit"]) for v in levels or c["levels"] if c["perturbation"] != "clean"]
+        for kind, level, unit in keys:
+            out.append({**{k: str(v) for k, v in job.row().items()}, "perturbation": kind, "level": f"{level:g}", "unit": unit, "n": "10000",
+                        "correct": str(clean if kind == "clean" and c["perturbation"] != "clean" else correct)})
+    return out
+
+
+def test_the_claims_are_whole():
+    assert len(ALL) == len({c["claim"] for c in ALL}) == 23
+    for c in ALL:
+        assert c["matters"] > 0 and list(c["seeds"]) == [1, 2, 3, 4, 5] and c["says"] and c["place"]
+        assert {c["a"], c["b"]} <= set(jobs.train.METHODS)
+
+
+def test_students_are_paired_and_share_three_teachers():
+    c = claim("white-kd")
+    assert [claims.job_of(c, "a", s).teacher_seed for s in c["seeds"]] == [1, 2, 0, 1, 2]
+    assert claims.job_of(c, "a", 4).row()["teacher"] == "mnist_teacher seed 1" and claims.job_of(c, "a", 2).row()["teacher"] == "mnist_teacher"
+    assert [claims.job_of(claim("white-teacher"), "b", s).seed for s in c["seeds"]] == [1, 2, 0, 1, 2]
+
+
+def test_effects_by_hand():
+    c = claim("white-kd")
+    done = jobs.known(rows_for(c, "a", {1: 9700, 2: 9600, 3: 9650}) + rows_for(c, "b", {1: 9600, 2: 9650}))
+    assert claims.effects(c, done) == pytest.approx({1: 1.0, 2: -0.5})
+    some = jobs.known(rows_for(c, "a", {1: 9700}, levels=c["levels"][:2]) + rows_for(c, "b", {1: 9600}))
+    assert claims.effects(c, some) == {}
+
+
+def test_a_drop_is_against_clean():
+    c = claim("white-drop")
+    done = jobs.known(rows_for(c, "a", {1: 9700}, clean=9950) + rows_for(c, "b", {1: 9600}, clean=9900))
+    assert claims.effects(c, done) == pytest.approx({1: (97 - 99.5) - (96 - 99)})
+
+
+def test_the_paired_test_is_scipys():
+    values = [0.3, 1.2, 0.8, -0.1, 0.9]
+    mean, low, high, p = claims.paired(values)
+    known = stats.ttest_1samp(values, 0)
+    assert (mean, p) == pytest.approx((0.62, known.pvalue)) and (low, high) == pytest.approx(tuple(known.confidence_interval(0.95)))
+    assert all(map(math.isnan, claims.paired([0.5])[1:])) and claims.paired([1.0, 1.0, 1.0]) == (1.0, 1.0, 1.0, 0.0)
+
+
+def test_holm_by_hand():
+    assert claims.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert claims.holm([0.01, math.nan, 0.5])[0] == pytest.approx(0.03) and math.isnan(claims.holm([0.01, math.nan])[1])
+    assert claims.holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_detectable_effects_grow_with_the_spread():
+    assert claims.detectable([0, 2]) == pytest.approx((stats.t.ppf(.975, 1) + stats.t.ppf(.8, 1)) * 1.0)
+    assert claims.detectable([1, 2, 3]) < claims.detectable([0, 2, 4]) and math.isnan(claims.detectable([1]))
+
+
+@pytest.mark.parametrize("name, mean, low, high, p, want", [
+    ("white-kd", 1.0, 0.4, 1.6, 0.01, "holds"), ("white-kd", 1.0, -0.2, 2.2, 0.2, "undecided"), ("white-kd", -1.0, -1.5, -0.5, 0.01, "fails"),
+    ("white-kd", 0.1, -0.2, 0.4, 0.4, "fails"), ("white-kd", 0.1, 0.05, 0.15, 0.001, "holds"), ("white-kd", 1, 1, 1, math.nan, "not run"),
+    ("clean-teacher", -0.02, -0.08, 0.04, 0.5, "holds"), ("clean-teacher", -0.2, -0.3, -0.1, 0.01, "fails"), ("clean-teacher", -0.2, -0.3, -0.1, 0.2, "undecided"),
+    ("clean-teacher", -0.05, -0.2, 0.1, 0.5, "undecided")])
+def test_verdicts(name, mean, low, high, p, want):
+    assert claims.verdict(claim(name), low, high, mean, p) == want
+
+
+def test_judged_needs_every_seed():
+    c = claim("score-term")
+    a, b = {s: 9700 + 3 * s for s in c["seeds"]}, {s: 9600 for s in c["seeds"]}
+    full = claims.judged(jobs.known(rows_for(c, "a", a) + rows_for(c, "b", b)))
+    got = next(x for x in full if x["claim"] == "score-term")
+    assert got["n"] == 5 and got["mean"] == pytest.approx(1.09) and got["p_corrected"] == pytest.approx(min(1, 23 * got["p"])) and got["verdict"] == "holds"
+    assert {x["verdict"] for x in full if x["claim"] != "score-term"} == {"not run"}
+    del a[3]
+    got = next(x for x in claims.judged(jobs.known(rows_for(c, "a", a) + rows_for(c, "b", b))) if x["claim"] == "score-term")
+    assert got["n"] == 4 and got["verdict"] == "not run" and got["mean"] == pytest.approx(1.09, abs=0.05)
