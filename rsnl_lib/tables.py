@@ -1,0 +1,91 @@
+"""The paper's tables cell by cell: its number, ours with the interval over seeds, and one mark."""
+import html
+import math
+
+from . import claims, jobs, networks, paper
+from .reproduce import asked, enough, filled, job_of
+
+MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": "", "quoted": "”", "counted": "#"}
+
+
+def answer(cell, done, recipe="short", speed=None):
+    """What we have on one cell: {mark, ours, low, high, seeds, told}; ours and the interval in the paper's unit, `told` the words behind it.
+
+    The interval is where one more run would fall in 95 of 100 cases (mean ± t s sqrt(1 + 1/n) over seeds): the paper's number is one
+    run too, so inside it *agrees*, outside it *differs*. Below three seeds nothing is judged. `speed`: {network: ms} for speed-ups.
+    """
+    out = dict(mark="not run", ours=math.nan, low=math.nan, high=math.nan, seeds=[], told=cell["place"])
+    if cell["kind"] == "quoted":
+        return out | dict(mark="quoted", told=f"{cell['place']}: quoted by the paper from others")
+    if cell["kind"] == "counted":
+        ours = counted(cell)
+        same = abs(ours - cell["value"]) <= rounding(cell["printed"]) / 2
+        return out | dict(mark="agrees" if same else "differs", ours=ours, seeds=[0], told=f"{cell['place']}: counted from the layers of {cell['network']}")
+    if cell["kind"] == "timed":
+        if not speed or cell["network"] not in speed:
+            return out
+        return out | dict(mark="counted", ours=speed["cifar_teacher"] / speed[cell["network"]], seeds=[0], told=f"{cell['place']}: our milliseconds, another machine than theirs")
+    seeds = filled(cell, done, recipe)
+    if not seeds:
+        return out
+    values, rows = [], []
+    for seed in seeds:
+        mine = jobs.of(job_of(cell, seed, recipe), done)
+        share = {level: int(mine[level]["correct"]) / int(mine[level]["n"]) for level in asked(cell)}
+        level = (cell["perturbation"], cell["level"], cell["unit"])
+        values.append(paper.as_printed(cell, share[level], share.get(("clean", 0, ""))))
+        rows.append(mine[level])
+    mean, low, high, _ = claims.paired(values)
+    reach = (high - mean) * math.sqrt(len(values) + 1) if len(values) > 1 else math.nan
+    judged = len(values) >= enough(cell, 3)
+    told = (f"{cell['place']}: recipe {recipe}, {len(values)} seed{'s' * (len(values) > 1)} ({', '.join(map(str, seeds))}), n {rows[0]['n']} each, "
+            f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}")
+    return out | dict(mark="too few seeds" if not judged else "agrees" if abs(mean - cell["value"]) <= reach else "differs",
+                      ours=mean, low=mean - reach, high=mean + reach, seeds=seeds, told=told)
+
+
+def rounding(printed):
+    """The width of what rounds to a printed number: 1000 for "361K", 0.1 for "1.6M" times a million, 0.01 for "90.25"."""
+    unit = {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+    digits = printed.rstrip("KM")
+    return unit * 10 ** -len(digits.partition(".")[2])
+
+
+def counted(cell):
+    """Layers, weights, multiplications, or compression against the teacher, from the network's own layers."""
+    stem = cell["network"].split("_")[0]
+    net = networks.build(cell["network"])
+    weights, mults = networks.count(net, networks.SHAPES[stem])
+    if cell["quantity"] == "compression":
+        return networks.count(networks.build(f"{stem}_teacher"), networks.SHAPES[stem])[0] / weights
+    layers = sum(isinstance(m, (networks.nn.Conv2d, networks.nn.Linear)) for m in net.modules())
+    return {"layers": layers, "weights": weights, "multiplications": mults}[cell["quantity"]]
+
+
+def number(value, cell):
+    """A value as the paper prints that quantity."""
+    if math.isnan(value):
+        return ""
+    unit = cell["printed"][-1]
+    if unit in "KM":
+        return f"{value / {'K': 1e3, 'M': 1e6}[unit]:.{len(cell['printed'].rstrip('KM').partition('.')[2])}f}{unit}"
+    return f"{value:.{len(cell['printed'].partition('.')[2])}f}"
+
+
+def view(cells, answers, rows, columns, name):
+    """An HTML table: rows and columns are functions from a cell to its heading; paper above, ours below, hover for what is behind it."""
+    heads, sides = dict.fromkeys(map(columns, cells)), dict.fromkeys(map(rows, cells))
+    place = {(rows(c), columns(c)): (c, a) for c, a in zip(cells, answers)}
+    parts = [f'<table class="rsnl-table"><caption>{html.escape(name)}</caption><tr><td></td>' + "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads) + "</tr>"]
+    for side in sides:
+        parts.append(f'<tr><th scope="row">{html.escape(side)}</th>')
+        for head in heads:
+            if (side, head) not in place:
+                parts.append("<td></td>")
+                continue
+            c, a = place[side, head]
+            span = "" if math.isnan(a["low"]) else f" [{number(a['low'], c)}, {number(a['high'], c)}]"
+            ours = f'{number(a["ours"], c)}{span} {MARKS[a["mark"]]}' if not math.isnan(a["ours"]) else a["mark"]
+            parts.append(f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}</small></td>')
+        parts.append("</tr>")
+    return "".join(parts) + "</table>"
