@@ -3,7 +3,7 @@ import argparse
 import pathlib
 import sys
 
-from .settings import CHECKPOINTS, DATASETS, RESULTS, ROOT
+from .settings import CHECKPOINTS, DATASETS, RESULTS
 
 
 def campaign(args):
@@ -13,7 +13,7 @@ def campaign(args):
 
 def page(args):
     from . import page as p
-    print(p.write(args.out))
+    print(p.write(args.out or p.OUT))
 
 
 def show_data(args):
@@ -270,7 +270,7 @@ def main(argv=None):
     c.add_argument("--work", metavar="DIR", help="where rows, checkpoints and unfinished runs are kept (default: campaign in the data folder)")
     c.add_argument("--out", metavar="DIR", help="pack rows and checkpoints there at the end, at most 8 files under 15 MiB")
     c = command("page", page, "make figure3.html: Figure 3 with the shipped MNIST networks, in one file for any browser", "page")
-    c.add_argument("--out", metavar="FILE", default=ROOT / "figure3.html", help="where it goes (default: figure3.html in the project)")
+    c.add_argument("--out", metavar="FILE", help="where it goes (default: figure3.html in the project)")
     args = parser.parse_args(argv)
     try:
         args.run(args)
