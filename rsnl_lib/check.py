@@ -158,3 +158,21 @@ def hinge_pull(function):
 def floor(answer):
     """02: the least L_S under f_T = 0.97 and gamma = 0.1."""
     return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 0.07, abs_tol=1e-9) else "no score exceeds 1: what is left of gamma + f_T - f_S?")
+
+
+@_of_a_function
+def one_more_run(function):
+    """06: mean -+ t s sqrt(1 + 1/n); function(results, t)."""
+    got = function([1.0, 2.0, 3.0], 4.0)
+    if not isinstance(got, (tuple, list)) or len(got) != 2 or not all(isinstance(v, (int, float)) for v in got):
+        return _say("return two numbers, low and high")
+    reach = 4 * math.sqrt(4 / 3)
+    if math.isclose(got[0], 2 - 4 / math.sqrt(3), rel_tol=1e-6):
+        return _say("that is the interval of the mean; one more run has its own spread as well")
+    return _say("" if math.isclose(got[0], 2 - reach, rel_tol=1e-6) and math.isclose(got[1], 2 + reach, rel_tol=1e-6)
+                else f"for 1, 2, 3 and t = 4 it is ({2 - reach:.3f}, {2 + reach:.3f}), yours is ({got[0]:.3f}, {got[1]:.3f})")
+
+
+def compression(answer):
+    """06: weights of the CIFAR teacher over those of Student 1, to two decimals."""
+    return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 36.24, abs_tol=0.005) else "divide the exact counts, and round to two decimals")

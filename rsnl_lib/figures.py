@@ -250,3 +250,30 @@ def sweep(curves, quantity="val_accuracy", title=""):
     axes[0, 0].set(xscale="log" if table.index.min() > 0 else "linear", xlabel=name, ylabel={"val_accuracy": "validation accuracy", **TERMS}.get(quantity, quantity), title=title)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig
+
+
+def printed_and_ours(cells, answers, title=""):
+    """Cells with rows, a line each: the printed number hollow, ours filled with its interval where there is one; accuracies as errors in %.
+
+    `cells` and `answers` as tables.answer has them; a drop stays a drop, in points.
+    """
+    both = [(c, a) for c, a in zip(cells, answers) if c["kind"] == "measured" and a["seeds"]]
+    if not both:
+        raise ValueError("none of the cells has rows; pick cells that reproduce.filled answers")
+    fig, axes = panels(1, 6.6, 0.8 + 0.24 * len(both))
+    ax = axes[0, 0]
+    error = lambda c, v: 100 - v if c["quantity"] == "accuracy" else v
+    for at, (c, a) in enumerate(both):
+        kw = {k: v for k, v in style(c["method"]).items() if k != "label"}
+        theirs, ours = error(c, c["value"]), error(c, a["ours"])
+        ax.plot([theirs, ours], [at, at], color="#999999", lw=1)
+        if a["low"] == a["low"]:
+            ends = sorted((error(c, a["low"]), error(c, a["high"])))
+            ax.plot(ends, [at, at], color=kw["color"], lw=3, alpha=0.4)
+        ax.plot([ours], [at], ls="", **kw)
+        ax.plot([theirs], [at], **PAPER_HOLLOW, **kw)
+    ax.set_yticks(range(len(both)), [f"{style(c['method'])['label']}, " + {"accuracy": "error", "drop": "drop"}.get(c["quantity"], c["quantity"])
+                                     + (f" at SNR {c['level']}" if c["unit"] == "dB" else " clean" * (c["perturbation"] == "clean")) for c, _ in both], fontsize=8)
+    ax.invert_yaxis()
+    ax.set(xlabel="% or points; hollow: printed, filled: ours", title=title, xlim=(0, None))
+    return fig

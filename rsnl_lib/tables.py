@@ -1,8 +1,9 @@
 """The paper's tables cell by cell: its number, ours with the interval over seeds, and one mark."""
 import html
 import math
+import re
 
-from . import claims, jobs, networks, paper
+from . import claims, figures, jobs, networks, paper
 from .reproduce import asked, enough, filled, job_of
 
 MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": "", "quoted": "”", "counted": "#"}
@@ -89,3 +90,26 @@ def view(cells, answers, rows, columns, name):
             parts.append(f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}</small></td>')
         parts.append("</tr>")
     return "".join(parts) + "</table>"
+
+
+def row_of(cell):
+    """A cell's row in the paper's words, from its place; of Table II with the data set."""
+    found = re.search(r"row (.+?), (?:column|accuracy)", cell["place"])
+    row = found[1] if found else figures.style(cell["method"])["label"]
+    return f"{cell['dataset'].replace('cifar', 'CIFAR-')}, {row}" if cell["cell"].startswith("II.") else row
+
+
+def column_of(cell):
+    found = re.search(r"column (.+)|row Teacher, (accuracy)$", cell["place"])
+    return found[1] or found[2] if found else f"{cell['quantity']}, SNR {cell['level']}"
+
+
+def show(name, done, speed=None):
+    """Display one of the paper's tables (paper.TABLES) with our answers, and print how many cells have which mark."""
+    from IPython.display import HTML, display
+    cells = paper.cells(name)
+    answers = [answer(c, done, speed=speed) for c in cells]
+    display(HTML(view(cells, answers, row_of, column_of, f"Table {name}" if name != "2a" else "The numbers in the text on Fig. 2(a)")))
+    marks = [a["mark"] for a in answers]
+    print(", ".join(f"{marks.count(m)} {m}" for m in MARKS if m in marks))
+    return answers

@@ -216,3 +216,21 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
     box.add_class("rsnl-pulls")
     still = figures.pull_bars(pull(a_S[first], a_T[first], int(y[first]), tau, gamma, lam), classes, colours, f"a {classes[int(y[first])]}; tau {tau:g}, gamma {gamma:g}, lambda {lam:g}")
     show(box, figures.png(still), "[live: image, tau, gamma and lambda over what each term pulls on]")
+
+
+def readings(counts, printed, rounding):
+    """Table VIII live: pick a reading; counts {name: (weights, multiplications)} beside the printed pair, each met if it rounds to it."""
+    which = W.Dropdown(description="reading", options=list(counts), style={"description_width": "80px"}, layout=W.Layout(width="480px"))
+    out = W.HTML()
+
+    def drawn():
+        rows = "".join(f"<tr><th scope='row'>{what}</th><td>{mine:,}</td><td>{theirs / 1e6:g} M</td><td>{'meets it' if abs(mine - theirs) <= step / 2 else 'misses it'}</td></tr>"
+                       for what, mine, theirs, step in zip(("weights", "multiplications"), counts[which.value], printed, rounding))
+        return f'<div class="rsnl-view"><table><tr><td></td><th scope="col">this reading</th><th scope="col">printed</th><td></td></tr>{rows}</table></div>'
+
+    live((which,), out, drawn)
+    box = W.VBox([which, out])
+    box.add_class("rsnl-readings")
+    met = [name for name, mine in counts.items() if all(abs(a - b) <= step / 2 for a, b, step in zip(mine, printed, rounding))]
+    from IPython.display import display
+    display({**dict(box._repr_mimebundle_()), "text/plain": f"[live: reading; both printed numbers are met by: {', '.join(met) or 'none'}]"}, raw=True)

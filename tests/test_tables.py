@@ -63,3 +63,16 @@ def test_the_view_shows_paper_and_ours_and_what_is_behind():
     shown = tables.view(cells, [tables.answer(c, done) for c in cells], lambda c: c["method"], lambda c: c["quantity"], "Table VI")
     assert "0.65<br><small>0.70 [0.20, 1.20] =" in shown and shown.count("not run") == 4 and 'title="Table VI' in shown and shown.count("<tr>") == 9
     assert tables.number(360_816, cell("VI.teacher.weights")) == "361K" and tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
+
+
+@pytest.mark.parametrize("name, row, column", [("I.kd.G/P", "KD", "G/P"), ("II.cifar100.robust.4", "CIFAR-100, Robust", "4x4 block"), ("VI.standard.error", "Standard back-propagation", "Misclass"),
+                                               ("III.kd.usps-mnist", "KD, USPS2MNIST", "MNIST"), ("VII.robust.student3.accuracy", "Student 3", "Robust"), ("VII.teacher.accuracy", "Teacher", "accuracy"),
+                                               ("fig2a.kd.drop", "KD", "drop, SNR 1")])
+def test_rows_and_columns_are_the_papers(name, row, column):
+    assert (tables.row_of(cell(name)), tables.column_of(cell(name))) == (row, column)
+
+
+def test_no_cell_hides_another():
+    for name in paper.TABLES:
+        cells = paper.cells(name)
+        assert len({(tables.row_of(c), tables.column_of(c)) for c in cells}) == len(cells)

@@ -169,4 +169,5 @@ check.snr_ratio(ratio)
 # | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | next |
 # | [04_margins](04_margins.ipynb) | Did the head start grow and the slope shrink? | every student, image by image |
 # | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
-# | 06_tables to 09_claims | Which published numbers hold, is noise-robust attack-robust, what should you believe? | to come |
+# | [06_tables](06_tables.ipynb) | Which published numbers hold? | the paper's cells beside ours |
+# | 07_adversarial to 09_claims | Is noise-robust attack-robust, do boundaries agree, what should you believe? | to come |
