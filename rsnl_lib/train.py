@@ -101,14 +101,14 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
         raise ValueError(f"r={r!r} is no recipe; make one, e.g. train.recipe('short', {data.name!r}, {method!r})")
     whole("seed", seed)
     _check_data(data)
-    x, y, n = data.x_train, data.y_train, len(data.x_train)
+    x, y = data.x_train, data.y_train
     a_T = g_T = None
     if how.scores:
         if teacher is None:
             raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
         _check_net("teacher", teacher, data)
     _check_net("network", net, data)
-    if r.flip:                                       # the mirrored image of i stands at n + i
+    if r.flip:                                       # the mirrored image of i stands at len(x) + i
         x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
     if how.scores and r.crop:
         print(f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds")

@@ -107,7 +107,6 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
     todo, running, ended = {job: took for job, _, took in ranked}, {}, 0
     while (todo or running) and time.time() < deadline:
-        waiting = {j.teacher() for j in (*todo, *running.values()) if j.guided}
         for job in [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running.values()))]:
             took = todo.pop(job)
             if job.guided and job.teacher() in failed:

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from rsnl_lib import jobs, paper, reproduce, store, train, workers
+from rsnl_lib import jobs, paper, reproduce, store, workers
 from rsnl_lib.jobs import Job
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
