@@ -46,7 +46,7 @@ def show_networks(args):
 
     import torch
 
-    from . import networks, paper, reproduce, settings, store
+    from . import networks, paper, settings, store
     settings.whole("repeats", args.repeats, 1)
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     print(f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
@@ -70,7 +70,7 @@ def show_networks(args):
         ratio = base.setdefault(pair, took[64]) / took[64]            # the teacher comes first
         if args.rows:
             store.append(args.rows, [{"network": name, "batch": n, "ms": f"{ms:.4f}", "repeats": args.repeats, "threads": args.threads, **store.provenance()}
-                                     for n, ms in took.items()], reproduce.SPEED_COLUMNS)
+                                     for n, ms in took.items()], store.SPEED_COLUMNS)
         print(f"{name:22}{layers:7}{weights:11,}{mults:17,}{took[1]:19.3f}{took[64]:10.3f}{ratio:10.2f}"
               + "".join(f"   {printed.get((name, q), '')}" for q in ("weights", "multiplications", "speed-up")), flush=True)
 

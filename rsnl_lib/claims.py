@@ -26,7 +26,7 @@ def read(path=FILE):
 def share(done, job, claim, clean=False):
     """Mean share of correct answers of one job over a claim's levels, or None where a row is missing; with `clean`, on clean images."""
     rows = jobs.of(job, done)
-    keys = [("clean", 0, "")] if clean else [(claim["perturbation"], int(v) if v.is_integer() else v, claim["unit"]) for v in claim["levels"]]
+    keys = [("clean", 0, "")] if clean else [(claim["perturbation"], v, claim["unit"]) for v in claim["levels"]]
     if not all(k in rows for k in keys):
         return None
     return sum(int(rows[k]["correct"]) / int(rows[k]["n"]) for k in keys) / len(keys)

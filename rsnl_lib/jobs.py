@@ -1,5 +1,4 @@
 """One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
-import math
 import pathlib
 from typing import NamedTuple
 
@@ -73,8 +72,7 @@ def known(rows):
     done = {}
     for row in rows:
         name = tuple(row[k] for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed"))
-        level = float(row["level"])
-        done.setdefault(name, {})[row["perturbation"], int(level) if level.is_integer() else level, row["unit"]] = row
+        done.setdefault(name, {})[row["perturbation"], float(row["level"]), row["unit"]] = row
     return done
 
 
@@ -170,18 +168,16 @@ def mults(job):
     return networks.count(networks.build(job.net, 100 if job.dataset == "cifar100" else 10), networks.SHAPES[job.dataset.split("_")[0]])[1]
 
 
-def seconds(job, measured=(), rate=RATE["cpu"], trained=False):
+def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
     """How long a job will take: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
 
     One that is `trained` needs but a look at some test images.
     """
     n, n_test = IMAGES[job.dataset]
     r, each = job.plan(), 2 * mults(job) / rate
-    if (job.net, job.method) in measured:
-        epoch = n * dict(measured)[job.net, job.method] / 1000
-    else:
-        epoch = n * PASSES.get(job.method, 3) * each
     if trained:
         return 5 + 2 * n_test * each
+    ms = measured.get((job.net, job.method))
+    epoch = n * (PASSES.get(job.method, 3) * each if ms is None else ms / 1000)
     ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
-    return r.epochs * epoch + ask + 2 * math.fsum(n_test for _ in evaluate.levels(job.dataset)) * each
+    return r.epochs * epoch + ask + 2 * n_test * len(evaluate.levels(job.dataset)) * each

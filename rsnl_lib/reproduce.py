@@ -10,7 +10,6 @@ from . import data, jobs, paper, parts, settings, store, train, workers
 from .jobs import Job, called, find, known, of, span
 from .settings import CHECKPOINTS, RESULTS, one_of, whole
 
-SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 BOX, LARGEST, FILES = 14 * 2**20, 6 * 2**20, 8     # bytes of a packed part; of a checkpoint shipped in the tree; packed files at most
 
 
@@ -38,7 +37,7 @@ def job_of(cell, seed=0, recipe="short", settings="", network="", teacher_networ
 
 def asked(cell):
     """The (perturbation, level, unit) that a measured cell needs rows of; a drop needs the clean images too."""
-    level = (cell["perturbation"], cell["level"], cell["unit"])
+    level = paper.key(cell)[-3:]
     return {level, ("clean", 0, "")} if cell["quantity"] == "drop" else {level}
 
 
@@ -52,7 +51,7 @@ def filled(cell, done, recipe="short", seeds=10):
     if cell["kind"] == "counted":
         return [0]
     if cell["kind"] == "timed":
-        return [0] if {cell["network"], "cifar_teacher"} <= timed() else []
+        return [0] if {cell["network"], "cifar_teacher"} <= timed().keys() else []
     return [s for s in range(seeds) if asked(cell) <= set(of(job_of(cell, s, recipe), done))]
 
 
@@ -62,12 +61,12 @@ def enough(cell, seeds):
 
 
 def timed(file=None):
-    """The networks whose milliseconds are among the rows (`python -m rsnl_lib networks --rows`)."""
+    """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m rsnl_lib networks --rows`)."""
     file = file or RESULTS / "speed.csv"
     if not file.is_file():
-        return set()
+        return {}
     with open(file, newline="") as f:
-        return {row["network"] for row in csv.DictReader(f)}
+        return {row["network"]: float(row["ms"]) for row in csv.DictReader(f) if row["batch"] == "64"}
 
 
 def left(cells, done, seeds=1, also=(), places=(), **plan):
@@ -115,7 +114,7 @@ def rank(wanted, done, device="cpu", places=()):
 
 def needs(job, wanted, folder=None):
     """What stands between a job and its start, in words."""
-    lacking = [] if job.dataset == "digits" or data.here(job.dataset, folder) else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
+    lacking = [] if data.here(job.dataset, folder) else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
     if job.guided and job.teacher() in wanted:
         lacking.append(f"{job.teacher().net} seed {job.teacher_seed}" + f" on {job.train_noise}" * bool(job.train_noise))
     return "needs " + " and ".join(lacking) if lacking else "can start"
@@ -241,7 +240,7 @@ def campaign(args):
         store.can_write(pathlib.Path(args.out) / "campaign.00")
     begun, held = time.time(), workers.lock(work)
     deadline = begun + (budget(args.budget) if args.budget else 10**9)
-    ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if j.dataset == "digits" or data.here(j.dataset, args.folder)]
+    ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
     for job in wanted.keys() - {j for j, _, _ in ranked}:
         print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
     try:

@@ -19,6 +19,7 @@ MARGIN_COLUMNS = ("dataset method network teacher recipe settings seed image lab
 LADDER_COLUMNS = ("dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
                   "hardware commit").split()
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
+SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 
 def can_write(path):

@@ -33,7 +33,7 @@ def answer(cell, done, recipe="short", speed=None):
     for seed in seeds:
         mine = jobs.of(job_of(cell, seed, recipe), done)
         share = {level: int(mine[level]["correct"]) / int(mine[level]["n"]) for level in asked(cell)}
-        level = (cell["perturbation"], cell["level"], cell["unit"])
+        level = paper.key(cell)[-3:]
         values.append(paper.as_printed(cell, share[level], share.get(("clean", 0, ""))))
         rows.append(mine[level])
     mean, low, high, _ = claims.paired(values)

@@ -47,6 +47,16 @@ def progress_line(done, running, todo, begun, ahead):
     print(f"{done} done, {running} running, {todo} left, {span(time.time() - begun)} gone, about {span(ahead)} to go", flush=True)
 
 
+def ready(todo, running, failed):
+    """The jobs of `todo` that can start, in its order: the teacher is neither to be done nor running. Students of a failed one fail with it."""
+    free = [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running))]
+    lost = [j for j in free if j.guided and j.teacher() in failed]
+    failed += lost
+    for job in lost:
+        del todo[job]
+    return [j for j in free if j in todo]
+
+
 def on_processes(ranked, work, done, deadline, slots=1, folder=None, device="cpu", draws=2, begun=None):
     """Do the jobs of `ranked` in processes, the most valuable that fits the time first; returns those that failed.
 
@@ -66,14 +76,10 @@ def on_processes(ranked, work, done, deadline, slots=1, folder=None, device="cpu
                         log = pathlib.Path(work) / "log" / f"{job.path().stem}.log"
                         print(f"FAILED {called(job)}: {(log.read_text(errors='replace').splitlines() or ['no word'])[-1]}", flush=True)
                     progress_line(ended, len(running), len(todo), begun, sum(todo.values()) / slots)
-            ready = [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running))]
-            for job in [j for j in ready if j.guided and j.teacher() in failed]:
-                failed.append(job)
-                del todo[job]
-            room = deadline - time.time()
+            free, room = ready(todo, running, failed), deadline - time.time()
             if room <= 0:
                 break
-            fits = [j for j in ready if j in todo and todo[j] <= room] or [j for j in ready if j in todo and not running]
+            fits = [j for j in free if todo[j] <= room] or ([] if running else free)
             if fits and len(running) < slots:
                 job = fits[0]
                 running[job] = spawn.Process(target=child, args=(job, str(work), folder, device, draws, set(of(job, done))))
@@ -107,17 +113,13 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
     todo, running, ended = {job: took for job, _, took in ranked}, {}, 0
     while (todo or running) and time.time() < deadline:
-        for job in [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running.values()))]:
+        for job in ready(todo, running.values(), failed):
             took = todo.pop(job)
-            if job.guided and job.teacher() in failed:
-                failed.append(job)
-                continue
             known_files = [find(j, work) for j in ((job, job.teacher()) if job.guided else (job,))]
             files = {p.name: p.read_bytes() for p in known_files if p}
             running[remote.remote(job, files, folder, "cuda" if gpus else "cpu", draws, set(of(job, done)))] = job
             print(f"handed out {called(job)}, about {span(took)}", flush=True)
-        ready, _ = ray.wait(list(running), timeout=1)
-        for ref in ready:
+        for ref in ray.wait(list(running), timeout=1)[0] if running else []:
             job = running.pop(ref)
             try:
                 for name, content in ray.get(ref).items():
@@ -144,8 +146,6 @@ def lock(work):
     """Hold a work folder for one campaign at a time; the system lets go of it with the process, however that ends."""
     work = pathlib.Path(work)
     work.mkdir(parents=True, exist_ok=True)
-    for half in work.rglob(".*.part"):               # of a write that was cut off
-        half.unlink()
     handle = open(work / "lock", "w")
     try:
         import fcntl
@@ -154,4 +154,6 @@ def lock(work):
         pass
     except OSError:
         raise ValueError(f"another campaign is at work in {work}; wait for it, or name another folder with --work") from None
+    for half in work.rglob(".*.part"):               # of a write that was cut off
+        half.unlink()
     return handle

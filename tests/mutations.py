@@ -196,7 +196,7 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("cell filled by any recipe", "jobs", '"recipe", "settings", "train_noise", "seed"))\n', '"train_noise", "seed"))\n', "reproduce::test_a_cell_is"),
     ("cell filled by another level", "reproduce", "return [s for s in range(seeds) if asked(cell) <= set(", "return [s for s in range(seeds) if set() < set(", "reproduce::test_a_cell_is"),
     ("a drop without clean images", "reproduce", '{level, ("clean", 0, "")} if', "{level} if", "reproduce::test_a_drop"),
-    ("students before their teacher", "workers", "if not (j.guided and (j.teacher() in todo or j.teacher() in running))]\n            for", "]\n            for",
+    ("students before their teacher", "workers", "if not (j.guided and (j.teacher() in todo or j.teacher() in running))]", "]",
      "reproduce::test_teachers_end"),
     ("state thrown away at the start", "workers", "        rows, curves, state = jobs.do(", "        state.unlink(missing_ok=True)\n        rows, curves, state = jobs.do(", "reproduce::test_a_failed_job"),
     ("a trained network is trained again", "workers", "if place and not state.is_file():", "if False:", "reproduce::test_a_trained_network"),

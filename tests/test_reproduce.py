@@ -206,9 +206,14 @@ def test_a_budget_stops_it_and_the_next_call_goes_on(tmp_path, whole):
 
 
 def test_two_campaigns_do_not_share_a_folder(tmp_path):
+    half = tmp_path / ".rows.csv.1.part"
+    half.write_text("")
     held = workers.lock(tmp_path)
+    assert not half.exists()                         # of a run that was killed
+    half.write_text("")
     with pytest.raises(ValueError, match="another campaign is at work"):
         workers.lock(tmp_path)
+    assert half.exists()                             # of the campaign at work
     held.close()
     workers.lock(tmp_path).close()
 
