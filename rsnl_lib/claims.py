@@ -1,6 +1,7 @@
 """The paper's claims against our rows: paired effects over seeds, one correction over all, a verdict by rules laid down beforehand.
 
-`data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them.
+`data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them. `data/study.csv`
+holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps.
 """
 import csv
 import math
@@ -9,46 +10,69 @@ from . import jobs
 from .settings import ROOT, one_of
 
 FILE = ROOT / "data" / "claims.csv"
+STUDY = ROOT / "data" / "study.csv"
 DECIDES = ("difference", "no worse")
 
 
 def read(path=FILE):
-    """The claims as dicts; levels become numbers, seeds a range, `matters` a float in points."""
+    """The lines of a file as dicts; levels become numbers, seeds a range; of the claims also `matters`, a float in points."""
     with open(path, newline="") as f:
         rows = list(csv.DictReader(f))
     for row in rows:
         first, last = map(int, row["seeds"].split("-"))
-        one_of("decides", row["decides"], DECIDES), one_of("measure", row["measure"], ("accuracy", "drop"))
-        row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1), matters=float(row["matters"]))
+        row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1))
+        if "decides" in row:
+            one_of("decides", row["decides"], DECIDES), one_of("measure", row["measure"], ("accuracy", "drop"))
+            row["matters"] = float(row["matters"])
     return rows
 
 
-def share(done, job, claim, clean=False):
-    """Mean share of correct answers of one job over a claim's levels, or None where a row is missing; with `clean`, on clean images."""
+def asked(line):
+    """The (perturbation, level, unit) of which both sides of a line need rows."""
+    mine = [(line["perturbation"], v, line["unit"]) for v in line["levels"]]
+    return [*mine, ("clean", 0, "")] if line.get("measure") == "drop" else mine
+
+
+def share(done, job, keys):
+    """Mean share of correct answers of one job over (perturbation, level, unit) `keys`, or None where a row is missing."""
     rows = jobs.of(job, done)
-    keys = [("clean", 0, "")] if clean else [(claim["perturbation"], v, claim["unit"]) for v in claim["levels"]]
     if not all(k in rows for k in keys):
         return None
     return sum(int(rows[k]["correct"]) / int(rows[k]["n"]) for k in keys) / len(keys)
 
 
-def job_of(claim, side, seed):
-    """The Job of side "a" or "b" of a claim at a seed; student seed s learns from teacher seed s mod 3, and a teacher is compared as that one."""
-    method, guide = claim[side], seed % jobs.TEACHERS
+def job_of(line, side, seed):
+    """The Job of side "a" or "b" of a line at a seed; student seed s learns from teacher seed s mod 3 (on digits from its own, s)."""
+    method, guide = line[side], seed if line["dataset"] == "digits" else seed % jobs.TEACHERS
+    network, recipe = line.get("network", "mnist_student"), line.get("recipe", "short")
+    noise, teacher_settings = line.get(f"train_noise_{side}", ""), line.get("teacher_settings", "")
     if method == "teacher":
-        return jobs.Job(claim["dataset"], method, "mnist_teacher", train_noise=claim[f"train_noise_{side}"], seed=guide, teacher_seed=guide)
-    job = jobs.Job(claim["dataset"], method, "mnist_student", train_noise=claim[f"train_noise_{side}"], seed=seed, teacher_seed=seed)
-    return job._replace(teacher_seed=guide) if job.guided else job
+        return jobs.Job(line["dataset"], method, network.replace("student", "teacher"), recipe, teacher_settings, noise, guide, guide)
+    job = jobs.Job(line["dataset"], method, network, recipe, line.get(f"settings_{side}", ""), noise, seed, seed)
+    if not job.guided:
+        return job
+    return job._replace(teacher_seed=guide, teacher_settings=teacher_settings, teacher_noise=line.get("teacher_noise", ""))
 
 
-def effects(claim, done):
-    """{seed: effect in points} of a claim, for the seeds of which all rows are there; positive is what the claim says."""
-    found = {}
-    for seed in claim["seeds"]:
-        sides = [job_of(claim, side, seed) for side in "ab"]
-        values = [share(done, job, claim) for job in sides]
-        if claim["measure"] == "drop":
-            clean = [share(done, job, claim, clean=True) for job in sides]
+def left(lines, done):
+    """{job: lines it answers} of the jobs of which rows are missing."""
+    wanted = {}
+    for line in lines:
+        for job in (job_of(line, side, seed) for seed in line["seeds"] for side in "ab"):
+            if share(done, job, asked(line)) is None:
+                wanted[job] = wanted.get(job, 0) + 1
+    return wanted
+
+
+def effects(line, done):
+    """{seed: effect in points}, a minus b, for the seeds of which all rows are there; positive is what a claim says."""
+    found, drop = {}, line.get("measure") == "drop"
+    keys = asked(line)[:len(line["levels"])]
+    for seed in line["seeds"]:
+        sides = [job_of(line, side, seed) for side in "ab"]
+        values = [share(done, job, keys) for job in sides]
+        if drop:
+            clean = [share(done, job, [("clean", 0, "")]) for job in sides]
             values = [None if None in (v, c) else v - c for v, c in zip(values, clean)]
         if None not in values:
             found[seed] = 100 * (values[0] - values[1])

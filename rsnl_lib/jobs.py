@@ -21,6 +21,7 @@ class Job(NamedTuple):
     teacher_seed: int = 0              # of the teacher, which was trained on the same images
     teacher_network: str = ""          # "": the full-size one that belongs to the network
     teacher_settings: str = ""         # changes of the teacher's recipe
+    teacher_noise: str = ""            # what the teacher was trained on where the student was not, as "gaussian 10 dB"
 
     @property
     def net(self):
@@ -38,7 +39,8 @@ class Job(NamedTuple):
     def teacher(self):
         """The job that trains its teacher."""
         own = self.net.split("_student")[0] + "_teacher" if "_student" in self.net else train.network_for(self.dataset, "teacher")
-        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.train_noise, self.teacher_seed, self.teacher_seed)
+        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.teacher_noise or self.train_noise,
+                   self.teacher_seed, self.teacher_seed)
 
     def plan(self):
         """Its Recipe."""
@@ -48,14 +50,14 @@ class Job(NamedTuple):
     def path(self, folder=CHECKPOINTS):
         """Where its checkpoint lies in a folder."""
         path = train.checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
-        by = [*filter(None, (self.teacher_network, *self.teacher_settings.split(), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
+        by = [*filter(None, (self.teacher_network, *self.teacher_settings.split(), self.teacher_noise.replace(" ", ""), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
         words = [*self.settings.split(), *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
                  *(["by", *by] if self.guided and by else [])]
         return path.with_stem("-".join([path.stem, *words]))
 
     def row(self):
         """The columns of its result rows that tell it from other jobs."""
-        teacher = (self.teacher().net, self.teacher_settings, f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
+        teacher = (self.teacher().net, self.teacher_settings, self.teacher_noise and f"on {self.teacher_noise}", f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
         return {"dataset": pathlib.Path(self.dataset).name, "method": self.method, "network": self.net,
                 "teacher": " ".join(filter(None, teacher)) if self.guided else "",
                 "recipe": self.recipe, "settings": self.settings, "train_noise": self.train_noise, "seed": self.seed}
@@ -82,7 +84,8 @@ def of(job, done):
 
 
 def called(job):
-    return " ".join(filter(None, (job.dataset, job.method, job.net, job.settings, f"on {job.train_noise}" if job.train_noise else "", f"seed {job.seed}")))
+    return " ".join(filter(None, (job.dataset, job.method, job.net, job.settings, f"on {job.train_noise}" if job.train_noise else "", f"seed {job.seed}",
+                                job.guided and (job.teacher_settings or job.teacher_noise) and f"by {job.teacher_settings or job.teacher_noise}")))
 
 
 def span(s):

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from . import data, jobs, paper, parts, settings, store, train, workers
+from . import claims, data, jobs, paper, parts, settings, store, train, workers
 from .jobs import Job, called, find, known, of, span
 from .settings import CHECKPOINTS, RESULTS, one_of, whole
 
@@ -87,6 +87,11 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
                 job = job_of({"dataset": dataset, "method": one_of("method", method, train.METHODS), "network": train.network_for(dataset, method), "train_noise": ""}, seed, **plan)
                 if ("clean", 0, "") not in of(job, done):
                     wanted.setdefault(job, 0)
+    return with_teachers(wanted, places)
+
+
+def with_teachers(wanted, places=()):
+    """{job: count} with the teachers that have no checkpoint yet, teachers first; each counts for its students too."""
     for job, count in list(wanted.items()):
         if job.guided and find(job.teacher(), *places) is None:
             wanted[job.teacher()] = wanted.get(job.teacher(), 0) + count
@@ -116,7 +121,7 @@ def needs(job, wanted, folder=None):
     """What stands between a job and its start, in words."""
     lacking = [] if data.here(job.dataset, folder) else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
     if job.guided and job.teacher() in wanted:
-        lacking.append(f"{job.teacher().net} seed {job.teacher_seed}" + f" on {job.train_noise}" * bool(job.train_noise))
+        lacking.append(f"{job.teacher().net} seed {job.teacher_seed}" + f" on {job.teacher().train_noise}" * bool(job.teacher().train_noise))
     return "needs " + " and ".join(lacking) if lacking else "can start"
 
 
@@ -126,6 +131,8 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
         print(f"{count:4} cells {span(took):>8}  {called(job):70} {needs(job, wanted, folder)}")
     if any(c["kind"] == "timed" and not filled(c, done) for c in cells):
         print("   speed-ups   1 min  python -m rsnl_lib networks --rows data/results/speed.csv")
+    if not cells:
+        return print(f"{len(wanted)} jobs left")
     total = have = 0
     for table in paper.TABLES:
         mine = [c for c in cells if c["cell"].split(".")[0].removeprefix("fig") == table and c["kind"] != "quoted"]
@@ -225,11 +232,15 @@ def campaign(args):
         return print(f"{rows} new rows, {nets} new checkpoints")
     plan = {"recipe": args.recipe, "settings": " ".join(args.set), "network": args.network, "teacher_network": args.teacher_network,
             "teacher_settings": " ".join(args.teacher_set)}
-    cells = paper.cells(args.table, args.dataset)
+    cells = [] if args.lines else paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
     device = settings.device(args.device).type
     done = known(read(RESULTS, work / "rows"))
-    wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
+    if args.lines:
+        lines = [line for name in args.lines for line in claims.read(claims.STUDY if name == "study" else claims.FILE)]
+        wanted = with_teachers(claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done), (work,))
+    else:
+        wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
     if args.method:
         mine = [j for j in wanted if j.method in args.method]
         guides = {j.teacher() for j in mine if j.guided}

@@ -91,3 +91,32 @@ def test_judged_needs_every_seed():
     del a[3]
     got = next(x for x in claims.judged(jobs.known(rows_for(c, "a", a) + rows_for(c, "b", b))) if x["claim"] == "score-term")
     assert got["n"] == 4 and got["verdict"] == "not run" and got["mean"] == pytest.approx(1.09, abs=0.05)
+
+
+def test_the_study_compares_equals_but_for_L_G():
+    lines = claims.read(claims.STUDY)
+    assert len(lines) == len({line["line"] for line in lines}) and {line["dataset"] for line in lines} == {"digits", "mnist"}
+    for line in lines:
+        a, b = (claims.job_of(line, side, line["seeds"][0]) for side in "ab")
+        weight = lambda job: [w for w in job.settings.split() if not w.startswith("C1=")]
+        assert (a.method, b.method) == ("gradient_only", "kd") and a.teacher() == b.teacher() and weight(a) == weight(b) and a.plan() and b.teacher().plan()
+    assert {line["question"] for line in lines} == {"recipe", "weight C1", "temperature", "epochs", "teacher"}
+
+
+def test_a_study_line_names_its_teacher():
+    line = next(line for line in claims.read(claims.STUDY) if line["line"] == "digits-noise")
+    job = claims.job_of(line, "a", 3)
+    assert job.row()["teacher"] == "digits_teacher on gaussian 5 dB" and not job.train_noise and job.teacher().train_noise == "gaussian 5 dB"
+    assert job.teacher_seed == 3 and "gaussian5dB" in job.path().stem and "by gaussian 5 dB" in jobs.called(job)
+    soft = claims.job_of(next(line for line in claims.read(claims.STUDY) if line["line"] == "mnist-regularised"), "b", 4)
+    assert soft.row()["teacher"] == "mnist_teacher weight_decay=0.5 seed 1" and soft.teacher().settings == "weight_decay=0.5"
+
+
+def test_what_is_left_of_a_line_shrinks_with_its_rows():
+    line = next(line for line in claims.read(claims.STUDY) if line["line"] == "digits-C1-1")
+    assert len(claims.left([line], {})) == 10
+    job = claims.job_of(line, "a", 2)
+    rows = [{**{k: str(v) for k, v in job.row().items()}, "perturbation": "gaussian", "level": level, "unit": "dB", "n": "10", "correct": "9"} for level in "123"]
+    assert job not in claims.left([line], jobs.known(rows)) and job in claims.left([line], jobs.known(rows[:2]))
+    both = [line, {**line, "line": "again"}]
+    assert set(claims.left(both, {}).values()) == {2}

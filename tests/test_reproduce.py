@@ -78,6 +78,16 @@ def test_missing_ends_with_the_cells(capsys):
     assert any("1 cells" in l and "mnist kd mnist_student seed 0" in l for l in lines)
 
 
+def test_the_jobs_of_claims_and_study_are_asked_for_by_name(tmp_path, capsys):
+    from rsnl_lib.__main__ import main
+    main(["reproduce", "--missing", "--for", "study", "--dataset", "digits", "--method", "kd", "--work", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert int(lines[-1].removesuffix(" jobs left")) == len(lines) - 1 and all(" kd digits" in line or " teacher digits" in line for line in lines[:-1])
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--missing", "--for", "rumours"])
+    assert "choose from" in capsys.readouterr().err
+
+
 def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
     cells = [cell("VII.robust.student1.accuracy")]
     plan = dict(settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3")
