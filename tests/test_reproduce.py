@@ -307,6 +307,8 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
     assert not made & have and ("class", 4, "label") in made and ("poisson", 3, "dB") in made and len(made) == 48 - len(have)
     done = jobs.known(reproduce.read(tmp_path / "rows"))
     assert len(jobs.of(job, done)) == len(made)
+    workers.finish(job, tmp_path, draws=1, have=set(jobs.of(job, done)))           # what was there stays, what lacked comes
+    assert len(jobs.of(job, jobs.known(reproduce.read(tmp_path / "rows")))) == 48 and len(reproduce.read(tmp_path / "rows")) == 48
 
 
 def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monkeypatch):
