@@ -176,3 +176,23 @@ def one_more_run(function):
 def compression(answer):
     """06: weights of the CIFAR teacher over those of Student 1, to two decimals."""
     return _say("" if isinstance(answer, (int, float)) and math.isclose(answer, 36.24, abs_tol=0.005) else "divide the exact counts, and round to two decimals")
+
+
+@_of_a_function
+def holm(function):
+    """09: Holm's step-down correction; function(ps) -> corrected ps in the same order."""
+    for ps, want in (([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]), ([0.6, 0.9], [1.0, 1.0]), ([0.2, 0.001], [0.2, 0.002])):
+        got = list(function(list(ps)))
+        if len(got) != len(ps) or not all(math.isclose(a, b, rel_tol=1e-9) for a, b in zip(got, want)):
+            if len(got) == len(ps) and all(math.isclose(a, min(1, len(ps) * p), rel_tol=1e-9) for a, p in zip(got, ps)):
+                return _say("that is Bonferroni's rule, which multiplies every p by the number of tests; Holm's multiplies the second smallest by one less")
+            return _say(f"for {ps} it is {want}, yours is {got}")
+    return _say("")
+
+
+def undecided(answer):
+    """09: the verdict on +0.4 [-0.3, +1.1] where half a point would matter."""
+    said = str(answer).strip().lower()
+    if said not in ("holds", "fails", "undecided"):
+        return _say(f"{answer!r} is none of holds, fails, undecided")
+    return _say("" if said == "undecided" else "an interval around zero shows no difference" if said == "holds" else "the interval reaches beyond half a point, so an effect that matters is not excluded")

@@ -225,17 +225,18 @@ def _opened(f, content):
     return picture.convert(mode)
 
 
-def gallery(name="digits", count=40):
-    """(x, y) of a few test images, equally many of each class, that need no download.
+def gallery(name="digits", count=40, pixels=False):
+    """(x, y) of a few test images, equally many of each class, that need no download: as a network gets them, or with `pixels` in [0, 1].
 
-    They are the first of each class in the test set, unselected; see data/README.md for source and terms.
+    They are the first of each class in the test set, unselected (of cifar10 there are 20); see data/README.md for source and terms.
     """
     if one_of("dataset", name, ("digits", *(p.stem for p in sorted(GALLERY.glob("*.npz"))))) == "digits":
         d = digits()
         x, y = d.x_test, d.y_test
     else:
         with np.load(GALLERY / f"{name}.npz", allow_pickle=False) as f:
-            x, y = torch.from_numpy(f["x"]).float()[:, None] / 255, torch.from_numpy(f["y"]).long()
+            x, y = torch.from_numpy(f["x"]).float() / 255, torch.from_numpy(f["y"]).long()
+            x = x[:, None] if x.dim() == 3 else x if pixels else torch.from_numpy(f["seen"]).float()
     each = whole("count", count, 10) // 10
     first = torch.cat([torch.nonzero(y == c)[:each, 0] for c in range(10)])
     return x[first], y[first]

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from .evaluate import wilson
 
@@ -80,7 +81,7 @@ def label_lines(ax, ends, gap):
 
 
 def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the right"):
-    """Accuracy against level, a line a method, all draws and seeds pooled, with 95 % Wilson bars (Fig. 2).
+    """Accuracy against level, a line a method (Fig. 2), with 95 % bars: from three seeds on of the mean over seeds, below of the images (Wilson), draws pooled.
 
     `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards harder.
     """
@@ -89,9 +90,14 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
     ax, ends = axes[0, 0], []
     occlusion = set(rows.perturbation) == {"occlusion"}
     for method in rank(rows.method.unique()):
-        one = rows[rows.method == method].groupby("level")[["correct", "n"]].sum()
+        mine = rows[rows.method == method]
+        one = mine.groupby("level")[["correct", "n"]].sum()
         share = 100 * one.correct / one.n
         low, high = np.array([wilson(c, n) for c, n in zip(one.correct, one.n)]).T * 100
+        if "seed" in mine and mine.seed.nunique() > 2:
+            by = mine.assign(share=100 * mine.correct / mine.n).groupby("level").share.agg(["mean", "std", "count"])
+            share, reach = by["mean"], student.ppf(0.975, by["count"] - 1) * by["std"] / by["count"] ** 0.5
+            low, high = share - reach, (share + reach).clip(upper=100)
         kw = {k: v for k, v in style(method).items() if k != "label"}
         ax.errorbar(one.index, share, yerr=[share - low, high - share], capsize=2, ms=5, lw=1.6, **kw)
         last = one.index.max() if occlusion else one.index.min()

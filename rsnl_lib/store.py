@@ -139,7 +139,8 @@ def read(*paths):
 
 
 def shipped(dataset, methods):
-    """The rows of the networks that are shipped: the data set's own teacher and student, recipe "short" unchanged."""
+    """The rows of the data set's own teachers and students on its own images: recipe "short" unchanged, trained without noise, as their teachers were."""
     rows = read(RESULTS / f"{dataset}.csv")
-    return rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
-                & (rows.recipe == "short") & (rows.settings == "")]
+    guide = rows.teacher.str.partition(" seed ")[0]
+    return rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods) & (rows.recipe == "short")
+                & (rows.settings == "") & (rows.train_noise == "") & guide.isin(["", f"{dataset}_teacher"])]

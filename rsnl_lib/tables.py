@@ -10,12 +10,14 @@ MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": "",
 
 
 def answer(cell, done, recipe="short", speed=None):
-    """What we have on one cell: {mark, ours, low, high, seeds, told}; ours and the interval in the paper's unit, `told` the words behind it.
+    """What we have on one cell: {mark, ours, low, high, seeds, profile, told}; ours and the interval in the paper's unit, `told` the words behind it.
+
+    profile: "short" for rows by our recipe, "full" for the paper's own, "" for what needs no training; a smoke run leaves no rows.
 
     The interval is where one more run would fall in 95 of 100 cases (mean ± t s sqrt(1 + 1/n) over seeds): the paper's number is one
     run too, so inside it *agrees*, outside it *differs*. Below three seeds nothing is judged. `speed`: {network: ms} for speed-ups.
     """
-    out = dict(mark="not run", ours=math.nan, low=math.nan, high=math.nan, seeds=[], told=cell["place"])
+    out = dict(mark="not run", ours=math.nan, low=math.nan, high=math.nan, seeds=[], profile="", told=f"{cell['place']}: not run; python -m rsnl_lib reproduce --missing tells its cost")
     if cell["kind"] == "quoted":
         return out | dict(mark="quoted", told=f"{cell['place']}: quoted by the paper from others")
     if cell["kind"] == "counted":
@@ -42,7 +44,7 @@ def answer(cell, done, recipe="short", speed=None):
     told = (f"{cell['place']}: recipe {recipe}, {len(values)} seed{'s' * (len(values) > 1)} ({', '.join(map(str, seeds))}), n {rows[0]['n']} each, "
             f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}")
     return out | dict(mark="too few seeds" if not judged else "agrees" if abs(mean - cell["value"]) <= reach else "differs",
-                      ours=mean, low=mean - reach, high=mean + reach, seeds=seeds, told=told)
+                      ours=mean, low=mean - reach, high=mean + reach, seeds=seeds, profile={"paper": "full"}.get(recipe, recipe), told=told)
 
 
 def rounding(printed):
@@ -87,7 +89,8 @@ def view(cells, answers, rows, columns, name):
             c, a = place[side, head]
             span = "" if math.isnan(a["low"]) else f" [{number(a['low'], c)}, {number(a['high'], c)}]"
             ours = f'{number(a["ours"], c)}{span} {MARKS[a["mark"]]}' if not math.isnan(a["ours"]) else a["mark"]
-            parts.append(f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}</small></td>')
+            kind = f' <i>{a["profile"]}</i>' if a["profile"] else ""
+            parts.append(f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}{kind}</small></td>')
         parts.append("</tr>")
     return "".join(parts) + "</table>"
 
@@ -113,3 +116,12 @@ def show(name, done, speed=None):
     marks = [a["mark"] for a in answers]
     print(", ".join(f"{marks.count(m)} {m}" for m in MARKS if m in marks))
     return answers
+
+
+def ledger(entries):
+    """paper.ledger() as an HTML table, a line an entry: where, what is wrong or open, what this project does."""
+    from IPython.display import HTML
+    lines = "".join(f"<tr><th scope='row'>{n}</th><td>{html.escape(e['where'])}</td><td>{html.escape(e['problem'])}</td><td>{html.escape(e['choice'])}</td></tr>"
+                    for n, e in entries.items())
+    return HTML(f'<details><summary>{len(entries)} entries</summary><table class="rsnl-table"><tr><td></td><th scope="col">where</th><th scope="col">what</th>'
+                f'<th scope="col">here</th></tr>{lines}</table></details>')

@@ -1,5 +1,6 @@
 """The data sets as documented, what happens to damaged files, and a reader's own picture."""
 import io
+import os
 import shutil
 
 import numpy as np
@@ -97,6 +98,19 @@ def test_the_gallery_holds_the_first_test_images_of_each_class():
     assert x.shape == (30, 1, 8, 8) and y.tolist() == [c for c in range(10) for _ in range(3)]
     for c in (0, 9):
         assert torch.equal(x[3 * c:3 * c + 3], d.x_test[d.y_test == c][:3])
+
+
+def test_the_colour_gallery_holds_the_first_test_images_as_pixels_and_as_networks_get_them(folder=os.environ.get("RSNL_DATA")):
+    x, y = data.gallery("cifar10")
+    pixels, again = data.gallery("cifar10", pixels=True)
+    assert x.shape == pixels.shape == (20, 3, 32, 32) and torch.equal(y, again) and y.tolist() == [c for c in range(10) for _ in range(2)]
+    assert 0 <= pixels.min() and pixels.max() <= 1 and x.min() < -1 and abs(x.mean()) < 0.05
+    if not folder or not data.here("cifar10", folder):
+        pytest.skip("CIFAR-10 is not in RSNL_DATA: the gallery was not compared with it")
+    from torchvision.datasets import CIFAR10
+    raw = CIFAR10(folder, train=False)
+    index = torch.cat([torch.nonzero(torch.tensor(raw.targets) == c)[:2, 0] for c in range(10)])
+    assert torch.equal((pixels * 255).round().byte().permute(0, 2, 3, 1), torch.from_numpy(raw.data)[index])
 
 
 def picture(ink=0, paper=255, size=(90, 60), box=(10, 35, 18, 55), kind="PNG", mode="L"):

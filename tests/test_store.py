@@ -157,3 +157,14 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
     share = rows["correct"][0] / 500
     assert share > 0.5 and f"test accuracy {share:.2%}" in capsys.readouterr().out
     assert list((tmp_path / "down" / "runs").iterdir()) == []
+
+
+def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, monkeypatch):
+    base = {**dict.fromkeys(store.COLUMNS, "0"), "dataset": "digits", "method": "kd", "network": "digits_student", "teacher": "digits_teacher", "recipe": "short", "settings": "", "train_noise": ""}
+    others = ({"train_noise": "gaussian 10 dB"}, {"settings": "C1=1.0"}, {"recipe": "tau4"}, {"network": "digits_mlp_student"}, {"method": "robust"},
+              {"teacher": "digits_teacher on gaussian 5 dB"}, {"teacher": "digits_teacher weight_decay=0.5 seed 1"}, {"teacher": "digits_teacher@0.5"})
+    rows = [base, {**base, "seed": "3", "teacher": "digits_teacher seed 0"}, {**base, "method": "teacher", "network": "digits_teacher", "teacher": ""}]
+    store.append(tmp_path / "digits.csv", rows + [{**base, **other} for other in others])
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    found = store.shipped("digits", ["kd", "teacher"])
+    assert list(zip(found.method, found.seed)) == [("kd", 0), ("kd", 3), ("teacher", 0)]

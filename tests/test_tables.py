@@ -61,7 +61,7 @@ def test_the_view_shows_paper_and_ours_and_what_is_behind():
     cells = [c for c in paper.cells("VI") if c["quantity"] == "error"]
     done = rows_for(cell("VI.kd.error"), {0: 9930, 1: 9940, 2: 9920})
     shown = tables.view(cells, [tables.answer(c, done) for c in cells], lambda c: c["method"], lambda c: c["quantity"], "Table VI")
-    assert "0.65<br><small>0.70 [0.20, 1.20] =" in shown and shown.count("not run") == 4 and 'title="Table VI' in shown and shown.count("<tr>") == 9
+    assert "0.65<br><small>0.70 [0.20, 1.20] = <i>short</i>" in shown and shown.count("<small>not run") == 4 and 'title="Table VI' in shown and shown.count("<tr>") == 9
     assert tables.number(360_816, cell("VI.teacher.weights")) == "361K" and tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
 
 

@@ -110,6 +110,14 @@ def test_figures_are_the_same_bytes_twice_and_show_every_method():
     assert texts == {"teacher", "robust", "mine"}
 
 
+def test_bars_are_of_the_images_of_one_network_and_of_the_mean_over_three():
+    rows = pd.DataFrame([{"method": "kd", "perturbation": "gaussian", "level": 1, "n": 100, "correct": c, "seed": s} for s, c in enumerate((80, 85, 90))])
+    ends = lambda part: figures.accuracy_curves(part).axes[0].collections[0].get_segments()[0][:, 1]
+    reach = 4.302653 * 5 / 3 ** 0.5
+    assert ends(rows) == pytest.approx([85 - reach, 85 + reach], abs=1e-4)
+    assert ends(rows[:1]) == pytest.approx([100 * v for v in figures.wilson(80, 100)]) and ends(rows[:2]) == pytest.approx([100 * v for v in figures.wilson(165, 200)])
+
+
 def test_methods_differ_in_colour_and_mark():
     assert len({s["color"] for s in figures.METHODS.values()}) == len({s["marker"] for s in figures.METHODS.values()}) == len(figures.METHODS)
 
