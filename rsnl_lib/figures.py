@@ -193,7 +193,8 @@ def scores(pictures, scores, y, classes=None, titles=()):
             if j == 0:
                 ax.set_ylabel(style(method)["label"], rotation=0, ha="right", va="center")
             if i == len(scores):
-                ax.set_xticks(range(k), classes or range(k), fontsize=7)
+                words = any(len(str(c)) > 1 for c in classes or ())
+                ax.set_xticks(range(k), classes or range(k), fontsize=7, **(dict(rotation=50, ha="right", rotation_mode="anchor") if words else {}))
                 ax.tick_params(axis="x", pad=11, length=0)
     return fig
 

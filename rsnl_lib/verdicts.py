@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import claims, figures, jobs, paper, settings
+from . import claims, evaluate, figures, jobs, paper, settings
 
 LOOKS = {       # a verdict looks the same everywhere: colour, mark, word
     "holds": dict(color="#0072B2", marker="o"),
@@ -202,3 +202,38 @@ def copied(cells):
     size = lambda printed: float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
     with open(settings.ROOT / "data" / "copied.csv", newline="") as f:
         return [(known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"])) for row in csv.DictReader(f)]
+
+
+def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
+    """[(perturbation, level, unit, teacher - b, method - b)], points, means over the seeds with all three: who leads where, and what the method makes of it."""
+    out = []
+    for kind, level, unit in evaluate.levels(dataset):
+        line = compare(dataset, method, b, seeds, kind, [level], unit)
+        gain, ahead = claims.effects(line, done), claims.effects({**line, "a": "teacher"}, done)
+        both = gain.keys() & ahead.keys()
+        if both and unit != "ratio":
+            out.append((kind, level, unit, *(sum(v[s] for s in both) / len(both) for v in (ahead, gain))))
+    return out
+
+
+def inheritance(points, title="", ylabel="gain over KD's student (points)"):
+    """What a student gains against how far its teacher is ahead of KD's student, a mark a level; points {data set: `leads`}; colour: data set, mark: what is done to the image.
+
+    The title holds Spearman's rank correlation by data set unless another is given.
+    """
+    from scipy.stats import spearmanr
+    fig, axes = figures.panels(1, 6.4, 3.8)
+    ax = axes[0, 0]
+    ax.axhline(0, color="#767676", lw=0.8), ax.axvline(0, color="#767676", lw=0.8)
+    ends = [f(p[3] for v in points.values() for p in v) for f in (min, max)]
+    ax.plot(ends, ends, color="#767676", lw=0.8, ls=":", label="as if it were the teacher")
+    for dataset, colour in zip(points, ("#E69F00", "#0072B2", "#000000")):
+        for kind, mark in (("gaussian", "o"), ("poisson", "^"), ("occlusion", "s"), ("clean", "*")):
+            mine = [(x, y) for k, _, _, x, y in points[dataset] if k == kind]
+            if mine:
+                ax.plot(*zip(*mine), ls="", marker=mark, ms=6, color=colour, alpha=0.8, label=f"{dataset}, {kind.replace('gaussian', 'white noise')}")
+    said = ", ".join(f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.2f}" for d, v in points.items())
+    ax.set(xlabel="teacher ahead of KD's student by (points)", ylabel=ylabel, title=title or f"rank correlation: {said}")
+    ax.title.set_fontsize(10)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig

@@ -110,6 +110,16 @@ def test_bounds_are_medians_seed_by_seed(tmp_path):
     assert verdicts.bounds(tmp_path / "m.csv", ["robust"])[0]["effects"] == {0: 1.0, 1: 2.0}
 
 
+def test_what_a_student_inherits_by_hand():
+    guide = verdicts.compare("mnist", "teacher", "kd", seeds=range(1, 4))
+    done = jobs.known(rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800}) + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650}) + rows_for(guide, "a", {1: 9800, 2: 9900}))
+    points = verdicts.leads(done, "mnist", seeds=range(1, 4))
+    assert {p[:3] for p in points} == {("clean", 0, ""), *(("gaussian", v, "dB") for v in (1, 2, 3))}
+    assert points[-1][3:] == pytest.approx(((2.0 + 3.0) / 2, 0.75)) and points[0][3:] == (0, 0)
+    ax = verdicts.inheritance({"mnist": points}).axes[0]
+    assert "mnist +" in ax.get_title() and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5]) and len(ax.lines[3].get_xdata()) == 3
+
+
 def test_the_contradictions_are_all_there():
     shown = tables.ledger(paper.ledger()).data
     assert shown.count("<tr>") == 39 and "38 entries" in shown and all(e["where"].split(",")[0] in shown for e in list(paper.ledger().values())[:3])
