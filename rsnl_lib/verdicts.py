@@ -3,6 +3,7 @@ import csv
 import html
 import math
 import statistics
+import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -58,7 +59,8 @@ def forest(lines, title="", xlabel="effect (percentage points)", label=None, loo
     shown = [c for c in lines if c["effects"]]
     if not shown:
         raise ValueError("none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce --for claims")
-    fig = Figure(figsize=(9.2, 0.9 + 0.3 * len(shown)), layout="constrained")
+    names = [textwrap.fill((label or (lambda c: c["says"]))(c), 58) for c in shown]
+    fig = Figure(figsize=(9.2, 1.0 + 0.17 * sum(2 + name.count("\n") for name in names)), layout="constrained")
     ax = fig.subplots()
     ax.axvline(0, color="#767676", lw=0.8)
     for at, c in enumerate(shown):
@@ -72,8 +74,9 @@ def forest(lines, title="", xlabel="effect (percentage points)", label=None, loo
             ax.plot([c["matters"] * (-1 if c["decides"] == "no worse" else 1)] * 2, [at - 0.35, at + 0.35], color="#000000", lw=1.2)
         if "verdict" in c:
             ax.text(1.01, at, c["verdict"], transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=own["color"])
-    ax.set_yticks(range(len(shown)), [(label or (lambda c: c["says"]))(c) for c in shown], fontsize=8)
-    ax.set(xlabel=xlabel, title=title, ylim=(len(shown) - 0.4, -0.6))
+    ax.set_yticks(range(len(shown)), names, fontsize=8)
+    ax.set(xlabel=xlabel, ylim=(len(shown) - 0.4, -0.6))
+    fig.suptitle(title, fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
     return fig
 

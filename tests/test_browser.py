@@ -238,7 +238,8 @@ def opened(page, folder, book, view):
         assert not page.errors, "\n".join(page.errors)
 
 
-@pytest.mark.parametrize("book, boxes", [("01_theorem.ipynb", ["push", "plane"]), ("02_losses.ipynb", ["pulls"]), ("04_margins.ipynb", ["examples"]), ("06_tables.ipynb", ["readings"])])
+@pytest.mark.parametrize("book, boxes", [("01_theorem.ipynb", ["push", "plane"]), ("02_losses.ipynb", ["pulls"]), ("04_margins.ipynb", ["examples"]), ("06_tables.ipynb", ["readings"]),
+                                         ("09_claims.ipynb", ["verdicts"])])
 def test_every_control_of_a_chapter_moves_its_picture(page, tmp_path, book, boxes, record_property):
     moved = []
     with opened(page, tmp_path, book, f".rsnl-{boxes[-1]} .rsnl-view") as shots:

@@ -82,6 +82,12 @@ def rate(rows, method, perturbation, level=0.0, unit=None):
     return 100 * at.correct.sum() / at.n.sum()
 
 
+def trainings(rows, methods):
+    """How many training runs the rows of these methods are of: "5 training runs", or "3 to 6" where methods differ."""
+    low, high = rows[rows.method.isin(methods)].groupby("method").seed.nunique().agg(["min", "max"])
+    return f"{low} to {high} training runs" if low < high else f"{high} training run{'s' * (high > 1)}"
+
+
 NOISES = (("MNIST, white noise, 1 dB", "mnist", "gaussian", 1, "dB"), ("MNIST, Poisson noise, 1 dB", "mnist", "poisson", 1, "dB"),
           ("MNIST, 10 × 10 hidden", "mnist", "occlusion", 10, "pixels"), ("digits, white noise, 0 dB", "digits", "gaussian", 1, "ratio"))
 
@@ -114,14 +120,13 @@ def gathered():
         weights.append(part)
     labels = {m: figures.style(m)["label"].replace("$", "") for m in layers}
     x, y = data.gallery("mnist")
-    tested = rows["mnist"][rows["mnist"].unit != "ratio"]
+    tested = rows["mnist"][(rows["mnist"].unit != "ratio") & rows["mnist"].perturbation.isin(["clean", "gaussian", "poisson", "occlusion"])]
     tests = {m: {f"{p} {v:g}": f"{rate(tested, m, p, v).round(2):.2f}" for p, v in sorted(set(zip(part.perturbation, part.level)))}
              for m, part in tested.groupby("method") if m in layers}
-    seeds = {d: min(r[r.method.isin(SHOWN)].groupby("method").seed.nunique()) for d, r in rows.items()}
-    words = found(rows) | {
+    seeds = {"mnist_runs": trainings(rows["mnist"], SHOWN), "digits_runs": trainings(rows["digits"], SHOWN), "all_runs": trainings(rows["mnist"], layers)}
+    words = found(rows) | seeds | {
         "count": str(len(layers)), "commit": ", ".join(sorted({h["commit"] for h in heads})), "recipe": ", ".join(sorted({h["recipe"] for h in heads})),
         "epochs": " or ".join(map(str, sorted({int(h["epochs"]) for h in heads}))), "images": f"{tested.n.min():,}", "draws": str(tested.draws.max()),
-        "mnist_runs": f"{seeds['mnist']} training run{'s' * (seeds['mnist'] > 1)}", "digits_runs": f"{seeds['digits']} training run{'s' * (seeds['digits'] > 1)}",
         "weights": f"{sum(map(len, weights)):,}", "colours": colours(layers),
         "rows": "".join(f'<tr class="{m}"><th scope="row"><span class="key"></span>{labels[m]}</th><td>{w:,}</td><td>{k / 1e6:.1f}</td><td>{tests.get(m, {}).get("clean 0", "–")}</td></tr>'
                         for m, (net, _) in loaded.items() for w, k in [networks.count(net, networks.SHAPES["mnist"])])}
