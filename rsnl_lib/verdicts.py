@@ -235,7 +235,7 @@ def inheritance(points, title="", ylabel="gain over KD's student (points)"):
             mine = [(x, y) for k, _, _, x, y in points[dataset] if k == kind]
             if mine:
                 ax.plot(*zip(*mine), ls="", marker=mark, ms=6, color=colour, alpha=0.8, label=f"{dataset}, {kind.replace('gaussian', 'white noise')}")
-    said = ", ".join(f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.2f}" for d, v in points.items())
+    said = ", ".join(f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.3f}" for d, v in points.items())
     ax.set(xlabel="teacher ahead of KD's student by (points)", ylabel=ylabel, title=title or f"rank correlation: {said}")
     ax.title.set_fontsize(10)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
