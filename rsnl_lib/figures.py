@@ -21,9 +21,19 @@ METHODS = {     # the only place where colours, marks and the order of methods a
     "shuffled": dict(color="#332288", marker="p", label="shuffled"),
     "noise_augmented": dict(color="#44AA99", marker="*", label="noise augmented"),
     "direct": dict(color="#AA4499", marker="h", label="direct"),
+    "pgd_at": dict(color="#5D4037", marker="+", label="PGD-AT"),
+    "trades": dict(color="#556B2F", marker="|", label="TRADES"),
+    "ard": dict(color="#004488", marker="1", label="ARD"),
+    "fast_ard": dict(color="#5790FC", marker="2", label="Fast-ARD"),
+    "rslad": dict(color="#A04000", marker="3", label="RSLAD"),
+    "iad": dict(color="#A96B59", marker="4", label="IAD"),
+    "adaad": dict(color="#6A5ACD", marker=(4, 1, 0), label="AdaAD"),
+    "igdm": dict(color="#4A235A", marker=(8, 2, 0), label="IGDM"),
+    "bss": dict(color="#994455", marker=(5, 2, 0), label="BSS"),
 }
 TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$", "score_floor": "floor of $L_S$",
-         "mimic": "mimic", "direct": "direct"}
+         "mimic": "mimic", "direct": "direct", "ce_adv": "cross-entropy at $x'$", "kl_adv": "KL at $x'$", "kl": "KL", "self": "KL to itself",
+         "igdm": "KL of differences", "bss": "soft cross-entropy at BSS", "bss_share": "BSS per image"}
 PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 
 

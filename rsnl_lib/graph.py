@@ -108,7 +108,7 @@ def trace(method="robust", teacher=None, student=None, x=None, y=None, r=None, a
             asked = (t.to(x.dtype) for t in ask(teacher, x, y, r.tau, how.gradients or "tempered"))
             a_T, g_T = (t if t.requires_grad else t.clone().requires_grad_() for t in asked)
             marks |= {_edge(a_T): "a_T", _edge(g_T): "g_T"}
-            terms = {t: term for t, term in how.terms(student, Batch(x, y, a_T, g_T, lam_at(r, 0)), r).items() if term[0] > 0}
+            terms = {t: term for t, term in how.terms(student, Batch(x, y, a_T, g_T, lam_at(r, 0), teacher if how.live else None), r).items() if term[0] > 0}
         finally:
             for hook in hooks:
                 hook.remove()

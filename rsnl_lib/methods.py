@@ -9,16 +9,19 @@ from typing import Callable, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from . import losses
+from . import adversarial, boundary, losses
 
 
 class Batch(NamedTuple):
-    """Images and labels, the teacher's constants for them, and lambda at this epoch."""
+    """Images and labels, the teacher's constants for them, and lambda at this epoch; and what few methods need."""
     x: torch.Tensor                    # (n, c, h, w)
     y: torch.Tensor                    # (n,)
     a_T: torch.Tensor | None           # (n, k) teacher logits
     g_T: torch.Tensor | None           # (n, c, h, w) teacher's input gradient, in the method's space
     lam: float
+    teacher: torch.nn.Module | None = None     # itself, in evaluation mode and frozen, for methods that ask it at images of their own
+    share: float = 0.0                 # epoch / epochs, in [0, 1)
+    carry: dict | None = None          # what a method keeps from step to step; emptied before each epoch, so that a resumed run repeats
 
 
 class Method(NamedTuple):
@@ -26,6 +29,7 @@ class Method(NamedTuple):
     scores: bool = False               # needs the teacher's logits
     gradients: str = ""                # needs the teacher's input gradients: of the "tempered" score, or of the "logit"
     hint: bool = False                 # starts with the hint stage (train.hint_stage)
+    live: bool = False                 # needs the teacher itself
 
 
 def standard(net, b, r):
@@ -119,4 +123,13 @@ METHODS = {
     "shuffled": Method(shuffled, scores=True, gradients="tempered"),
     "noise_augmented": Method(noise_augmented, scores=True),
     "direct": Method(direct, scores=True, gradients="logit"),
+    "pgd_at": Method(adversarial.pgd_at),
+    "trades": Method(adversarial.trades),
+    "ard": Method(adversarial.ard, scores=True),
+    "fast_ard": Method(adversarial.fast_ard, scores=True),
+    "rslad": Method(adversarial.rslad, scores=True),
+    "iad": Method(adversarial.iad, scores=True, live=True),
+    "adaad": Method(adversarial.adaad, scores=True, live=True),
+    "igdm": Method(adversarial.igdm, scores=True, live=True),
+    "bss": Method(boundary.bss, scores=True, live=True),
 }

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import hints
+from . import attacks, hints
 from .methods import METHODS
 from .settings import one_of, positive, whole
 
@@ -38,15 +38,31 @@ class Recipe(NamedTuple):
     flip: bool = False                 # each image mirrored or not by a coin, every epoch anew (Sec. V-A, CIFAR)
     crop: int = 0                      # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher is then asked live
     bf16: bool = False                 # bfloat16 arithmetic where the hardware has it
+    epsilon: float = 0.1               # radius of an attack's ball, in the units of the images
+    step: float = 0.25                 # of an attack, as a share of epsilon: 2/255 of 8/255 (arXiv 1905.09747)
+    attack_steps: int = 10
+    attack_norm: str = "inf"           # or "2"
+    clamp: bool = True                 # attacked images stay in [0, 1]; False for images without bounds, such as whitened ones
+    alpha: float = 1.0                 # share of the loss on attacked images (ard, fast_ard, rslad, iad, adaad, igdm), in [0, 1]
+    beta: float = 6.0                  # weight of KL in trades and of the gradient term in igdm, exponent of the trust in iad
+    begin: float = 0.3                 # part of the epochs after which iad listens to the student (60 of 200)
+    replays: int = 1                   # steps on each batch before the next: m of fast_ard
 
 
-CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": hints.HINTS}
+CHOICES = {"optimiser": ("adamw", "sgd"), "mimic_on": ("logits", "probabilities"), "hint": hints.HINTS, "attack_norm": attacks.NORMS}
 PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)   # Sec. V-A
 SHORT = {"digits": 60, "mnist": 8, "usps": 40, "usps_resized": 40, "cifar10": 20, "cifar100": 20}       # student epochs of the recipe "short"
+EPSILON = {"digits": 0.15, "mnist": 0.1, "usps": 0.1, "usps_resized": 0.1}     # of attacks, else 8/255; digits: chosen on validation images
+OWN = {"ard": {"tau": 30.0}, "fast_ard": {"tau": 30.0, "step": 1.0, "replays": 4}, "rslad": {"alpha": 5 / 6},      # as published, for CIFAR; m is ours
+       "iad": {"tau": 1.0, "beta": 0.1}, "igdm": {"beta": 1.0}}
+GREY = {"ard": {"tau": 1.0}, "fast_ard": {"tau": 1.0}}                         # for the data sets of EPSILON: chosen on digits' validation images
 
 
 def recipe(name="short", dataset="digits", method="standard", **changes):
-    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes."""
+    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes.
+
+    A neighbour's own letters (OWN, GREY) stand in each of them. With replays = m there are 1/m of the epochs, so as many steps, unless `epochs` is given.
+    """
     one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
     if name == "paper":
         r = PAPER
@@ -55,20 +71,25 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
     else:
         epochs = SHORT.get(dataset, 40) * (2 if method == "teacher" and dataset == "mnist" else 1)
         r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
-    r = r._replace(flip=dataset in ("cifar10", "cifar100"))
+    cifar = dataset in ("cifar10", "cifar100")
+    r = r._replace(flip=cifar, clamp=not cifar, epsilon=EPSILON.get(dataset, 8 / 255),
+                   **OWN.get(method, {}) | (GREY.get(method, {}) if dataset in EPSILON else {}))
     for key, value in changes.items():
         one_of("recipe setting", key, Recipe._fields)
-        if key in ("lr", "lr_conv", "tau", "rho", "sigma"):
+        if key in ("lr", "lr_conv", "tau", "rho", "sigma", "step"):
             positive(key, value)
-        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u"):
+        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u", "epsilon", "alpha", "beta", "begin"):
             positive(key, value, zero=True)
-        elif key in ("epochs", "batch", "hint_epochs", "crop"):
+            if key in ("alpha", "begin") and value > 1:
+                raise ValueError(f"{key}={value!r} must lie between 0 and 1")
+        elif key in ("epochs", "batch", "hint_epochs", "crop", "attack_steps", "replays"):
             whole(key, value, 0 if key in ("hint_epochs", "crop") else 1)
         elif key in CHOICES:
             one_of(key, value, CHOICES[key])
         elif isinstance(getattr(PAPER, key), bool) and not isinstance(value, bool):
             raise ValueError(f"{key}={value!r} must be True or False")
-    return r._replace(**changes)
+    r = r._replace(**changes)
+    return r if "epochs" in changes else r._replace(epochs=math.ceil(r.epochs / r.replays))
 
 
 def lam_at(r, epoch):

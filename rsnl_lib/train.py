@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import fast, hints, losses, networks, perturb, store
+from . import attacks, fast, hints, losses, networks, perturb, store
 from .data import Data, load
 from .methods import METHODS, Batch
 from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
@@ -95,6 +95,7 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     renewed every epoch; if it is there, training goes on from it and ends as if it had never stopped.
     `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
     `quick` lets `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's own step.
+    A method that asks the teacher at images of its own (`live`) finds it frozen: it takes no gradient, and is afterwards as it was.
     """
     how = METHODS[one_of("method", method, METHODS)]
     if not isinstance(r, Recipe):
@@ -108,20 +109,27 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
             raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
         _check_net("teacher", teacher, data)
     _check_net("network", net, data)
+    if how.live and {*map(id, net.parameters())} & {*map(id, teacher.parameters())}:
+        raise ValueError("the teacher and the student share weights; give the student a copy of them, e.g. copy.deepcopy(teacher)")
     if r.flip:                                       # the mirrored image of i stands at len(x) + i
         x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
     if how.scores and r.crop:
         print(f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds")
     elif how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
-    with fast.layers(net) if quick else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if quick:
+            stack.enter_context(fast.layers(net))
+        if how.live:
+            stack.enter_context(attacks.frozen(teacher))
+            stack.enter_context(fast.layers(teacher) if quick else contextlib.nullcontext())
         return _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T)
 
 
 def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
     """The epochs of `fit`: x, y, a_T and g_T hold the images, followed by their mirror images with r.flip."""
     step, n = optimiser(net, r), len(data.x_train)
-    steps = math.ceil(n / r.batch)
+    steps = math.ceil(n / r.batch) * r.replays
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
     resumed = state and pathlib.Path(state).is_file()
     if hint_epochs and not resumed:
@@ -135,13 +143,14 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
     bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
     for epoch in bar:
         begun, lam, sums = time.perf_counter(), lam_at(r, epoch), {}
+        more = {"share": epoch / r.epochs, "carry": {}}
         networks.training(net, r.frozen_norm)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(seed * 100_003 + epoch)
             order = torch.randperm(n)
             order = (order + n * torch.randint(2, (n,)) if r.flip else order).to(x.device)
-            for i, pick in enumerate(order.split(r.batch)):                 # Algorithm 1, line 3
-                batch = _batch(pick, x, y, a_T, g_T, lam, how, r, teacher)  # line 4
+            batches = (_batch(pick, x, y, a_T, g_T, lam, how, r, teacher)._replace(**more) for pick in order.split(r.batch))
+            for i, batch in enumerate(b for b in batches for _ in range(r.replays)):     # Algorithm 1, lines 3 and 4
                 with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
                     terms = how.terms(net, batch, r)                        # lines 5 and 6: Eq. 17
                     loss = sum(weight * value for weight, value in terms.values())
@@ -154,8 +163,8 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
                 step.step()
                 networks.clip_kernels_(net)
                 for name, (_, value) in terms.items():
-                    sums[name] = sums.get(name, 0) + value.detach() * len(pick)
-        row = {"epoch": epoch + 1, **{name: (v / n).item() for name, v in sums.items()}}
+                    sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
+        row = {"epoch": epoch + 1, **{name: (v / (n * r.replays)).item() for name, v in sums.items()}}
         if not all(map(math.isfinite, row.values())):
             raise FloatingPointError(f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2")
         row["ms_per_image"] = (time.perf_counter() - begun) / n * 1000
@@ -173,11 +182,12 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
 
 
 def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
-    """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or live where images are cropped."""
+    """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or live where images are cropped, and a live method's teacher."""
+    live = teacher if how.live else None
     if not r.crop:
-        return Batch(x[pick], y[pick], None if a_T is None else a_T[pick], None if g_T is None else g_T[pick].to(x.dtype), lam)
+        return Batch(x[pick], y[pick], None if a_T is None else a_T[pick], None if g_T is None else g_T[pick].to(x.dtype), lam, live)
     seen, labels = perturb.random_crop(x[pick], r.crop), y[pick]
-    return Batch(seen, labels, *(_ask(teacher, seen, labels, r.tau, how.gradients) if how.scores else (None, None)), lam)
+    return Batch(seen, labels, *(_ask(teacher, seen, labels, r.tau, how.gradients) if how.scores else (None, None)), lam, live)
 
 
 def _check_data(data):

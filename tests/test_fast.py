@@ -34,7 +34,7 @@ def plain_gradient(net, teacher, x, y, method, r, lam):
         f = losses.height(teacher(x_), y, how.gradients, r.tau)
         g_T, = torch.autograd.grad(f.sum(), x_)
     torch.manual_seed(5)
-    terms = how.terms(net, methods.Batch(x, y, a_T, g_T, lam), r)
+    terms = how.terms(net, methods.Batch(x, y, a_T, g_T, lam, teacher if how.live else None), r)
     sum(w * v for w, v in terms.values()).backward()
     return [p.grad for p in net.parameters()]
 

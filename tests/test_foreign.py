@@ -12,7 +12,7 @@ from rsnl_lib import data, evaluate, hints, losses, networks, train
 from rsnl_lib.methods import METHODS, Batch
 
 TWICE = ["gradient_only", "robust", "target_zero", "shuffled", "direct"]       # they differentiate the student's input gradient
-R = train.Recipe("test", 16, lr=5e-3, lr_conv=5e-3, batch=32, tau=2.0, gamma=0.1, C1=1.0, C2=1.0, sigma=0.05)
+R = train.Recipe("test", 16, lr=5e-3, lr_conv=5e-3, batch=32, tau=2.0, gamma=0.1, C1=1.0, C2=1.0, sigma=0.05, epsilon=0.01, attack_steps=2, step=0.5, alpha=0.5)
 NORM = functools.partial(nn.BatchNorm2d, momentum=0.3)                         # few steps: statistics that follow
 
 
@@ -71,7 +71,7 @@ def student(kind="short"):
 
 def batch(teacher, method, kind="tempered"):
     a_T, g_T = train.teacher_constants(teacher, D.x_train, D.y_train, R.tau, METHODS[method].gradients)
-    return Batch(D.x_train, D.y_train, a_T, g_T if g_T is None else g_T.float(), 1.0)
+    return Batch(D.x_train, D.y_train, a_T, g_T if g_T is None else g_T.float(), 1.0, teacher, 0.5)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "teacher"])
@@ -79,7 +79,7 @@ def test_every_method_teaches_a_mobilenet_32_images_and_leaves_the_resnet_as_it_
     before = [t.clone() for t in teacher.state_dict().values()]
     r, net = R._replace(frozen_norm=method in TWICE), student()
     for name, (weight, value) in METHODS[method].terms(networks.training(net, True), batch(teacher, method), r).items():
-        assert value.isfinite() and (value > 0 or name == "score_floor") and (weight > 0 or name == "score_floor"), name
+        assert value.isfinite() and (value > 0 and weight > 0 or name in ("score_floor", "bss", "bss_share")), name
     run = train.fit(net, D, method, r, teacher=teacher, cache=tmp_path_factory.getbasetemp() / "foreign")
     reached = [row["val_accuracy"] for row in run.history]
     assert reached[-1] == 1.0, reached
@@ -108,7 +108,7 @@ def test_a_hardsigmoid_is_refused_with_the_remedy_where_it_must_be_differentiate
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in TWICE])
 def test_the_other_methods_take_a_mobilenet_as_it_is(teacher, method):
     row, = train.fit(student("whole"), D, method, R._replace(epochs=1), teacher=teacher).history
-    assert all(0 < v < 100 for k, v in row.items() if k not in ("score_floor", "val_accuracy"))
+    assert all(0 < v < 100 for k, v in row.items() if k not in ("score_floor", "val_accuracy", "bss", "bss_share"))
 
 
 def test_the_replaced_hardsigmoid_is_the_same_function_under_the_same_names():

@@ -124,7 +124,7 @@ print("relative difference below 1e-10:", bool((quick - plain).norm() < 1e-10 * 
 # In `read` these are stored rows (each seed with its own teacher); in `smoke` and `full` the curves are trained here, one seed. Beside the paper's baselines *mimic* (Eq. 2), *KD* and *FitNet* (a hint stage, then KD) stand controls the paper lacks: *target zero* and *shuffled* (the robust student with the teacher's gradient replaced by zero, or by that of another image of the class), *noise augmented* (KD on noisy images), and *direct*, a hinge built on the corrected theorem.
 
 # %%
-names = [m for m in methods.METHODS if m not in ("gradient_only", "score_only")]
+names = "teacher standard mimic kd fitnet robust target_zero shuffled noise_augmented direct".split()
 if profile == "read":
     curves = store.read(settings.RESULTS / "curves.csv")
     curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "")]

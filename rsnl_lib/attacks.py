@@ -1,0 +1,117 @@
+"""Projected gradient ascent on any loss, the inner attack of adversarial training; networks are left as they were.
+
+Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each image is attacked by itself.
+What a finished network withstands is better asked of a library kept for that (the extra `test` has one).
+"""
+import contextlib
+import math
+
+import torch
+import torch.nn.functional as F
+
+from . import perturb
+from .settings import finite, one_of, positive, whole
+
+NORMS, STARTS, MODES = ("inf", "2"), ("uniform", "normal", "zero"), ("train", "eval")
+
+
+@contextlib.contextmanager
+def frozen(net):
+    """Within this block no parameter of `net` takes a gradient; afterwards those that did do again. Gradients pass through to its input."""
+    taking = [p for p in net.parameters() if p.requires_grad]
+    for p in taking:
+        p.requires_grad_(False)
+    try:
+        yield net
+    finally:
+        for p in taking:
+            p.requires_grad_()
+
+
+@contextlib.contextmanager
+def standing(net, mode=None):
+    """Within this block `net` is in mode "train" or "eval" (None: as it is); afterwards each of its layers is as before."""
+    before = [(m, m.training) for m in net.modules()]
+    try:
+        yield net if mode is None else net.train(one_of("mode", mode, MODES) == "train")
+    finally:
+        for m, training in before:
+            m.training = training
+
+
+def lengths(d):
+    """||d||_2 of each image, (n, 1, 1, 1)."""
+    return d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+def steepest(g, norm="inf"):
+    """The move of length 1 that climbs a gradient g (n, c, h, w) fastest: its sign, or g / ||g||_2 image by image; none where g is 0."""
+    if one_of("norm", str(norm), NORMS) == "inf":
+        return g.sign()
+    g = g / g.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)          # lest tiny gradients vanish when squared
+    return g / lengths(g).clamp_min(torch.finfo(g.dtype).tiny)
+
+
+def within(d, epsilon, norm="inf"):
+    """The point nearest to d (n, c, h, w) in the ball of radius epsilon: clipped pixel by pixel, or shortened image by image."""
+    if one_of("norm", str(norm), NORMS) == "inf":
+        return d.clamp(-epsilon, epsilon)
+    return d * (epsilon / lengths(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
+
+
+def first(x, epsilon, norm="inf", start="uniform", generator=None):
+    """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a pixel (TRADES), or "zero".
+
+    Drawn on the CPU, so the same on every device, from `generator` or else from torch's global one, of which "zero" takes nothing.
+    """
+    if one_of("start", start, STARTS) == "zero":
+        return torch.zeros_like(x)
+    kind = dict(generator=generator, dtype=x.dtype, device=generator.device if generator else "cpu")
+    if start == "normal":
+        return 0.001 * torch.randn(x.shape, **kind).to(x.device)
+    if one_of("norm", str(norm), NORMS) == "inf":
+        return epsilon * (2 * torch.rand(x.shape, **kind) - 1).to(x.device)
+    way = torch.randn(x.shape, **kind)
+    radius = torch.rand(len(x), 1, 1, 1, **kind) ** (1 / max(1, x[:1].numel()))
+    return epsilon * (radius * steepest(way, "2")).to(x.device)
+
+
+def cross_entropy(y):
+    """The loss of the plain attack: cross-entropy to the labels y (n,)."""
+    return lambda a, x: F.cross_entropy(a, y, reduction="sum")
+
+
+def _checked(x, low, high):
+    """Images x if they are some and lie in [low, high]; on a GPU, which would have to be waited for, that is not asked."""
+    if low is not None and high is not None and not finite("low", low) < finite("high", high):
+        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+    if isinstance(x, torch.Tensor) and x.is_cuda:
+        return x
+    if len(perturb.images(x)):
+        least, most = map(float, x.aminmax())
+        if least < (-math.inf if low is None else low) - 1e-6 or most > (math.inf if high is None else high) + 1e-6:
+            raise ValueError(f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r}; give the range of the images, "
+                             "or None for images without one, such as whitened ones (recipe setting clamp=False)")
+    return x
+
+
+def pgd(net, x, loss, epsilon, step, steps=10, norm="inf", start="uniform", low=0.0, high=1.0, clamp_start=False, mode=None, generator=None):
+    """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the ball of radius epsilon around x and into [low, high].
+
+    `loss(a, x')` takes logits (n, k) and gives a number or (n,); what it gives is summed. Defaults as in the code of ARD
+    (arXiv 1905.09747; arXiv 1706.06083 clips the start too: clamp_start): a uniform start, the sign of the gradient (norm "2":
+    the gradient over its length), 10 steps, the network as it stands (`mode`: "train", in which batch norm follows the attacked
+    images, or "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad. ValueError for bad values.
+    """
+    epsilon, step = positive("epsilon", epsilon, zero=True), positive("step", step, zero=True)
+    whole("steps", steps, 1), one_of("norm", str(norm), NORMS)
+    bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
+    x = _checked(x, low, high).detach()
+    z = x + first(x, epsilon, norm, start, generator)
+    z = bounded(z) if clamp_start else z
+    with frozen(net), standing(net, mode), torch.enable_grad():
+        for _ in range(steps if len(x) else 0):
+            z.requires_grad_()
+            g, = torch.autograd.grad(loss(net(z), z).sum(), z)
+            z = bounded(x + within(z.detach() + step * steepest(g, norm) - x, epsilon, norm))
+    return z

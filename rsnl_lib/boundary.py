@@ -1,0 +1,206 @@
+"""Do student and teacher share a decision boundary? Boundary supporting samples (BSS, arXiv 1805.05532), the loss on them, MagSim and AngSim.
+
+From an image of class b one walks against the gradient of L_k = f_b - f_k, of logits, until class k has overtaken. Images are
+(n, c, h, w) in the space that the network sees, logits a (n, classes), classes (n,). A network is asked, never changed: it must
+be in evaluation mode, and neither its weights nor their .grad are touched.
+"""
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from . import losses, perturb
+from .settings import finite, one_of, positive, whole
+
+ETA, EPS, STEPS, COUNT = 0.3, 1e-4, 10, 64         # the paper's. COUNT: of a batch of 256. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
+RULES = ("paper", "code")
+
+
+class Samples(NamedTuple):
+    """What `search` finds for each of n images."""
+    x: torch.Tensor                    # (n, c, h, w) where the walk ended
+    accepted: torch.Tensor             # (n,) bool: the rule keeps this sample
+    steps: torch.Tensor                # (n,) steps taken, 0 to `steps`
+    before: torch.Tensor               # (n,) f_b - f_k at the image
+    after: torch.Tensor                # (n,) f_b - f_k where the walk ended: below zero beyond the boundary
+    logits: torch.Tensor               # (n, classes) there
+    path: torch.Tensor | None          # (steps + 1, n, c, h, w) the image and every point after it, the last one repeated
+
+
+def gap(a, base, target):
+    """L_k = f_b - f_k, (n,): how many logits class `base` leads class `target` by; zero on their boundary."""
+    for name, k in (("base", base), ("target", target)):
+        try:
+            losses.true_class(a, k)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    if (same := base == target).any():
+        i = int(same.nonzero()[0])
+        raise ValueError(f"target={int(target[i])} of image {i} is its base class; a boundary lies between two different classes")
+    return (a.gather(1, base[:, None]) - a.gather(1, target[:, None]))[:, 0]
+
+
+def top_two(a):
+    """The largest logit minus the second largest, (n,): how far, in logits, the decision is from its boundary."""
+    return -a.topk(2).values.diff(dim=1)[:, 0]
+
+
+def _asked(net, x):
+    """The images x if there are any and one can walk from them, and if `net` answers the same every time."""
+    if any(m.training for m in net.modules()):
+        raise ValueError(f"the {type(net).__name__} is in training mode; call net.eval(), a boundary must hold still")
+    if not len(perturb.images(x)):
+        raise ValueError("there are no images to start from; x is empty")
+    return x.detach()
+
+
+def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", low=None, high=None, path=False):
+    """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv 1805.05532, Sec. 3).
+
+    A step is -eta (L_k + eps) grad L_k / ||grad L_k||_2, then pixels are clipped to low and high if given; eta is in pixels per logit.
+    The answer is the walk's first point beyond the boundary, not bisected: of the accepted, top_two(logits) <= -after. To first order,
+    where eta ||grad L_k|| < 1 steps shrink and eps carries the walk across, to -after <= eta eps ||grad L_k||; above 1 the first step
+    lands (eta ||grad L_k|| - 1) L_k beyond. eta=None (ours) is 1 / ||grad L_k||, Newton's step: the logits' scale then hardly matters.
+    rule "paper": the walk ends once L_k < 0 (accepted), a third class beats both, whatever L_k (rejected), or after `steps` (rejected,
+    as is a start with L_k <= 0). rule "code", the authors': it ends once `base` is not the largest logit, and every sample is kept.
+    ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low >= high, a network in training mode.
+    """
+    whole("steps", steps, 1), one_of("rule", rule, RULES), positive("eps", eps, zero=True), eta is None or positive("eta", eta)
+    if low is not None and high is not None and not finite("low", low) < finite("high", high):
+        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+    z, n = _asked(net, x).clone(), len(x)
+    now = torch.arange(n, device=x.device)                                      # numbers of those still walking, of class b towards class k
+    b, k, taken, accepted = base, target, torch.zeros_like(now), torch.full((n,), rule == "code", device=x.device)
+    walked = [x.detach()] * (steps + 1 if path else 0)
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):     # under bfloat16 eps would be lost
+        for i in range(steps + 1):
+            at = z[now].requires_grad_()
+            a = net(at)
+            L = gap(a, b, k)
+            if i == 0:
+                logits, before, after = a.detach().clone(), L.detach().clone(), L.detach().clone()
+            logits[now], after[now] = a.detach(), L.detach()
+            if rule == "paper":
+                pair = torch.stack([b, k], 1)
+                third = a.scatter(1, pair, -math.inf).amax(1) > a.gather(1, pair).amax(1)
+                accepted[now] = (before[now] > 0) & (L < 0) & ~third
+                on = (L >= 0) & ~third
+            else:
+                on = a.argmax(1) == b
+            if i == steps or not on.any():
+                break
+            g, = torch.autograd.grad(L[on].sum(), at)
+            now, b, k, g, L = now[on], b[on], k[on], g[on], L.detach()[on]
+            length = torch.linalg.vector_norm(g.flatten(1), dim=1)
+            inverse = torch.where(length > 0, 1 / length, 0)                    # without a slope there is no step
+            move = ((inverse if eta is None else eta) * (L + eps) * inverse).view(-1, 1, 1, 1) * g
+            z[now] = (z[now] - move).clamp(-math.inf if low is None else low, math.inf if high is None else high)
+            taken[now] += 1
+            walked[i + 1:] = [z.clone()] * len(walked[i + 1:])
+    return Samples(z, accepted, taken, before, after, logits, torch.stack(walked) if path else None)
+
+
+def base_samples(a_T, a_S, y, count=COUNT):
+    """Numbers (m,) of the images to start from, m <= count: teacher and student are right about them; of too many, those with
+    the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1, the largest first."""
+    if a_S.shape != a_T.shape:
+        raise ValueError(f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape")
+    right = ((a_T.argmax(1) == losses.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
+    if len(right) <= whole("count", count, 1):
+        return right
+    apart = (F.softmax(a_T, 1) - F.softmax(a_S, 1)).square().scatter(1, y[:, None], 0).sum(1)
+    return right[apart[right].argsort(descending=True, stable=True)[:count]]
+
+
+def targets(a_T, generator=None):
+    """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p (n, classes): the teacher's
+    softmax over all classes but its first, q_k / (1 - max q); the first has weight 0, a row sums to 1."""
+    if a_T.dim() != 2 or a_T.shape[1] < 2:
+        raise ValueError(f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two classes or more")
+    p = F.softmax(a_T.detach().scatter(1, a_T.argmax(1, keepdim=True), -math.inf), 1)
+    return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
+
+
+def schedule(share):
+    """(alpha, beta) when `share` of the epochs, 0 to 1, is over: KD's weight, from 4 to 1, and that of BSS, from 2 to 0 at three quarters."""
+    if not 0 <= finite("share", share) <= 1:
+        raise ValueError(f"share={share!r} must lie between 0 and 1: it is epoch / epochs")
+    return 1 + 3 * (1 - share), max(0.0, 2 * (1 - 4 / 3 * share))
+
+
+def bss(net, b, r, eta=ETA, eps=EPS, steps=STEPS, count=COUNT, rule="paper", low=None, high=None):
+    """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the live teacher's boundary.
+
+    A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch / epochs. Both soft terms are
+    cross-entropies at r.tau without tau^2. The sum over k is sampled, as in the authors' code: one class an image, drawn with p_n^k
+    (torch's global generator), then of weight 1. L_BS is the mean over the samples accepted, zero if there is none, and not asked for
+    when beta is 0. "bss_share", of weight 0, is how many samples were made per image of the batch.
+    """
+    if b.teacher is None:
+        raise ValueError("b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself, not its scores alone")
+    (alpha, beta), a_S = schedule(b.share), net(b.x)
+    soft, made = a_S[:0].sum(), a_S.new_zeros(())
+    pick = base_samples(b.a_T, a_S.detach(), b.y, count) if beta else ()
+    if len(pick):
+        s = search(b.teacher, b.x[pick], b.y[pick], targets(b.a_T[pick])[0], eta, eps, steps, rule, low, high)
+        if s.accepted.any():
+            soft, made = losses.soft_cross_entropy(net(s.x[s.accepted]), s.logits[s.accepted], r.tau), s.accepted.sum() / len(b.y)
+    return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
+            "bss": (beta, soft), "bss_share": (0.0, made)}
+
+
+def _lengths(u, v):
+    if u.dim() != 2 or u.shape != v.shape:
+        raise ValueError(f"vectors {tuple(u.shape)} and {tuple(v.shape)} must both be (n, d)")
+    return [torch.linalg.vector_norm(w.double(), dim=1).masked_fill(((u == 0).all(1) | (v == 0).all(1)), math.nan) for w in (u, v)]
+
+
+def mag_sim(u, v):
+    """min(||u||, ||v||) / max(||u||, ||v||) of each pair of vectors (n, d): (n,) in [0, 1]; NaN where a length is zero."""
+    long_u, long_v = _lengths(u, v)
+    return torch.minimum(long_u, long_v) / torch.maximum(long_u, long_v)
+
+
+def ang_sim(u, v):
+    """<u, v> / (||u|| ||v||) of each pair of vectors (n, d), as 1 - ||u/||u|| - v/||v||||^2 / 2: (n,) in [-1, 1], exactly 1 for u = v;
+    NaN where a length is zero."""
+    long_u, long_v = _lengths(u, v)
+    return (1 - (u / long_u[:, None] - v / long_v[:, None]).square().sum(1) / 2).clamp_min(-1)
+
+
+def vectors(net, x, y, chunk=500, **how):
+    """(v, asked, accepted) from images x of classes y to every other class: sample minus image (n, classes, d), which pairs were asked for
+    (the network is right, the class is not y) and which of them `search` accepted, (n, classes) bool. `how` goes to `search`."""
+    with torch.no_grad():
+        a = torch.cat([net(part) for part in _asked(net, x).split(whole("chunk", chunk, 1))])
+    asked = (a.argmax(1) == losses.true_class(a, y))[:, None] & (torch.arange(a.shape[1], device=a.device) != y[:, None])
+    v, accepted = x.new_zeros(*a.shape, x[0].numel()), torch.zeros_like(asked)
+    for i, k in (pairs.T for pairs in asked.nonzero().split(chunk) if len(pairs)):
+        s = search(net, x[i], y[i], k, **how)
+        v[i, k], accepted[i, k] = (s.x - x[i]).flatten(1), s.accepted
+    return v, asked, accepted
+
+
+def alike(T, S):
+    """`similarity` of two networks from what `vectors` says of each for the same images."""
+    (u, asked_T, accepted_T), (v, asked_S, accepted_S) = T, S
+    if u.shape != v.shape:
+        raise ValueError(f"vectors {tuple(u.shape)} and {tuple(v.shape)} must be of the same images and classes")
+    asked = asked_T & asked_S
+    both, total = asked & accepted_T & accepted_S, int(asked.sum())
+    mag, ang = mag_sim(u[both], v[both]), ang_sim(u[both], v[both])
+    kept = ~mag.isnan()
+    rates = {name: int((asked & t).sum()) / total if total else math.nan for name, t in (("rate", both), ("rate_T", accepted_T), ("rate_S", accepted_S))}
+    return {"mag": mag[kept].mean().item(), "ang": ang[kept].mean().item(), "n": int(kept.sum()), "undefined": int((~kept).sum()),
+            "pairs": total, "images": int(asked.any(1).sum()), **rates}
+
+
+def similarity(net_T, net_S, x, y, chunk=500, **how):
+    """MagSim and AngSim (arXiv 1805.05532) of two networks on images x of classes y, a dict: the means `mag` in [0, 1] and `ang` in
+    [-1, 1] (NaN without a pair) over `n` pairs (image, other class) accepted for both; `undefined` more had a vector of length zero.
+    `pairs` were asked for, on `images` that both classify correctly; `rate` of them accepted for both, `rate_T` and `rate_S` for each.
+
+    With one eta for both, MagSim depends on the scale of the logits as well as on the boundary (see `search`). `how` goes to `search`.
+    """
+    return alike(vectors(net_T, x, y, chunk, **how), vectors(net_S, x, y, chunk, **how))
