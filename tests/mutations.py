@@ -212,7 +212,7 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("own folder: twins kept", "data", "                continue\n", "                pass\n", "data::test_a_picture_that_lies"),
     ("claims: sides swapped", "claims", "100 * (values[0] - values[1])", "100 * (values[1] - values[0])", "claims::test_effects"),
     ("claims: a drop is an accuracy", "claims", "else v - c for v, c in zip(values, clean)]", "else v for v, c in zip(values, clean)]", "claims::test_a_drop"),
-    ("claims: a level left out", "claims", "for v in line[\"levels\"]]\n    return [*mine", "for v in line[\"levels\"][1:]]\n    return [*mine", "claims::test_effects"),
+    ("claims: a level left out", "claims", "for v in line[\"levels\"]]\n    return [*mine", "for v in line[\"levels\"][1:]]\n    return [*mine", "claims::test_every_level"),
     ("claims: own teacher for everyone", "claims", 'if line["dataset"] == "digits" else seed % jobs.TEACHERS', "", "claims::test_students_are"),
     ("claims: the normal instead of t", "claims", "float(stats.t.ppf(0.975, n - 1)) * error", "float(stats.norm.ppf(0.975)) * error", "claims::test_the_paired"),
     ("claims: spread over n", "claims", "/ (n - 1) / n)\n    if error", "/ n / n)\n    if error", "claims::test_the_paired"),

@@ -47,6 +47,14 @@ def test_effects_by_hand():
     assert claims.effects(c, some) == {}
 
 
+def test_every_level_counts():
+    c = claim("white-kd")
+    rows = rows_for(c, "a", {1: 9700}) + rows_for(c, "b", {1: 9600})
+    for level in "123":
+        changed = [{**r, "correct": "9400"} if (r["level"], r["method"]) == (level, "robust") else r for r in rows]
+        assert claims.effects(c, jobs.known(changed)) == pytest.approx({1: 0.0})
+
+
 def test_a_drop_is_against_clean():
     c = claim("white-drop")
     done = jobs.known(rows_for(c, "a", {1: 9700}, clean=9950) + rows_for(c, "b", {1: 9600}, clean=9900))
