@@ -67,7 +67,7 @@ figures.show(verdicts.forest([c for c in judged if c["verdict"] != "not run"], "
 # %% [markdown]
 # Thin ticks are seeds, the line is the interval, the tall tick is what would matter. Left of zero the claim's opposite was seen.
 #
-# One claim holds: on clean images the robust student is no worse than its teacher. That it beats KD's or FitNet's student there fails, by a tenth of a point. In white noise it loses 1.94 points to KD's student and 1.21 to FitNet's. The score term alone does nothing that would matter (-0.09, between -0.47 and +0.29); the gradient term alone costs 1.39 points in white noise. Behind a square its gain over KD's student is there in every seed (+0.30), and too small to matter. Under Poisson noise everything points the paper's way, by four points, but five seeds do not carry it through a correction for 23 tests. Claims with runs still to come are left out of the picture and stand in the table as not run.
+# One claim holds: on clean images the robust student is no worse than its teacher. That it beats KD's or FitNet's student there fails, by a tenth of a point. In white noise it loses 1.94 points to KD's student and 1.21 to FitNet's. The score term alone does nothing that would matter (-0.09, between -0.47 and +0.29); the gradient term alone costs 1.39 points in white noise. Behind a square the robust student's gain over KD's is there in every seed (+0.30), and too small to matter. Under Poisson noise everything points the paper's way, by four points, but five seeds do not carry it through a correction for 23 tests. Claims with runs still to come are left out of the picture and stand in the table as not run.
 #
 # What matters is a matter of taste. Pick a claim, move the tick, and see how far the verdict depends on it:
 
