@@ -1,9 +1,21 @@
 """One environment for all tests and for every kernel that nbval starts; and a word on the browser test at the end."""
 import pathlib
 
+import pytest
+
 from rsnl_lib import nbtools
 
 nbtools.environment()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """A module's tests run on one thread, as the library's commands do, so that sums come out the same on every machine."""
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pytest_configure(config):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from . import perturb
-from .settings import finite, one_of, positive, whole
+from .settings import one_of, positive, room, whole
 
 NORMS, STARTS, MODES = ("inf", "2"), ("uniform", "normal", "zero"), ("train", "eval")
 
@@ -83,8 +83,7 @@ def cross_entropy(y):
 
 def _checked(x, low, high):
     """Images x if they are some and lie in [low, high]; on a GPU, which would have to be waited for, that is not asked."""
-    if low is not None and high is not None and not finite("low", low) < finite("high", high):
-        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+    room(low, high)
     if isinstance(x, torch.Tensor) and x.is_cuda:
         return x
     if len(perturb.images(x)):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from . import losses, perturb
-from .settings import finite, one_of, positive, whole
+from .settings import finite, one_of, positive, room, whole
 
 ETA, EPS, STEPS, COUNT = 0.3, 1e-4, 10, 64         # the paper's. COUNT: of a batch of 256. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
 RULES = ("paper", "code")
@@ -67,8 +67,7 @@ def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", lo
     ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low >= high, a network in training mode.
     """
     whole("steps", steps, 1), one_of("rule", rule, RULES), positive("eps", eps, zero=True), eta is None or positive("eta", eta)
-    if low is not None and high is not None and not finite("low", low) < finite("high", high):
-        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+    room(low, high)
     z, n = _asked(net, x).clone(), len(x)
     now = torch.arange(n, device=x.device)                                      # numbers of those still walking, of class b towards class k
     b, k, taken, accepted = base, target, torch.zeros_like(now), torch.full((n,), rule == "code", device=x.device)

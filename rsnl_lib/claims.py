@@ -3,10 +3,9 @@
 `data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them. `data/study.csv`
 holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps.
 """
-import csv
 import math
 
-from . import jobs
+from . import jobs, store
 from .settings import ROOT, one_of
 
 FILE = ROOT / "data" / "claims.csv"
@@ -16,8 +15,7 @@ DECIDES = ("difference", "no worse")
 
 def read(path=FILE):
     """The lines of a file as dicts; levels become numbers, seeds a range; of the claims also `matters`, a float in points."""
-    with open(path, newline="") as f:
-        rows = list(csv.DictReader(f))
+    rows = store.lines(path)
     for row in rows:
         first, last = map(int, row["seeds"].split("-"))
         row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1))
@@ -91,6 +89,12 @@ def paired(values):
         return mean, mean, mean, float(mean == 0)
     reach = float(stats.t.ppf(0.975, n - 1)) * error
     return mean, mean - reach, mean + reach, 2 * float(stats.t.sf(abs(mean) / error, n - 1))
+
+
+def one_more(values):
+    """(mean, reach): one more value like these falls into mean -+ reach in 95 of 100 cases, t s sqrt(1 + 1/n); of fewer than two the reach is nan."""
+    mean, _, high, _ = paired(values)
+    return mean, (high - mean) * math.sqrt(len(values) + 1)
 
 
 def holm(ps):

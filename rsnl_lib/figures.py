@@ -41,6 +41,11 @@ def style(method):
     return METHODS.get(method, dict(color="#999933", marker="x", label=method))
 
 
+def look(method):
+    """`style` without its label: colour and mark."""
+    return {k: v for k, v in style(method).items() if k != "label"}
+
+
 def rank(methods):
     """Methods in the workbook's order, unknown ones last."""
     order = list(METHODS)
@@ -108,12 +113,12 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
             by = mine.assign(share=100 * mine.correct / mine.n).groupby("level").share.agg(["mean", "std", "count"])
             share, reach = by["mean"], student.ppf(0.975, by["count"] - 1) * by["std"] / by["count"] ** 0.5
             low, high = share - reach, (share + reach).clip(upper=100)
-        kw = {k: v for k, v in style(method).items() if k != "label"}
+        kw = look(method)
         ax.errorbar(one.index, share, yerr=[share - low, high - share], capsize=2, ms=5, lw=1.6, **kw)
         last = one.index.max() if occlusion else one.index.min()
         ends.append((last + (0.15 if occlusion else -0.15), share[last], method))
     for level, value, method in paper:
-        ax.plot([level], [value], **PAPER_HOLLOW, **{k: v for k, v in style(method).items() if k != "label"})
+        ax.plot([level], [value], **PAPER_HOLLOW, **look(method))
     if not occlusion:
         ax.invert_xaxis()
     low, high = ax.get_ylim()
@@ -281,7 +286,7 @@ def printed_and_ours(cells, answers, title=""):
     ax = axes[0, 0]
     error = lambda c, v: 100 - v if c["quantity"] == "accuracy" else v
     for at, (c, a) in enumerate(both):
-        kw = {k: v for k, v in style(c["method"]).items() if k != "label"}
+        kw = look(c["method"])
         theirs, ours = error(c, c["value"]), error(c, a["ours"])
         ax.plot([theirs, ours], [at, at], color="#999999", lw=1)
         if a["low"] == a["low"]:

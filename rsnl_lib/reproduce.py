@@ -62,11 +62,7 @@ def enough(cell, seeds):
 
 def timed(file=None):
     """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m rsnl_lib networks --rows`)."""
-    file = file or RESULTS / "speed.csv"
-    if not file.is_file():
-        return {}
-    with open(file, newline="") as f:
-        return {row["network"]: float(row["ms"]) for row in csv.DictReader(f) if row["batch"] == "64"}
+    return {row["network"]: float(row["ms"]) for row in store.lines(file or RESULTS / "speed.csv", missing_ok=True) if row["batch"] == "64"}
 
 
 def left(cells, done, seeds=1, also=(), places=(), **plan):
@@ -102,11 +98,9 @@ def paces(rates, hardware):
     """{(network, method): median ms per image and epoch} measured on this hardware, from the curve files `rates`."""
     found = {}
     for path in rates:
-        if path.is_file():
-            with open(path, newline="") as f:
-                for row in csv.DictReader(f):
-                    if row.get("quantity") == "ms_per_image" and row["hardware"] == hardware:
-                        found.setdefault((row["network"], row["method"]), []).append(float(row["value"]))
+        for row in store.lines(path, missing_ok=True):
+            if row.get("quantity") == "ms_per_image" and row["hardware"] == hardware:
+                found.setdefault((row["network"], row["method"]), []).append(float(row["value"]))
     return {key: statistics.median(values) for key, values in found.items()}
 
 
@@ -186,10 +180,9 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
         if differ:
             print(f"{differ} rows say another number than the same row in {results} and were left out")
         curves = []
-        old = curve_rows(results)
+        old = {tuple(row[k] for k in store.CURVE_COLUMNS[:9]) for row in store.lines(pathlib.Path(results) / "curves.csv", missing_ok=True)}
         for path in sorted((source / "curves").glob("*.csv")):
-            with open(path, newline="") as f:
-                curves += [row for row in csv.DictReader(f) if tuple(row[k] for k in store.CURVE_COLUMNS[:9]) not in old]
+            curves += [row for row in store.lines(path) if tuple(row[k] for k in store.CURVE_COLUMNS[:9]) not in old]
         for dataset, rows in fresh.items():
             store.append(pathlib.Path(results) / f"{dataset}.csv", rows)
         if curves:
@@ -204,14 +197,6 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
                     store.write(place, path.read_bytes())
                     taken += 1
     return sum(map(len, fresh.values())), taken
-
-
-def curve_rows(results):
-    path = pathlib.Path(results) / "curves.csv"
-    if not path.is_file():
-        return set()
-    with open(path, newline="") as f:
-        return {tuple(row[k] for k in store.CURVE_COLUMNS[:9]) for row in csv.DictReader(f)}
 
 
 def budget(text):

@@ -131,6 +131,12 @@ def injected(sources):
             if isinstance(node, ast.Assign) for t in node.targets]
 
 
+def room(low, high):
+    """Refuse bounds of pixels with nothing between them; None is no bound."""
+    if low is not None and high is not None and not finite("low", low) < finite("high", high):
+        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+
+
 def parameters(given, **used):
     """Check a notebook's parameters and make the run repeatable.
 

@@ -138,6 +138,14 @@ def read(*paths):
     return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)
 
 
+def lines(path, missing_ok=False):
+    """The rows of a CSV file as dicts of text; with `missing_ok` none where there is no file."""
+    if missing_ok and not pathlib.Path(path).is_file():
+        return []
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
 def shipped(dataset, methods):
     """The rows of the data set's own teachers and students on its own images: recipe "short" unchanged, trained without noise, as their teachers were."""
     rows = read(RESULTS / f"{dataset}.csv")

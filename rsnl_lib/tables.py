@@ -38,8 +38,7 @@ def answer(cell, done, recipe="short", speed=None):
         level = paper.key(cell)[-3:]
         values.append(paper.as_printed(cell, share[level], share.get(("clean", 0, ""))))
         rows.append(mine[level])
-    mean, low, high, _ = claims.paired(values)
-    reach = (high - mean) * math.sqrt(len(values) + 1) if len(values) > 1 else math.nan
+    mean, reach = claims.one_more(values)
     judged = len(values) >= enough(cell, 3)
     told = (f"{cell['place']}: recipe {recipe}, {len(values)} seed{'s' * (len(values) > 1)} ({', '.join(map(str, seeds))}), n {rows[0]['n']} each, "
             f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}")

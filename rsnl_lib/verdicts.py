@@ -1,5 +1,4 @@
 """What chapters 06 and 09 show: effects with their intervals, Fig. 2 as bands, the ledgers as tables; each figure a closed matplotlib Figure."""
-import csv
 import html
 import math
 import statistics
@@ -8,7 +7,7 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from . import claims, evaluate, figures, jobs, paper, settings
+from . import claims, evaluate, figures, jobs, paper, settings, store
 
 LOOKS = {       # a verdict looks the same everywhere: colour, mark, word
     "holds": dict(color="#0072B2", marker="o"),
@@ -116,15 +115,15 @@ def band(rows, seeds=3):
     share = np.array([[100 * int(r[v]["correct"]) / int(r[v]["n"]) for v in levels] for r in rows.values()])
     reach = np.full(len(levels), np.nan)
     if len(share) >= seeds:
-        reach = np.array([(lambda m, low, high, p: (high - m) * math.sqrt(len(share) + 1))(*claims.paired(list(column))) for column in share.T])
+        reach = np.array([claims.one_more(list(column))[1] for column in share.T])
     return levels, share.mean(0), share.mean(0) - reach, share.mean(0) + reach
 
 
-def runs(done, dataset, method, network="", settings="", teacher="", perturbation="gaussian", unit="dB", recipe="short", seeds=10):
-    """{seed: {level: row}} of a method's rows under one perturbation; `teacher` as in the rows' column, without its seed."""
+def runs(done, dataset, method, settings="", teacher="", perturbation="gaussian", unit="dB", seeds=10):
+    """{seed: {level: row}} of a method's rows by the recipe "short" under one perturbation; `teacher` as in the rows' column, without its seed."""
     found = {}
-    for (d, m, net, guide, r, words, noise, seed), mine in done.items():
-        if (d, m, r, words, noise) == (dataset, method, recipe, settings, "") and (not network or net == network) and guide.partition(" seed ")[0] in (teacher, ""):
+    for (d, m, _, guide, r, words, noise, seed), mine in done.items():
+        if (d, m, r, words, noise) == (dataset, method, "short", settings, "") and guide.partition(" seed ")[0] in (teacher, ""):
             levels = {level: row for (kind, level, u), row in mine.items() if (kind, u) == (perturbation, unit)}
             if levels and int(seed) < seeds:
                 found[int(seed)] = levels
@@ -145,14 +144,14 @@ def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
             if mine:
                 x, mean, low, high = band(mine)
                 lowest = min(lowest, mean.min())
-                look = {k: v for k, v in figures.style(method).items() if k != "label"}
+                look = figures.look(method)
                 ax.plot(x, mean, ms=4, lw=1.4, label=figures.style(method)["label"], **look)
                 ax.fill_between(x, low, high, color=look["color"], alpha=0.18, lw=0)
                 seen.append(len(mine))
-        clean = {"mnist": paper.cells("III", "mnist")}.get(dataset, [])
-        for c in paper.cells("2a") if dataset == "mnist" else []:
+        clean = paper.cells("III", dataset)
+        for c in (c for c in paper.cells("2a") if c["dataset"] == dataset):
             value = c["value"] if c["quantity"] == "accuracy" else next(k["value"] for k in clean if k["method"] == c["method"] and k["perturbation"] == "clean") - c["value"]
-            ax.plot([c["level"]], [value], **figures.PAPER_HOLLOW, **{k: v for k, v in figures.style(c["method"]).items() if k != "label"})
+            ax.plot([c["level"]], [value], **figures.PAPER_HOLLOW, **figures.look(c["method"]))
         note = f"{min(seen)} to {max(seen)} seeds" if seen and min(seen) < max(seen) else f"{seen[0]} seed{'s' * (seen[0] > 1)}" if seen else "not run"
         ax.set(title=f"{title}, {note}" + (f"\n{words}, quarter-width teacher" if words and seen else ""), xlabel="SNR (dB)")
         ax.title.set_fontsize(9)
@@ -185,44 +184,41 @@ def against(dataset, b, methods, done, **how):
 def bounds(path, methods, b="kd", dataset="digits", network="digits_student", column="estimate"):
     """`explored` lines of the median of a column of data/results/margins.csv, each method against `b`, seed by seed, recipe "short"."""
     values = {}
-    with open(path, newline="") as f:
-        for row in csv.DictReader(f):
-            if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (dataset, network, "short", "") and row[column]:
-                values.setdefault((row["method"], int(row["seed"])), []).append(float(row[column]))
+    for row in store.lines(path):
+        if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (dataset, network, "short", "") and row[column]:
+            values.setdefault((row["method"], int(row["seed"])), []).append(float(row[column]))
     middle = {key: statistics.median(v) for key, v in values.items()}
     return [explored({"a": m, "b": b, "dataset": dataset}, {s: middle[m, s] - middle[b, s] for k, s in middle if k == m and (b, s) in middle}) for m in methods]
 
 
 def untested():
     """The claims that need networks nobody trained yet (data/untested.csv), as dicts."""
-    with open(settings.ROOT / "data" / "untested.csv", newline="") as f:
-        return list(csv.DictReader(f))
+    return store.lines(settings.ROOT / "data" / "untested.csv")
 
 
 def copied(cells):
     """[(cell, is it the number FitNets printed before)] for the cells that arXiv 1412.6550 prints too (data/copied.csv); "1.90" is "1.9"."""
     known = {c["cell"]: c for c in cells}
     size = lambda printed: float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
-    with open(settings.ROOT / "data" / "copied.csv", newline="") as f:
-        return [(known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"])) for row in csv.DictReader(f)]
+    return [(known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"])) for row in store.lines(settings.ROOT / "data" / "copied.csv")]
 
 
 def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
     """[(perturbation, level, unit, teacher - b, method - b)], points, means over the seeds with all three: who leads where, and what the method makes of it."""
     out = []
-    for kind, level, unit in evaluate.levels(dataset):
+    for kind, level, unit in (entry for entry in evaluate.levels(dataset) if entry[2] != "ratio"):
         line = compare(dataset, method, b, seeds, kind, [level], unit)
         gain, ahead = claims.effects(line, done), claims.effects({**line, "a": "teacher"}, done)
         both = gain.keys() & ahead.keys()
-        if both and unit != "ratio":
+        if both:
             out.append((kind, level, unit, *(sum(v[s] for s in both) / len(both) for v in (ahead, gain))))
     return out
 
 
-def inheritance(points, title="", ylabel="gain over KD's student (points)"):
+def inheritance(points):
     """What a student gains against how far its teacher is ahead of KD's student, a mark a level; points {data set: `leads`}; colour: data set, mark: what is done to the image.
 
-    The title holds Spearman's rank correlation by data set unless another is given.
+    The title holds Spearman's rank correlation by data set.
     """
     from scipy.stats import spearmanr
     fig, axes = figures.panels(1, 6.4, 3.8)
@@ -236,7 +232,7 @@ def inheritance(points, title="", ylabel="gain over KD's student (points)"):
             if mine:
                 ax.plot(*zip(*mine), ls="", marker=mark, ms=6, color=colour, alpha=0.8, label=f"{dataset}, {kind.replace('gaussian', 'white noise')}")
     said = ", ".join(f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.3f}" for d, v in points.items())
-    ax.set(xlabel="teacher ahead of KD's student by (points)", ylabel=ylabel, title=title or f"rank correlation: {said}")
+    ax.set(xlabel="teacher ahead of KD's student by (points)", ylabel="gain over KD's student (points)", title=f"rank correlation: {said}")
     ax.title.set_fontsize(10)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig

@@ -1,5 +1,4 @@
 """Doing jobs: in processes of this machine within a time budget, or on a Ray cluster; every file whole or not there."""
-import csv
 import multiprocessing
 import os
 import pathlib
@@ -19,7 +18,7 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
     if place and not state.is_file():
         net, head = store.load_checkpoint(place, device=device)
         d = jobs.images(job, folder, device)
-        rows = kept(work / f"rows/{stem}.csv") + [{**job.row(), "space": d.space, **row, **store.provenance()} for row in jobs.measure(net, d, draws, folder, have)]
+        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + [{**job.row(), "space": d.space, **row, **store.provenance()} for row in jobs.measure(net, d, draws, folder, have)]
         curves = None
     else:
         rows, curves, state = jobs.do(job, work, folder, device, draws, runs=work / "runs")
@@ -27,14 +26,6 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
         if lines is not None:
             store.write(work / name, store.table(lines, columns))
     state.unlink(missing_ok=True)
-
-
-def kept(path):
-    """The rows (dicts) that a file of a work folder holds already; none where there is no file."""
-    if not path.is_file():
-        return []
-    with open(path, newline="") as f:
-        return list(csv.DictReader(f))
 
 
 def child(job, work, *rest):

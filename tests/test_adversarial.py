@@ -23,14 +23,6 @@ TERMS = {"pgd_at": {"ce_adv": 1.0}, "trades": {"ce": 1.0, "self": 0.5}, "ard": {
 EACH = [(m, t) for m, terms in TERMS.items() for t in terms]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def student(seed=0):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), networks.dense(64, 12), nn.Linear(12, 10)).train()

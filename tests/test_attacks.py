@@ -14,14 +14,6 @@ X, Y = D.x_test[:24], D.y_test[:24]                         # many of their pixe
 CE = attacks.cross_entropy(Y)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def net():
     return store.load_checkpoint(settings.CHECKPOINTS / "digits_student-kd-short-s0.safetensors")[0]

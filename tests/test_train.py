@@ -12,14 +12,6 @@ D = FULL._replace(x_train=FULL.x_train[:96], y_train=FULL.y_train[:96], x_val=FU
 R = train.Recipe("test", 4, lr=1e-2, batch=40)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def student(seed=0):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Dropout(0.2), nn.Linear(8, 10))
