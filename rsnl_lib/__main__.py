@@ -1,4 +1,4 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, ladder, reproduce, page."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity, reproduce, page."""
 import argparse
 import pathlib
 import sys
@@ -103,19 +103,30 @@ def train(args):
     print(f"{state.stem}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {job.plan().epochs} epochs, best on validation: epoch {best}")
 
 
-def pupil(path, teacher=None):
-    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless `teacher` names the file."""
-    from . import store, train as t
-    path = pathlib.Path(path)
+def opened(path):
+    """(network, header) of a checkpoint made by `train`."""
+    from . import store
     net, head = store.load_checkpoint(path)
     if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
         raise ValueError(f"{path} does not say its {', '.join(sorted(lacking))}; this needs a checkpoint made by `rsnl train`")
-    if head["method"] == "teacher":
-        return net, head, None
+    return net, head
+
+
+def guide(path, teacher=None):
+    """(network, header, its teacher's file) of a checkpoint: `teacher`, or what lies beside it."""
+    from . import train as t
+    path = pathlib.Path(path)
+    net, head = opened(path)
     name, recipe = head["network"].replace("student", "teacher"), head["recipe"]
     own, first = (t.checkpoint_path(head["dataset"], "teacher", s, name, recipe, path.parent) for s in (head["seed"], 0))
-    beside = path.parent / head["teacher_file"] if head.get("teacher_file") else own if own.is_file() else first
-    return net, head, store.load_checkpoint(teacher or beside)[0]
+    return net, head, pathlib.Path(teacher or (path.parent / head["teacher_file"] if head.get("teacher_file") else own if own.is_file() else first))
+
+
+def pupil(path, teacher=None):
+    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless `teacher` names the file."""
+    from . import store
+    net, head, place = guide(path, teacher)
+    return net, head, None if head["method"] == "teacher" else store.load_checkpoint(place)[0]
 
 
 def run_of(head):
@@ -149,6 +160,25 @@ def margins(args):
         print(f"{pathlib.Path(path).name}: {len(found)} images" + (f", the student leads on {sum(lead)}" if lead else ""), flush=True)
 
 
+def attack(args):
+    import torch
+
+    from . import data, jobs, reproduce, settings, store, withstand
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
+    settings.whole("images", args.images, 1)
+    file = pathlib.Path(args.rows or RESULTS / "attacks.csv")
+    store.can_write(file)
+    known = jobs.known(reproduce.read(file.parent)) if file.is_file() else {}
+    for path in args.checkpoints:
+        net, head = opened(path)
+        have = known.get(tuple(head.get(k, "") for k in jobs.NAMES), {})
+        wanted = [entry for entry in withstand.plan(head["dataset"]) if entry not in have and entry[0] in args.kinds]
+        d = data.load(head["dataset"], args.folder)
+        found = withstand.rows(net, head, d.x_test[:args.images], d.y_test[:args.images], wanted)
+        store.append(file, found)
+        print(f"{pathlib.Path(path).name}: " + (", ".join(f"{r['perturbation']} {r['level']:g} {r['correct'] / r['n']:.1%}" for r in found) or "nothing new"), flush=True)
+
+
 def ladder(args):
     import torch
 
@@ -177,6 +207,29 @@ def ladder(args):
         store.append(args.rows or RESULTS / "ladder.csv",
                      [{**fixed, "space": space, **row, "image": int(pick[row["image"]]), "seconds": f"{row['seconds']:.1f}",
                        "value": text(row["value"]), "flip": text(row["flip"])} for row in rows], store.LADDER_COLUMNS)
+
+
+def similarity(args):
+    import torch
+
+    from . import boundary, data, jobs, settings, store
+    torch.set_num_threads(settings.whole("threads", args.threads, 1))
+    settings.whole("images", args.images, 1)
+    kept = {}                                               # of each reference, where its boundary lies
+
+    def walks(place, net, d):
+        if place not in kept:
+            kept[place] = boundary.vectors(net, d.x_test[:args.images], d.y_test[:args.images], eta=None)
+        return kept[place]
+
+    for path in args.checkpoints:
+        net, head, place = guide(path, args.teacher)
+        d = data.load(head["dataset"], args.folder)
+        found = boundary.alike(walks(place, store.load_checkpoint(place)[0], d), boundary.vectors(net, d.x_test[:args.images], d.y_test[:args.images], eta=None))
+        row = {**{k: head.get(k, "") for k in jobs.NAMES}, "reference": place.stem, **{k: text(v) if isinstance(v, float) else v for k, v in found.items()},
+               "hardware": settings.hardware(), "commit": settings.commit()}
+        store.append(args.rows or RESULTS / "similarity.csv", [row], store.SIMILARITY_COLUMNS)
+        print(f"{pathlib.Path(path).name} and {place.name}: MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}, {found['n']} of {found['pairs']} pairs", flush=True)
 
 
 def main(argv=None):
@@ -231,6 +284,14 @@ def main(argv=None):
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/margins.csv)")
+    c = command("attack", attack, "how many test images trained networks get right under attack, by the Adversarial Robustness Toolbox",
+                "attack data/checkpoints/digits_student-kd-short-s0.safetensors --images 100")
+    c.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="made by `train`")
+    c.add_argument("--kinds", nargs="+", default=["pgd"], choices=("pgd", "pgd200", "autoattack"), help="20 steps from three starts on a grid of epsilon; 200 steps; or AutoAttack")
+    c.add_argument("--images", type=int, default=1000, help="how many of the first test images")
+    c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--rows", help="CSV file of the rows (default: data/results/attacks.csv)")
     c = command("ladder", ladder, "every radius of Theorem 1 beside the smallest flip found, for the first images on which the student leads",
                 "ladder data/checkpoints/digits_mlp_student-robust-tau4-s0.safetensors --images 20")
     c.add_argument("checkpoint", help="a student made by `train`; its teacher lies beside it")
@@ -246,11 +307,19 @@ def main(argv=None):
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--rows", help="CSV file of the rows (default: data/results/ladder.csv)")
+    c = command("similarity", similarity, "MagSim and AngSim of trained students and their teachers: is their decision boundary the same?",
+                "similarity data/checkpoints/digits_student-kd-short-s0.safetensors --images 100")
+    c.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="made by `train`; its teacher lies beside it")
+    c.add_argument("--teacher", metavar="FILE", help="the network to compare with, where it is not the teacher beside")
+    c.add_argument("--images", type=int, default=500, help="how many of the first test images")
+    c.add_argument("--threads", type=int, default=1)
+    c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
+    c.add_argument("--rows", help="CSV file of the rows (default: data/results/similarity.csv)")
     c = command("reproduce", campaign, "the paper's cells that have no rows yet: list them, or train and measure what is missing",
                 "reproduce --table VI --budget 9m --jobs 2")
     c.add_argument("--missing", action="store_true", help="only list the work left, with its estimated time and what it needs")
     c.add_argument("--merge", metavar="DIR", help="take in the rows and checkpoints of a campaign's folder, packed or not")
-    c.add_argument("--for", nargs="+", dest="lines", choices=("claims", "study"), help="instead of the paper's cells: the comparisons of data/claims.csv or data/study.csv")
+    c.add_argument("--for", nargs="+", dest="lines", choices=("claims", "study", "neighbours"), help="instead of the paper's cells: the comparisons of that file in data/")
     c.add_argument("--table", help="only this table: I to VII, or 2a for the text on Fig. 2(a)")
     c.add_argument("--dataset", help="only this data set")
     c.add_argument("--method", nargs="+", help="only these methods")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from . import losses, perturb
 from .settings import finite, one_of, positive, room, whole
 
-ETA, EPS, STEPS, COUNT = 0.3, 1e-4, 10, 64         # the paper's. COUNT: of a batch of 256. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
+ETA, EPS, STEPS = 0.3, 1e-4, 10         # the paper's. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
 RULES = ("paper", "code")
 
 
@@ -100,7 +100,7 @@ def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", lo
     return Samples(z, accepted, taken, before, after, logits, torch.stack(walked) if path else None)
 
 
-def base_samples(a_T, a_S, y, count=COUNT):
+def base_samples(a_T, a_S, y, count):
     """Numbers (m,) of the images to start from, m <= count: teacher and student are right about them; of too many, those with
     the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1, the largest first."""
     if a_S.shape != a_T.shape:
@@ -128,19 +128,20 @@ def schedule(share):
     return 1 + 3 * (1 - share), max(0.0, 2 * (1 - 4 / 3 * share))
 
 
-def bss(net, b, r, eta=ETA, eps=EPS, steps=STEPS, count=COUNT, rule="paper", low=None, high=None):
+def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low=None, high=None):
     """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the live teacher's boundary.
 
     A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch / epochs. Both soft terms are
     cross-entropies at r.tau without tau^2. The sum over k is sampled, as in the authors' code: one class an image, drawn with p_n^k
-    (torch's global generator), then of weight 1. L_BS is the mean over the samples accepted, zero if there is none, and not asked for
+    (torch's global generator), then of weight 1. Walks start from `count` images at most (None: a quarter of the batch, the paper's 64 of
+    256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is the mean over the samples accepted, zero if there is none, and not asked for
     when beta is 0. "bss_share", of weight 0, is how many samples were made per image of the batch.
     """
     if b.teacher is None:
         raise ValueError("b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself, not its scores alone")
     (alpha, beta), a_S = schedule(b.share), net(b.x)
     soft, made = a_S[:0].sum(), a_S.new_zeros(())
-    pick = base_samples(b.a_T, a_S.detach(), b.y, count) if beta else ()
+    pick = base_samples(b.a_T, a_S.detach(), b.y, count or math.ceil(len(b.y) / 4)) if beta else ()
     if len(pick):
         s = search(b.teacher, b.x[pick], b.y[pick], targets(b.a_T[pick])[0], eta, eps, steps, rule, low, high)
         if s.accepted.any():

@@ -1,7 +1,7 @@
 """The paper's claims against our rows: paired effects over seeds, one correction over all, a verdict by rules laid down beforehand.
 
 `data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them. `data/study.csv`
-holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps.
+holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps; so does `data/neighbours.csv`: who withstands attacks.
 """
 import math
 
@@ -10,7 +10,10 @@ from .settings import ROOT, one_of
 
 FILE = ROOT / "data" / "claims.csv"
 STUDY = ROOT / "data" / "study.csv"
+NEIGHBOURS = ROOT / "data" / "neighbours.csv"
+FILES = {"claims": FILE, "study": STUDY, "neighbours": NEIGHBOURS}
 DECIDES = ("difference", "no worse")
+ATTACKS = ("pgd", "pgd200", "autoattack")       # perturbations of rows made by `python -m rsnl_lib attack`
 
 
 def read(path=FILE):
@@ -49,15 +52,18 @@ def job_of(line, side, seed):
     job = jobs.Job(line["dataset"], method, network, recipe, line.get(f"settings_{side}", ""), noise, seed, seed)
     if not job.guided:
         return job
-    return job._replace(teacher_seed=guide, teacher_settings=teacher_settings, teacher_noise=line.get("teacher_noise", ""))
+    taught = line.get(f"teacher_{side}", "")
+    return job._replace(teacher_seed=int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide, teacher_method=taught,
+                        teacher_settings=teacher_settings, teacher_noise=line.get("teacher_noise", ""))
 
 
 def left(lines, done):
-    """{job: lines it answers} of the jobs of which rows are missing."""
+    """{job: lines it answers} of the jobs of which rows are missing; of attacks, which another command measures, the clean row stands for theirs."""
     wanted = {}
     for line in lines:
+        need = [("clean", 0, "")] if line["perturbation"] in ATTACKS else asked(line)
         for job in (job_of(line, side, seed) for seed in line["seeds"] for side in "ab"):
-            if share(done, job, asked(line)) is None:
+            if share(done, job, need) is None:
                 wanted[job] = wanted.get(job, 0) + 1
     return wanted
 

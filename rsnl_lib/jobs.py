@@ -6,6 +6,7 @@ from . import data, evaluate, networks, perturb, recipes, settings, store, train
 from .settings import CHECKPOINTS, whole
 
 ELSEWHERE = {"mnist": ("usps", "usps_resized"), "usps": ("mnist",), "usps_resized": ("mnist",)}      # Table III: trained here, tested there
+NAMES = ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed")         # the columns that tell a run
 TEACHERS = 3            # teachers of a data set over which the students' seeds go round in a campaign
 
 
@@ -22,6 +23,7 @@ class Job(NamedTuple):
     teacher_network: str = ""          # "": the full-size one that belongs to the network
     teacher_settings: str = ""         # changes of the teacher's recipe
     teacher_noise: str = ""            # what the teacher was trained on where the student was not, as "gaussian 10 dB"
+    teacher_method: str = ""           # how the teacher was trained, such as pgd_at; "": on the labels alone
 
     @property
     def net(self):
@@ -39,7 +41,7 @@ class Job(NamedTuple):
     def teacher(self):
         """The job that trains its teacher."""
         own = self.net.split("_student")[0] + "_teacher" if "_student" in self.net else train.network_for(self.dataset, "teacher")
-        return Job(self.dataset, "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.teacher_noise or self.train_noise,
+        return Job(self.dataset, self.teacher_method or "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.teacher_noise or self.train_noise,
                    self.teacher_seed, self.teacher_seed)
 
     def plan(self):
@@ -50,14 +52,14 @@ class Job(NamedTuple):
     def path(self, folder=CHECKPOINTS):
         """Where its checkpoint lies in a folder."""
         path = train.checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
-        by = [*filter(None, (self.teacher_network, *self.teacher_settings.split(), self.teacher_noise.replace(" ", ""), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
+        by = [*filter(None, (self.teacher_network, self.teacher_method, *self.teacher_settings.split(), self.teacher_noise.replace(" ", ""), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
         words = [*self.settings.split(), *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
                  *(["by", *by] if self.guided and by else [])]
         return path.with_stem("-".join([path.stem, *words]))
 
     def row(self):
         """The columns of its result rows that tell it from other jobs."""
-        teacher = (self.teacher().net, self.teacher_settings, self.teacher_noise and f"on {self.teacher_noise}", f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
+        teacher = (self.teacher().net, self.teacher_method, self.teacher_settings, self.teacher_noise and f"on {self.teacher_noise}", f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
         return {"dataset": pathlib.Path(self.dataset).name, "method": self.method, "network": self.net,
                 "teacher": " ".join(filter(None, teacher)) if self.guided else "",
                 "recipe": self.recipe, "settings": self.settings, "train_noise": self.train_noise, "seed": self.seed}
@@ -73,7 +75,7 @@ def known(rows):
     """{what tells a job apart (`Job.row`): {(perturbation, level, unit): row}} of rows."""
     done = {}
     for row in rows:
-        name = tuple(row[k] for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed"))
+        name = tuple(row[k] for k in NAMES)
         done.setdefault(name, {})[row["perturbation"], float(row["level"]), row["unit"]] = row
     return done
 
@@ -85,7 +87,7 @@ def of(job, done):
 
 def called(job):
     return " ".join(filter(None, (job.dataset, job.method, job.net, job.settings, f"on {job.train_noise}" if job.train_noise else "", f"seed {job.seed}",
-                                job.guided and (job.teacher_settings or job.teacher_noise) and f"by {job.teacher_settings or job.teacher_noise}")))
+                                *(f"by {w}" for w in (job.teacher_method, job.teacher_settings, job.teacher_noise) if w and job.guided))))
 
 
 def span(s):
@@ -160,7 +162,8 @@ def measure(net, d, draws=2, folder=None, but=()):
     return [{k: v for k, v in row.items() if k != "key"} for row in rows]
 
 
-PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5}      # convolution passes of a step; others 3
+PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12,
+          **dict.fromkeys(("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm"), 25)}             # convolution passes of a step; others 3
 IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
           "cifar10": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
 RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU

@@ -222,7 +222,7 @@ def campaign(args):
     device = settings.device(args.device).type
     done = known(read(RESULTS, work / "rows"))
     if args.lines:
-        lines = [line for name in args.lines for line in claims.read(claims.STUDY if name == "study" else claims.FILE)]
+        lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
         wanted = with_teachers(claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done), (work,))
     else:
         wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)

@@ -19,6 +19,8 @@ MARGIN_COLUMNS = ("dataset method network teacher recipe settings seed image lab
 LADDER_COLUMNS = ("dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
                   "hardware commit").split()
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
+SIMILARITY_COLUMNS = ("dataset method network teacher recipe settings train_noise seed reference images pairs n undefined rate rate_T rate_S mag ang "
+                      "hardware commit").split()
 SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 

@@ -230,7 +230,7 @@ def test_the_loss_by_hand():
     teacher, student = three(), linear([[0, 0], [1, 0], [0, 0]], [1, 0, -100]).train()       # class 2 is far off: the class to walk to is 1
     x, y = images([0, 0], [0, 0], [3, 4]), classes(0, 1, 1)                                   # the second both get wrong; at (3, 4) f_T = (2, 25), f_S = (1, 3)
     b = Batch(x, y, teacher(x).detach(), teacher, 0.25)
-    got = boundary.bss(student, b, R)
+    got = boundary.bss(student, b, R, eta=0.3, count=3)
     t, u = 0.3 * 2.0001, 0.3 * 23.0001                                                        # from (0, 0) along (3, 4) / 5, from (3, 4) against it
     from_0, from_1 = soft((2, 5 * t), (1, 0.6 * t)), soft((2, 25 - 5 * u), (1, 3 - 0.6 * u))
     ce = lambda own, other: math.log(1 + math.exp(other - own))
@@ -240,7 +240,7 @@ def test_the_loss_by_hand():
     for name, (weight, value) in want.items():
         assert got[name][0] == pytest.approx(weight), name
         assert got[name][1].item() == pytest.approx(value, rel=1e-6), name
-    assert boundary.bss(student, b, R, count=1)["bss"][1].item() == pytest.approx(from_0, rel=1e-6)     # p differ by 0.15 each there, by 0.12 here
+    assert boundary.bss(student, b, R, eta=0.3)["bss"][1].item() == pytest.approx(from_0, rel=1e-6)              # a quarter of three is one; p differ by 0.15 each there, by 0.12 here
 
 
 def setting(share=0.25):
@@ -273,15 +273,15 @@ def test_the_draws_of_a_run_repeat_and_only_accepted_samples_count():
 
     def terms(seed):
         torch.manual_seed(seed)
-        return {name: value.item() for name, (_, value) in boundary.bss(student, b, R, eta=0.06).items()}
+        return {name: value.item() for name, (_, value) in boundary.bss(student, b, R).items()}
     assert terms(0) == terms(0) and terms(0)["bss"] != terms(1)["bss"]
-    assert 0.3 < terms(0)["bss_share"] <= boundary.COUNT / 100
+    assert 0.05 < terms(0)["bss_share"] <= 25 / 100
     with torch.no_grad():
         torch.manual_seed(0)
-        pick = boundary.base_samples(b.a_T, student(b.x), b.y)
-        s = boundary.search(b.teacher, b.x[pick], b.a_T[pick].argmax(1), boundary.targets(b.a_T[pick])[0], eta=0.06)
+        pick = boundary.base_samples(b.a_T, student(b.x), b.y, 25)
+        s = boundary.search(b.teacher, b.x[pick], b.a_T[pick].argmax(1), boundary.targets(b.a_T[pick])[0], eta=None)
         kept = boundary.losses.soft_cross_entropy(student(s.x[s.accepted]), s.logits[s.accepted], R.tau)
-    assert len(pick) == boundary.COUNT and 0 < s.accepted.sum() < len(pick)
+    assert len(pick) == 25 and 0 < s.accepted.sum() < len(pick)
     assert terms(0)["bss_share"] == pytest.approx(s.accepted.sum().item() / 100) and terms(0)["bss"] == pytest.approx(kept.item())
 
 
@@ -443,9 +443,9 @@ def test_a_bad_search_is_refused_by_name_and_value(given_, said):
 
 
 @pytest.mark.parametrize("call, said", [
-    (lambda: boundary.base_samples(P_T, P_S[:, :2], torch.zeros(5, dtype=torch.long)), r"\(5, 2\) and teacher logits \(5, 3\)"),
+    (lambda: boundary.base_samples(P_T, P_S[:, :2], torch.zeros(5, dtype=torch.long), 1), r"\(5, 2\) and teacher logits \(5, 3\)"),
     (lambda: boundary.base_samples(P_T, P_S, torch.zeros(5, dtype=torch.long), 0), "count=0 must be"),
-    (lambda: boundary.base_samples(P_T, P_S, torch.full((5,), 3)), "labels run from 3 to 3"),
+    (lambda: boundary.base_samples(P_T, P_S, torch.full((5,), 3), 1), "labels run from 3 to 3"),
     (lambda: boundary.targets(torch.zeros(4, 1)), r"logits \(4, 1\) leave no other class"),
     (lambda: boundary.targets(torch.zeros(4)), r"logits \(4,\) leave"),
     (lambda: boundary.schedule(1.5), "share=1.5 must lie between 0 and 1"),
@@ -470,3 +470,16 @@ def test_networks_of_the_library_are_walked_on_in_evaluation_mode():
     net, x = networks.build("digits_teacher").eval(), data.gallery("digits")[0]
     base = net(x).argmax(1)
     assert boundary.search(net, x, base, (base + 1) % 10).x.shape == x.shape
+
+
+def test_the_command_compares_with_the_teacher_beside_and_with_one_that_is_named(tmp_path, capsys):
+    from rsnl_lib import __main__ as cli
+    pair = {m: train.CHECKPOINTS / f"digits_{n}-{m}-short-s0.safetensors" for m, n in (("teacher", "teacher"), ("kd", "student"), ("robust", "student"))}
+    cli.main(["similarity", *map(str, pair.values()), "--images", "40", "--rows", str(tmp_path / "s.csv")])
+    cli.main(["similarity", str(pair["kd"]), "--teacher", str(pair["robust"]), "--images", "40", "--rows", str(tmp_path / "s.csv")])
+    rows = store.lines(tmp_path / "s.csv")
+    assert [r["reference"] for r in rows] == [pair["teacher"].stem] * 3 + [pair["robust"].stem] and rows[0]["mag"] == rows[0]["ang"] == "1"
+    d = data.digits()
+    with torch.no_grad():
+        want = boundary.similarity(*(store.load_checkpoint(pair[m])[0] for m in ("teacher", "kd")), d.x_test[:40], d.y_test[:40], eta=None)
+    assert float(rows[1]["ang"]) == pytest.approx(want["ang"], rel=1e-4) and int(rows[1]["n"]) == want["n"] < int(rows[1]["pairs"]) == want["pairs"]

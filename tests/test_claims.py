@@ -120,6 +120,19 @@ def test_a_study_line_names_its_teacher():
     assert soft.row()["teacher"] == "mnist_teacher weight_decay=0.5 seed 1" and soft.teacher().settings == "weight_decay=0.5"
 
 
+def test_a_neighbours_line_names_who_taught():
+    lines = {line["line"]: line for line in claims.read(claims.NEIGHBOURS)}
+    assert {line["dataset"] for line in lines.values()} == {"digits", "mnist"} and all(line["a"] in jobs.train.METHODS and line["b"] in jobs.train.METHODS for line in lines.values())
+    a, b = (claims.job_of(lines["digits-inherit"], side, 3) for side in "ab")
+    assert a.row()["teacher"] == "digits_teacher pgd_at" and b.row()["teacher"] == "digits_teacher" and a.teacher().method == "pgd_at" and a.teacher().seed == 3
+    assert a.path().stem.endswith("-by-pgd_at") and a.teacher().path().stem == "digits_teacher-pgd_at-short-s3" and jobs.called(a).endswith("by pgd_at")
+    a, b = (claims.job_of(lines["mnist-inherit"], side, 2) for side in "ab")
+    assert a.teacher_seed == 0 and b.teacher_seed == 2 and a.row()["teacher"] == "mnist_teacher pgd_at seed 0"
+    job = claims.job_of(lines["digits-ard"], "a", 1)
+    rows = [{**{k: str(v) for k, v in job.row().items()}, "perturbation": "clean", "level": "0", "unit": "", "n": "10", "correct": "9"}]
+    assert job in claims.left([lines["digits-ard"]], {}) and job not in claims.left([lines["digits-ard"]], jobs.known(rows)), "attacks are measured by another command"
+
+
 def test_what_is_left_of_a_line_shrinks_with_its_rows():
     line = next(line for line in claims.read(claims.STUDY) if line["line"] == "digits-C1-1")
     assert len(claims.left([line], {})) == 10
