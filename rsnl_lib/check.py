@@ -196,3 +196,51 @@ def undecided(answer):
     if said not in ("holds", "fails", "undecided"):
         return _say(f"{answer!r} is none of holds, fails, undecided")
     return _say("" if said == "undecided" else "an interval around zero shows no difference" if said == "holds" else "the interval reaches beyond half a point, so an effect that matters is not excluded")
+
+
+@_of_a_function
+def project(function):
+    """07: the nearest point of the L2 ball, image by image; function(d, epsilon)."""
+    d = torch.tensor([[3.0, -4.0], [0.3, 0.4], [0.0, 0.0]]).view(3, 1, 1, 2)
+    got, want = function(d.clone(), 1.0), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
+    if not isinstance(got, torch.Tensor) or got.shape != d.shape:
+        return _say("return a tensor of the perturbation's shape")
+    if got.isnan().any():
+        return _say("where there is no perturbation the length is zero, and something is divided by it")
+    if torch.allclose(got.view(3, 2), want, atol=1e-5):
+        return _say("")
+    if torch.allclose(got[1].view(2), torch.tensor([0.6, 0.8]), atol=1e-5):
+        return _say("a perturbation inside the ball stays as it is; yours is stretched to its edge")
+    return _say(f"(3, -4) shortened to length 1 is (0.6, -0.8), yours is {[round(v, 3) for v in got[0].flatten().tolist()]}")
+
+
+def attack_passes(answer):
+    """07: passes of a step of adversarial training with ten attack steps, forward and backward counted singly."""
+    if answer == 22:
+        return _say("")
+    return _say("that leaves the step that trains out" if answer == 20 else "each attack step is a forward and a backward pass" if answer in (11, 12) else "count the passes of one attack step, then of the step that trains")
+
+
+@_of_a_function
+def newton(function):
+    """08: the step to the boundary of a linear score; function(L, g) -> (d,) for a gap L and its gradient g (d,)."""
+    for L, g in ((2.0, [3.0, 4.0]), (0.5, [1.0, 0.0]), (-1.0, [0.0, 2.0])):
+        g = torch.tensor(g)
+        got = function(L, g.clone())
+        if not isinstance(got, torch.Tensor) or got.shape != g.shape:
+            return _say("return a tensor of the gradient's shape")
+        left = L + float(got @ g)
+        if abs(left) > 1e-5:
+            if abs(L - float(got @ g)) < 1e-5:
+                return _say("that is the right length in the wrong direction: the gap must fall")
+            return _say(f"from a gap of {L:g} your step leaves {left:+.3g}; divide by the square of the gradient's length")
+        if abs(float(got.norm()) - abs(L) / float(g.norm())) > 1e-5:
+            return _say("it lands on the boundary by a detour; the shortest way is along the gradient")
+    return _say("")
+
+
+def similar(answer):
+    """08: MagSim of vectors of length 2 and 3."""
+    if isinstance(answer, (int, float)) and math.isclose(answer, 2 / 3, rel_tol=1e-3):
+        return _say("")
+    return _say("the smaller length over the larger, so that it is at most 1" if answer == 1.5 else "MagSim looks at the two lengths only")

@@ -53,7 +53,7 @@ def job_of(line, side, seed):
     if not job.guided:
         return job
     taught = line.get(f"teacher_{side}", "")
-    return job._replace(teacher_seed=int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide, teacher_method=taught,
+    return job._replace(teacher_seed=int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide, teacher_method=taught, teacher_network=line.get("teacher_network", ""),
                         teacher_settings=teacher_settings, teacher_noise=line.get("teacher_noise", ""))
 
 

@@ -49,7 +49,8 @@ def load(name="digits", folder=None, device="cpu"):
         made = own_folder(name)
     else:
         make = {"digits": digits, "mnist": lambda: mnist(folder), "usps": lambda: usps(folder), "usps_resized": lambda: usps(folder, True),
-                "cifar10": lambda: cifar("cifar10", folder), "cifar100": lambda: cifar("cifar100", folder)}
+                "cifar10": lambda: cifar("cifar10", folder), "cifar10_pixels": lambda: cifar("cifar10", folder, whitened=False)._replace(name="cifar10_pixels"),
+                "cifar100": lambda: cifar("cifar100", folder)}
         made = make[one_of("dataset", name, DATASETS)]()
     return Data(*(v.to(device) if isinstance(v, Tensor) else v for v in made))
 
@@ -89,7 +90,7 @@ def files(name, folder=None):
 
 def here(name, folder=None):
     """Are the data set's files all in the data folder?"""
-    name = "usps" if name == "usps_resized" else name
+    name = {"usps_resized": "usps", "cifar10_pixels": "cifar10"}.get(name, name)
     return name == "digits" or all((data_folder(folder) / FILES[name][1] / f).is_file() for f in FILES[one_of("dataset", name, FILES)][2])
 
 

@@ -30,6 +30,7 @@ METHODS = {     # the only place where colours, marks and the order of methods a
     "adaad": dict(color="#6A5ACD", marker=(4, 1, 0), label="AdaAD"),
     "igdm": dict(color="#4A235A", marker=(8, 2, 0), label="IGDM"),
     "bss": dict(color="#994455", marker=(5, 2, 0), label="BSS"),
+    "robust_teacher": dict(color="#806000", marker="d", label="robust teacher"),
 }
 TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$", "score_floor": "floor of $L_S$",
          "mimic": "mimic", "direct": "direct", "ce_adv": "cross-entropy at $x'$", "kl_adv": "KL at $x'$", "kl": "KL", "self": "KL to itself",
@@ -38,7 +39,10 @@ PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 
 
 def style(method):
-    return METHODS.get(method, dict(color="#999933", marker="x", label=method))
+    """Colour, mark and label of a method; of "kd by pgd_at", KD's student of the robust teacher, the mark is hollow."""
+    name, _, by = method.partition(" by ")
+    own = METHODS.get(name, dict(color="#999933", marker="x", label=name))
+    return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
 
 
 def look(method):
@@ -49,7 +53,8 @@ def look(method):
 def rank(methods):
     """Methods in the workbook's order, unknown ones last."""
     order = list(METHODS)
-    return sorted(methods, key=lambda m: order.index(m) if m in order else len(order))
+    place = lambda m: order.index(m) if m in order else len(order)
+    return sorted(methods, key=lambda m: (place(m.partition(" by ")[0]), m))
 
 
 def png(fig, dpi=100, colours=128):
@@ -103,7 +108,8 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
     table(rows, "method", "perturbation", "level", "correct", "n")
     fig, axes = panels(1, 6.2, 3.6)
     ax, ends = axes[0, 0], []
-    occlusion = set(rows.perturbation) == {"occlusion"}
+    rising = not set(rows.perturbation) <= {"gaussian", "poisson"}            # a larger square or epsilon is harder, a larger SNR easier
+    aside = 0.02 * (rows.level.max() - rows.level.min())
     for method in rank(rows.method.unique()):
         mine = rows[rows.method == method]
         one = mine.groupby("level")[["correct", "n"]].sum()
@@ -115,11 +121,11 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
             low, high = share - reach, (share + reach).clip(upper=100)
         kw = look(method)
         ax.errorbar(one.index, share, yerr=[share - low, high - share], capsize=2, ms=5, lw=1.6, **kw)
-        last = one.index.max() if occlusion else one.index.min()
-        ends.append((last + (0.15 if occlusion else -0.15), share[last], method))
+        last = one.index.max() if rising else one.index.min()
+        ends.append((last + (aside if rising else -aside), share[last], method))
     for level, value, method in paper:
         ax.plot([level], [value], **PAPER_HOLLOW, **look(method))
-    if not occlusion:
+    if not rising:
         ax.invert_xaxis()
     low, high = ax.get_ylim()
     ax.set(xlabel=xlabel, ylabel="test accuracy (%)", title=title, ylim=(low, min(high, 101)))
@@ -271,6 +277,26 @@ def sweep(curves, quantity="val_accuracy", title=""):
         axes[0, 0].plot(table.index, table[method], label=style(method)["label"], ms=5, **{k: style(method)[k] for k in ("color", "marker")})
     axes[0, 0].set(xscale="log" if table.index.min() > 0 else "linear", xlabel=name, ylabel={"val_accuracy": "validation accuracy", **TERMS}.get(quantity, quantity), title=title)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return fig
+
+
+def cloud(points, xlabels, ylabel, title=""):
+    """A panel for each of `xlabels`: {method: [(x, ..., y), ...]}, a mark a network, the methods' names below; Spearman's rank correlation above each panel."""
+    from scipy.stats import spearmanr
+    fig, axes = panels(len(xlabels), 3.3, 3.6)
+    for i, (ax, name) in enumerate(zip(axes[0], xlabels)):
+        kept = []
+        for method in rank(points):
+            mine = [(p[i], p[-1]) for p in points[method] if p[i] == p[i] and p[-1] == p[-1]]
+            kept += mine
+            if mine:
+                ax.plot(*zip(*mine), ls="", ms=6, label=style(method)["label"], **look(method))
+        ax.set(xlabel=name, title=f"rank correlation {spearmanr(*zip(*kept))[0]:+.2f}, {len(kept)} networks" if len(kept) > 2 else "no rows")
+        ax.title.set_fontsize(9)
+    axes[0, 0].set_ylabel(ylabel)
+    names = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
+    fig.legend(names.values(), names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    fig.suptitle(title, fontsize=10)
     return fig
 
 

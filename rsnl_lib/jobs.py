@@ -165,7 +165,7 @@ def measure(net, d, draws=2, folder=None, but=()):
 PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12,
           **dict.fromkeys(("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm"), 25)}             # convolution passes of a step; others 3
 IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
-          "cifar10": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
+          "cifar10": (40_000, 10_000), "cifar10_pixels": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
 RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU
 
 

@@ -130,9 +130,71 @@ def cifar_student4(classes=10, width=1):
     return _cifar_student(((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6), classes, width)
 
 
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch norm beside a shortcut, which takes every other pixel and adds channels of zeros where the shape changes."""
+
+    def __init__(self, c_in, c_out, stride):
+        super().__init__()
+        self.stride, self.more = stride, c_out - c_in
+        self.path = nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
+                                  nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x):
+        return torch.relu(self.path(x) + nn.functional.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)))
+
+
+def _cifar_resnet(blocks, classes, width):
+    """The small ResNets of arXiv 1512.03385 for CIFAR, three stages of `blocks` blocks (arXiv 1805.05532)."""
+    a, b, c = times(width, 16, 32, 64)
+    net, c_in = [nn.Conv2d(3, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()], a
+    for channels, stride in ((a, 1), (b, 2), (c, 2)):
+        for i in range(blocks):
+            net.append(Residual(c_in, channels, stride if i == 0 else 1))
+            c_in = channels
+    return nn.Sequential(*net, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, classes))
+
+
+def cifar_resnet8(classes=10, width=1):
+    return _cifar_resnet(1, classes, width)
+
+
+def cifar_resnet14(classes=10, width=1):
+    return _cifar_resnet(2, classes, width)
+
+
+def cifar_resnet20(classes=10, width=1):
+    return _cifar_resnet(3, classes, width)
+
+
+def cifar_resnet26(classes=10, width=1):
+    return _cifar_resnet(4, classes, width)
+
+
+def _torchvision(name, classes, width, **more):
+    import torchvision
+    if width != 1:
+        raise ValueError(f"width={width!r}: torchvision's {name} comes in width 1 here")
+    return getattr(torchvision.models, name)(num_classes=classes, **more)
+
+
+def cifar_resnet18(classes=10, width=1):
+    """torchvision's ResNet-18 for 32x32 images: a 3x3 convolution of stride 1 first, no pooling after it (arXiv 1905.09747)."""
+    net = _torchvision("resnet18", classes, width)
+    net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    return net
+
+
+def cifar_mobilenet(classes=10, width=1):
+    """torchvision's MobileNetV2 for 32x32 images: stride 1 in the first layer and in the stage of 24 channels (arXiv 1905.09747)."""
+    net = _torchvision("mobilenet_v2", classes, width, dropout=0.0)
+    net.features[0][0].stride = net.features[2].conv[1][0].stride = (1, 1)
+    return net
+
+
 NETWORKS = {f.__name__: f for f in (
     digits_mlp_teacher, digits_mlp_student, digits_teacher, digits_student, mnist_teacher, mnist_student,
-    cifar_teacher, cifar_student1, cifar_student2, cifar_student3, cifar_student3_counts, cifar_student4)}
+    cifar_teacher, cifar_student1, cifar_student2, cifar_student3, cifar_student3_counts, cifar_student4,
+    cifar_resnet8, cifar_resnet14, cifar_resnet20, cifar_resnet26, cifar_resnet18, cifar_mobilenet)}
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "usps": (1, 28, 28),      # one image of each data set
           "cifar": (3, 32, 32), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
 

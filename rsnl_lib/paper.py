@@ -14,6 +14,7 @@ KINDS = ("measured", "counted", "timed", "quoted")
 KEY = ("dataset", "method", "network", "train_noise", "perturbation", "level", "unit")
 COLUMNS = ("cell", "place", *KEY, "quantity", "value", "printed", "printed_unit", "bold", "kind", "ledger")
 LEDGER_COLUMNS = ("entry", "where", "problem", "choice")
+NEIGHBOUR_COLUMNS = ("place", "method", "teacher", "network", "dataset", "perturbation", "value", "read_at")
 
 
 def _read(name, columns, count, convert):
@@ -71,6 +72,14 @@ def ledger():
     """{entry 1 to 38: {"where": place in the paper, "problem": ..., "choice": what this project does}}; errors as `cells` has them."""
     rows = _read("ledger.csv", LEDGER_COLUMNS, 38, lambda row: {**row, "entry": int(row["entry"])})
     return {row.pop("entry"): row for row in rows}
+
+
+def neighbours():
+    """Accuracies (%) that the papers of ARD and BSS, and reruns of their code, print for CIFAR-10, as dicts with the keys NEIGHBOUR_COLUMNS.
+
+    perturbation: "clean", or "pgd" of L-inf 8/255; read_at: where the number was read, for none was read in the paper itself.
+    """
+    return _read("neighbour_cells.csv", NEIGHBOUR_COLUMNS, 33, lambda row: {**row, "value": float(_number(row["value"]))})
 
 
 def key(cell):

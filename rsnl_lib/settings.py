@@ -10,7 +10,7 @@ RESULTS = ROOT / "data" / "results"
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 GALLERY = ROOT / "data" / "gallery"
 PROFILES = ("read", "smoke", "full")
-DATASETS = ("digits", "mnist", "usps", "usps_resized", "cifar10", "cifar100")
+DATASETS = ("digits", "mnist", "usps", "usps_resized", "cifar10", "cifar10_pixels", "cifar100")
 
 
 def data_folder(folder=None):

@@ -148,6 +148,18 @@ def lines(path, missing_ok=False):
         return list(csv.DictReader(f))
 
 
+def everyone(dataset):
+    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers plain or robust, trained without noise.
+
+    `method` then tells all of it: "kd by pgd_at" is KD's student of the robust teacher, "robust_teacher" that teacher.
+    """
+    rows = read(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
+    own, guide = f"{dataset}_teacher", rows.teacher.str.partition(" seed ")[0]
+    rows = rows.assign(method=rows.method.where(guide != f"{own} pgd_at", rows.method + " by pgd_at").where((rows.network != own) | (rows.method != "pgd_at"), "robust_teacher"))
+    return rows[(rows.dataset == dataset) & rows.network.isin([own, f"{dataset}_student"]) & (rows.recipe == "short") & (rows.settings == "")
+                & (rows.train_noise == "") & guide.isin(["", own, f"{own} pgd_at"])]
+
+
 def shipped(dataset, methods):
     """The rows of the data set's own teachers and students on its own images: recipe "short" unchanged, trained without noise, as their teachers were."""
     rows = read(RESULTS / f"{dataset}.csv")

@@ -19,7 +19,7 @@ from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whole
 
 
-STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar100": "cifar"}            # whose networks a data set takes
+STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar10_pixels": "cifar", "cifar100": "cifar"}      # whose networks a data set takes
 
 
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64):
@@ -272,15 +272,17 @@ def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folde
     return pathlib.Path(folder) / f"{own}{network}-{method}-{recipe}-s{seed}.safetensors"
 
 
-def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, plan="short", **changes):
+def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, plan="short", by="", **changes):
     """The network a chapter asks for, and one printed line that says where it is from.
 
     read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full: trained by the
-    recipe called `plan` (resumable, under the data folder). `changes` are recipe settings, such as epochs or C1.
+    recipe called `plan` (resumable, under the data folder). `by` is how its teacher was trained where that was not on labels
+    alone, such as "pgd_at". `changes` are recipe settings, such as epochs or C1.
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
     path = checkpoint_path(dataset, method, seed, network, plan)
+    path = path.with_stem(f"{path.stem}-by-{by}") if by else path
     if profile == "read":
         if changes:
             raise ValueError(f"profile='read' loads the shipped {method} network and cannot change "

@@ -15,7 +15,8 @@ from .perturb import images
 from .settings import one_of, positive, whole
 
 KINDS = {"pgd": dict(steps=20, restarts=3), "pgd200": dict(steps=200, restarts=1), "autoattack": dict(steps=100, restarts=1)}
-LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3)
+LEVELS = {"cifar10_pixels": (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)}         # of epsilon; else
+GREY = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 def plan(dataset):
@@ -24,7 +25,7 @@ def plan(dataset):
     own = recipes.EPSILON.get(dataset)
     if own is None:
         raise ValueError(f"dataset={dataset!r} has no attack here: its images have no bounds; choose one of: {', '.join(recipes.EPSILON)}")
-    return [("pgd", e, "linf") for e in (*LEVELS, 1.0)] + [("pgd200", own, "linf"), ("autoattack", own, "linf")]
+    return [("pgd", e, "linf") for e in (*LEVELS.get(dataset, GREY), 1.0)] + [("pgd200", own, "linf"), ("autoattack", own, "linf")]
 
 
 @contextlib.contextmanager

@@ -122,12 +122,15 @@ def test_a_study_line_names_its_teacher():
 
 def test_a_neighbours_line_names_who_taught():
     lines = {line["line"]: line for line in claims.read(claims.NEIGHBOURS)}
-    assert {line["dataset"] for line in lines.values()} == {"digits", "mnist"} and all(line["a"] in jobs.train.METHODS and line["b"] in jobs.train.METHODS for line in lines.values())
+    assert {line["dataset"] for line in lines.values()} == {"digits", "mnist", "cifar10_pixels"} and all(line["a"] in jobs.train.METHODS and line["b"] in jobs.train.METHODS for line in lines.values())
     a, b = (claims.job_of(lines["digits-inherit"], side, 3) for side in "ab")
     assert a.row()["teacher"] == "digits_teacher pgd_at" and b.row()["teacher"] == "digits_teacher" and a.teacher().method == "pgd_at" and a.teacher().seed == 3
     assert a.path().stem.endswith("-by-pgd_at") and a.teacher().path().stem == "digits_teacher-pgd_at-short-s3" and jobs.called(a).endswith("by pgd_at")
     a, b = (claims.job_of(lines["mnist-inherit"], side, 2) for side in "ab")
     assert a.teacher_seed == 0 and b.teacher_seed == 2 and a.row()["teacher"] == "mnist_teacher pgd_at seed 0"
+    a = claims.job_of(lines["cifar-ard"], "a", 0)
+    assert (a.net, a.teacher().net, a.teacher().method) == ("cifar_mobilenet", "cifar_resnet18", "pgd_at") and (a.plan().tau, a.plan().crop, a.plan().clamp) == (30.0, 4, True)
+    assert a.plan().epsilon == 8 / 255 and "cifar_resnet18-pgd_at" in a.path().stem
     job = claims.job_of(lines["digits-ard"], "a", 1)
     rows = [{**{k: str(v) for k, v in job.row().items()}, "perturbation": "clean", "level": "0", "unit": "", "n": "10", "correct": "9"}]
     assert job in claims.left([lines["digits-ard"]], {}) and job not in claims.left([lines["digits-ard"]], jobs.known(rows)), "attacks are measured by another command"

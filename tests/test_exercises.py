@@ -49,6 +49,15 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
     (check.score_loss, lambda f_S, f_T, gamma: torch.relu(gamma + f_S - f_T).mean(), "swapped"),
     (check.which_term, ["gradient"], "exactly zero"),
     (check.predict_scores, ["nobody"], "'nobody'"),
+    (check.project, lambda d, epsilon: d / d.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1) * epsilon, "stretched"),
+    (check.project, lambda d, epsilon: d * (epsilon / d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp_max(1) * (d != 0) / (d != 0), "length is zero"),
+    (check.project, lambda d, epsilon: d.clamp(-epsilon, epsilon), "shortened to length 1"),
+    (check.attack_passes, 20, "trains out"),
+    (check.attack_passes, 11, "a forward and a backward"),
+    (check.newton, lambda L, g: L / g.norm() ** 2 * g, "wrong direction"),
+    (check.newton, lambda L, g: -L / g.norm() * g, "square of the gradient"),
+    (check.newton, lambda L, g: torch.tensor([-L / g.sum(), -L / g.sum()]), "detour"),
+    (check.similar, 1.5, "at most 1"),
 ])
 def test_typical_mistakes_are_explained(checker, answer, hint, capsys):
     checker(answer)

@@ -11,6 +11,8 @@ COUNTS = {                  # weights without biases, multiplications for one im
     "digits_mlp_teacher": (17_664, 17_664), "digits_mlp_student": (3_232, 3_232),
     "cifar_teacher": (9_044_360, 725_090_696), "cifar_student1": (249_576, 30_150_024), "cifar_student2": (861_928, 107_775_880),
     "cifar_student3": (1_503_304, 323_946_376), "cifar_student3_counts": (1_569_544, 391_776_136), "cifar_student4": (2_544_712, 381_749_128),
+    "cifar_resnet8": (74_800, 12_239_488), "cifar_resnet14": (171_568, 26_395_264), "cifar_resnet20": (268_336, 40_551_040), "cifar_resnet26": (365_104, 54_706_816),
+    "cifar_resnet18": (11_164_352, 555_422_720), "cifar_mobilenet": (2_202_560, 87_976_448),
 }
 
 
@@ -29,6 +31,22 @@ def test_exact_counts_and_the_shape_of_the_scores(name):
     assert net.training and not any(m._forward_hooks for m in net.modules())      # counting leaves no trace
     assert net(torch.rand(3, *shape(name))).shape == (3, 10)
     assert networks.build(name, 7)(torch.rand(3, *shape(name))).shape == (3, 7)
+
+
+@pytest.mark.parametrize("name, known", [("cifar_resnet20", 269_722), ("cifar_resnet18", 11_173_962)])
+def test_the_neighbours_networks_have_the_published_number_of_parameters(name, known):
+    assert sum(p.numel() for p in networks.build(name).parameters()) == known
+
+
+def test_a_shortcut_is_the_identity_or_every_other_pixel_beside_zeros():
+    block, x = networks.Residual(2, 4, 2).eval(), torch.rand(1, 2, 6, 6)
+    with torch.no_grad():
+        for p in block.path.parameters():
+            p.zero_()
+    got = block(x)
+    assert got.shape == (1, 4, 3, 3) and torch.equal(got[:, 1:3], x[:, :, ::2, ::2]) and not got[:, [0, 3]].any()
+    with pytest.raises(ValueError, match="width=0.5.*resnet18"):
+        networks.build("cifar_resnet18@0.5")
 
 
 def test_count_by_hand():

@@ -258,3 +258,13 @@ def test_the_files_are_plain_csv_with_the_columns_that_the_module_names():
         content = (paper.FOLDER / name).read_bytes()
         assert content.isascii() and b"\r" not in content
         assert {len(row) for row in csv.reader(content.decode().splitlines())} == {len(columns)}
+
+
+def test_the_neighbours_cells_are_whole_and_each_says_where_it_was_read():
+    rows = paper.neighbours()
+    assert len(rows) == 33 and round(sum(r["value"] for r in rows), 2) == 2330.01
+    for r in rows:
+        assert r["method"] in methods.METHODS and r["perturbation"] in ("clean", "pgd") and 0 < r["value"] < 100 and r["read_at"] and ("1905.09747" in r["place"] or "1805.05532" in r["place"])
+    by = {(r["place"], r["method"], r["network"], r["perturbation"]): r["value"] for r in rows}
+    assert by["arXiv 1905.09747, Table 3", "kd", "MobileNetV2", "pgd"] == 38.21 and by["rerun of arXiv 1905.09747", "kd", "MobileNetV2", "pgd"] == 11.6
+    assert by["arXiv 1805.05532, Table 1", "bss", "ResNet8", "clean"] == 87.32

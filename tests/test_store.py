@@ -168,3 +168,15 @@ def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, mo
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     found = store.shipped("digits", ["kd", "teacher"])
     assert list(zip(found.method, found.seed)) == [("kd", 0), ("kd", 3), ("teacher", 0)]
+
+
+def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, monkeypatch):
+    base = {**dict.fromkeys(store.COLUMNS, ""), "dataset": "digits", "network": "digits_student", "recipe": "short", "seed": 0, "level": 0, "draws": 1, "n": 10, "correct": 9}
+    own = [{**base, "method": "kd", "teacher": "digits_teacher seed 1", "perturbation": "clean"}, {**base, "method": "kd", "teacher": "digits_teacher pgd_at", "perturbation": "clean"},
+           {**base, "method": "pgd_at", "network": "digits_teacher", "perturbation": "clean"}, {**base, "method": "pgd_at", "perturbation": "clean"},
+           {**base, "method": "kd", "teacher": "digits_teacher on gaussian 5 dB", "perturbation": "clean"}, {**base, "method": "robust", "settings": "C1=1.0", "teacher": "digits_teacher", "perturbation": "clean"}]
+    store.append(tmp_path / "digits.csv", own)
+    store.append(tmp_path / "attacks.csv", [{**own[0], "perturbation": "pgd", "level": 0.15}, {**own[0], "dataset": "mnist", "network": "mnist_student", "perturbation": "pgd"}])
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    got = store.everyone("digits")
+    assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(got.perturbation) == ["clean"] * 4 + ["pgd"]

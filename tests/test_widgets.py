@@ -184,3 +184,89 @@ def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     assert "alert" not in c["out"].value and len(loaded) == len(nets)
     c["noise draw"].value, c["occlusion size"].value = 0, 4
     assert "alert" not in c["out"].value and len(loaded) == len(nets)
+
+
+class Sums(torch.nn.Module):
+    """Ten classes from fixed random sums of the pixels: fast, smooth, and a boundary everywhere."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.w = torch.randn(64, 10, generator=torch.Generator().manual_seed(seed))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.w
+
+
+def shown_by(monkeypatch, ask):
+    kept = []
+    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append((widget, still, text)))
+    ask()
+    return kept[0]
+
+
+@pytest.fixture
+def pair():
+    nets, (x, _) = {"teacher": Sums(0).eval(), "kd": Sums(1).eval()}, data.gallery("digits")
+    return nets, x, nets["teacher"](x).argmax(1)
+
+
+def test_the_attack_follows_every_control_and_says_who_is_still_right(monkeypatch, pair):
+    nets, x, y = pair
+    box, still, text = shown_by(monkeypatch, lambda: widgets.attacked(nets, x, y, 0.15, 10))
+    c = controls(box)
+    seen = [c["out"].value]
+    for name, value in (("attacked", "kd"), ("image", 3), ("epsilon", 0.3), ("steps", 1)):
+        c[name].value = value
+        seen.append(c["out"].value)
+    assert len(set(seen)) == 5 and not any("alert" in v for v in seen) and Image.open(io.BytesIO(still)).size[0] > 100 and "teacher, kd" in text
+    c["attacked"].value = "teacher"
+    c["epsilon"].value = 0.0
+    assert "still right: teacher" in c["out"].value and "0.00 in length" in c["out"].value
+    c["steps"].value, c["epsilon"].value = 10, 0.5
+    assert "still right: teacher" not in c["out"].value, "half of the range undoes a linear network"
+
+
+def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own_class(monkeypatch, pair):
+    nets, x, y = pair
+    box, _, text = shown_by(monkeypatch, lambda: widgets.walk(nets, x, y))
+    c = controls(box)
+    seen = [c["out"].value]
+    gap = lambda: abs(float(re.search(r"gap ([+-]\d+\.\d+)", c["out"].value).group(1)))
+    assert gap() < 0.01 and "length" in c["out"].value
+    c["step"].value = 0
+    assert gap() > 0.01 and "length 0.000" in c["out"].value
+    seen.append(c["out"].value)
+    for name, value in (("image", 5), ("towards", str((int(y[5]) + 3) % 10))):
+        c[name].value = value
+        seen.append(c["out"].value)
+    assert len(set(seen)) == 4 and not any("alert" in v for v in seen) and "teacher, kd" in text
+    c["towards"].value = str(int(y[5]))
+    assert "choose another class" in c["out"].value
+
+
+def test_lines_lie_between_the_ends_and_name_the_step():
+    svg = widgets.lines({"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1, list("ab"))
+    assert 'aria-label="step 1: a +1.00; b +1.50"' in svg and svg.count("<polyline") == 2
+    ys = [float(p.split(",")[1]) for points in re.findall(r'points="([^"]+)"', svg) for p in points.split()]
+    assert min(ys) == 10.0 and max(ys) == 130.0
+
+
+def test_a_student_of_a_robust_teacher_is_drawn_hollow_in_its_methods_colour():
+    own, by = figures.style("kd"), figures.style("kd by pgd_at")
+    assert by["color"] == own["color"] and by["mfc"] == "white" and by["label"] == "KD, robust teacher" and "mfc" not in own
+    assert figures.rank(["ard by pgd_at", "robust", "kd by pgd_at", "kd", "teacher"]) == ["teacher", "kd", "kd by pgd_at", "robust", "ard by pgd_at"]
+
+
+def test_accuracy_falls_to_the_right_under_attack_as_under_noise():
+    rows = pd.DataFrame([{"method": "kd", "perturbation": p, "level": level, "correct": 9, "n": 10} for p, level in (("pgd", 0.1), ("pgd", 0.2))])
+    ax = figures.accuracy_curves(rows).axes[0]
+    assert not ax.xaxis_inverted() and figures.accuracy_curves(rows.assign(perturbation="gaussian")).axes[0].xaxis_inverted()
+    assert ax.texts[0].xy[0] == pytest.approx(0.202)
+
+
+def test_a_cloud_has_a_panel_for_each_quantity_and_leaves_out_what_is_not_there():
+    nan = float("nan")
+    fig = figures.cloud({"kd": [(1, 5, 1), (2, 4, 2)], "robust": [(3, nan, 3), (nan, 2, 4)]}, ["left", "right"], "y")
+    left, right = fig.axes
+    assert "+1.00, 3 networks" in left.get_title() and "-1.00, 3 networks" in right.get_title()
+    assert "no rows" in figures.cloud({"kd": [(nan, 1)]}, ["x"], "y").axes[0].get_title()

@@ -72,7 +72,7 @@ def test_the_answer_repeats_and_leaves_the_global_random_numbers_alone(net):
 
 
 def test_the_plan_holds_the_recipes_own_epsilon():
-    for name, own in (("digits", 0.15), ("mnist", 0.1)):
+    for name, own in (("digits", 0.15), ("mnist", 0.1), ("cifar10_pixels", 8 / 255)):
         plan = withstand.plan(name)
         assert {("pgd", own, "linf"), ("pgd200", own, "linf"), ("autoattack", own, "linf"), ("pgd", 1.0, "linf")} <= set(plan) and len(plan) == 8
     with pytest.raises(ValueError, match="dataset='cifar10'.*digits"):
@@ -81,7 +81,7 @@ def test_the_plan_holds_the_recipes_own_epsilon():
 
 def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(tmp_path, capsys, monkeypatch):
     file = tmp_path / "attacks.csv"
-    monkeypatch.setattr(withstand, "LEVELS", (0.1, 0.15))
+    monkeypatch.setattr(withstand, "GREY", (0.1, 0.15))
     ask = lambda *more: cli.main(["attack", str(KD), "--images", "40", "--rows", str(file), *more])
     ask()
     assert "pgd 0.1 " in capsys.readouterr().out
