@@ -329,7 +329,7 @@ def walk(nets, x, y, eta=None, steps=10, classes=None):
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
     target = W.Dropdown(description="towards", options=classes, value=classes[(int(y[0]) + 1) % len(classes)], **wide)
-    step = W.IntSlider(description="step", value=steps, min=0, max=steps, **wide)
+    step = W.IntSlider(description="step", value=min(3, steps - 1), min=0, max=steps, **wide)
     out, known = W.HTML(), {}
 
     def walked(i, k):

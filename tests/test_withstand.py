@@ -28,6 +28,15 @@ def test_who_survives_a_larger_ball_survives_a_smaller_and_none_an_unbounded_one
     assert not (withstand.survives(net, X, Y, 0.05) & ~clean).any(), "an image that was wrong before survives nothing"
 
 
+def test_an_image_that_was_wrong_survives_nothing_even_if_the_attack_sets_it_right():
+    class Shy(nn.Module):
+        def forward(self, x):
+            still = ((x - 0.5).abs().amax((1, 2, 3)) < 1e-6).float()
+            return torch.stack([1 - still, still], 1) + 0 * x.sum()
+    x, y = torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 0, 1])
+    assert withstand.survives(Shy().eval(), x, y, 0.1).tolist() == [False] * 3
+
+
 def test_every_start_counts(net):
     one, three = (withstand.survives(net, X, Y, 0.1, steps=3, restarts=n) for n in (1, 3))
     assert not (three & ~one).any() and three.sum() < one.sum()
