@@ -228,6 +228,16 @@ def test_usps_as_published_lies_inside_usps_and_resized_is_the_same_digits_large
     assert (small - d.x_test[:, :, 6:22, 6:22]).abs().mean() < 0.04
 
 
+@there("cifar-10-batches-py")
+def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe_of_its_own():
+    from rsnl_lib import jobs, recipes
+    d, known = data.load("cifar10_pixels", HERE), data.cifar("cifar10", HERE, whitened=False)
+    assert d.name == "cifar10_pixels" and d.space == "pixels [0,1]" and torch.equal(d.x_test, known.x_test) and data.here("cifar10_pixels", HERE)
+    assert jobs.IMAGES[d.name] == (len(d.x_train), len(d.x_test)) and jobs.Job(d.name, "kd").net == "cifar_student4"
+    r = recipes.recipe("short", d.name, "ard")
+    assert (r.clamp, r.flip, r.crop, r.epsilon, r.tau) == (True, True, 4, 8 / 255, 30.0) and not recipes.recipe("short", "cifar10", "ard").clamp
+
+
 @pytest.mark.parametrize("name, each", [
     pytest.param("cifar10", 5000, marks=there("cifar-10-batches-py")),
     pytest.param("cifar100", 500, marks=there("cifar-100-python"))])
