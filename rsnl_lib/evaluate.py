@@ -16,8 +16,8 @@ BLOCKS = {"digits": range(1, 6), "cifar10": range(2, 12, 2), "cifar100": range(2
 
 
 def levels(dataset):
-    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above is taken as MNIST is (Fig. 2(a))."""
-    db, ratio = SNR_DB.get(dataset, range(9, 0, -1)), SNR_RATIO.get(dataset, (9, 7, 5, 3, 2, 1))
+    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above is taken as MNIST is (Fig. 2(a), and 10 dB as in Table I)."""
+    db, ratio = SNR_DB.get(dataset, range(10, 0, -1)), SNR_RATIO.get(dataset, (9, 7, 5, 3, 2, 1))
     return ([("clean", 0, "")] + [("gaussian", s, "dB") for s in db] + [("gaussian", s, "ratio") for s in ratio]
             + [("poisson", s, "dB") for s in db] + [("occlusion", s, "pixels") for s in BLOCKS.get(dataset, range(2, 16, 2))])
 

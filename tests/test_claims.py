@@ -4,7 +4,7 @@ import math
 import pytest
 from scipy import stats
 
-from rsnl_lib import claims, jobs
+from rsnl_lib import claims, evaluate, jobs, withstand
 
 ALL = claims.read()
 
@@ -30,6 +30,16 @@ def test_the_claims_are_whole():
     for c in ALL:
         assert c["matters"] > 0 and list(c["seeds"]) == [1, 2, 3, 4, 5] and c["says"] and c["place"]
         assert {c["a"], c["b"]} <= set(jobs.train.METHODS)
+
+
+@pytest.mark.parametrize("file", claims.FILES)
+def test_every_level_that_a_line_asks_for_is_one_that_is_measured(file):
+    for line in claims.read(claims.FILES[file]):
+        if line["perturbation"] in claims.ATTACKS:
+            measured = withstand.plan(line["dataset"])
+        else:
+            measured = evaluate.levels(line["dataset"]) + [(name, 0, "test") for name in jobs.ELSEWHERE.get(line["dataset"], ())]
+        assert set(claims.asked(line)) <= set(measured), line
 
 
 def test_students_are_paired_and_share_three_teachers():
