@@ -67,7 +67,9 @@ figures.show(verdicts.forest([c for c in judged if c["verdict"] != "not run"], "
 # %% [markdown]
 # Thin ticks are seeds, the line is the interval, the tall tick is what would matter. Left of zero the claim's opposite was seen.
 #
-# One claim holds: on clean images the robust student is no worse than its teacher. That it beats KD's or FitNet's student there fails, by a tenth of a point. In white noise it loses 1.94 points to KD's student and 1.21 to FitNet's. The score term alone does nothing that would matter (-0.09, between -0.47 and +0.29); the gradient term alone costs 1.39 points in white noise. Behind a square the robust student's gain over KD's is there in every seed (+0.30), and too small to matter. Under Poisson noise everything points the paper's way, by four points, but five seeds do not carry it through a correction for 23 tests. Claims with runs still to come are left out of the picture and stand in the table as not run.
+# Two claims hold. On clean images the robust student is no worse than its teacher. And at 10 dB, trained on clean images, it is no worse than KD's student that trained on such noise (-0.05), which says little: noise that mild costs hardly anyone anything here.
+#
+# That it beats KD's or FitNet's student on clean images fails, by a tenth of a point. In white noise it loses 1.94 points to KD's student, 1.21 to FitNet's, 2.26 to the control that is given *another* image's gradient, and 2.93 to KD on noisy images. The score term alone does nothing that would matter (-0.09, between -0.47 and +0.29); the gradient term alone costs 1.39 points in white noise. Behind a square the robust student's gain over KD's is there in every seed (+0.30), and too small to matter. Under Poisson noise everything points the paper's way, by four points, but five seeds do not carry it through a correction for 23 tests. From USPS to MNIST nothing is decided: two seeds of one method differ by more than two methods do.
 #
 # What matters is a matter of taste. Pick a claim, move the tick, and see how far the verdict depends on it:
 
@@ -85,11 +87,20 @@ figures.show(verdicts.forest(controls, "digits, recipe short, seeds 0 to 4, whit
              alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and four controls, on digits")
 
 # %% [markdown]
-# Everything that smooths the student gains: matching the teacher's gradient, the gradient of another image, or zero. The teacher's own gradient is the weakest of the three targets, and $\mathcal L_S$ alone does nothing.
+# Everything that smooths the student gains: matching the teacher's gradient, the gradient of another image, or zero. The teacher's own gradient is the weakest of the three targets, and $\mathcal L_S$ alone does nothing. The same on MNIST:
 
 # %%
-for c in controls:
-    print(f"{c['a']:16} {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}")
+names = ["fitnet", "score_only", "gradient_only", "robust", "target_zero", "shuffled", "noise_augmented"]
+large = verdicts.against("mnist", "kd", names, done, seeds=range(1, 6))
+figures.show(verdicts.forest(large, "MNIST, recipe short, seeds 1 to 5, white noise of 1 to 3 dB", label=lambda c: figures.style(c["a"])["label"]),
+             alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and three controls, on MNIST")
+
+# %%
+for c in controls + large:
+    print(f"{c['dataset']:6} {c['a']:16} {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}")
+
+# %% [markdown]
+# On MNIST the teacher's own gradient costs 1.9 points; *shuffled*, the same loss with the gradient of another image of the class, costs nothing (+0.3, between -0.1 and +0.8), and the two differ in every seed. Zero scatters too much to tell (its interval reaches from -4.3 to +0.5). So the controls' verdict is *neither, or any smoothness*: what gains is smoothness of some kind; that it be the teacher's gradient *of that image* is not needed on digits and does harm on MNIST.
 
 # %% [markdown]
 # ## When does $\mathcal L_G$ help?
@@ -102,6 +113,19 @@ figures.show(verdicts.inheritance(points), alt="The robust student's gain over K
 
 # %% [markdown]
 # The student inherits. Where its teacher is ahead of KD's student, matching the teacher's gradient gains; where the teacher is behind, it loses; and on MNIST it gains or loses nearly what the teacher is ahead or behind, as if it were becoming the teacher (dotted). On digits the teacher is ahead everywhere, and the student gains more than that.
+
+# %% [markdown]
+# One seed of the CIFAR-10 trial (chapter 06: Student 1, ten epochs, a teacher a quarter as wide) does not fit:
+
+# %%
+trial = jobs.Job("cifar10", "kd", "cifar_student1", settings="epochs=10", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=10")
+wide = {m: jobs.of(trial._replace(method=m), done) for m in ("kd", "robust", "target_zero")} | {"teacher": jobs.of(trial.teacher(), done)}
+for key in [("clean", 0.0, ""), ("gaussian", 10.0, "dB"), ("gaussian", 4.0, "dB"), ("poisson", 4.0, "dB"), ("occlusion", 10.0, "pixels")]:
+    share = {m: 100 * int(rows[key]["correct"]) / int(rows[key]["n"]) for m, rows in wide.items() if key in rows}
+    print(f"{key[0]:9} {key[1]:4.0f} {key[2]:6}  KD {share['kd']:.1f} %;", ", ".join(f"{m} {v - share['kd']:+.1f}" for m, v in share.items() if m != "kd"))
+
+# %% [markdown]
+# Here the teacher is behind KD's student at every one of these, and matching its gradient gains all the same, most where the noise is strongest. One seed, ten epochs, a hardly trained teacher: no verdict. But that a teacher must be ahead holds for MNIST; it is no law.
 
 # %% [markdown]
 # Is it the weight, the temperature, the training length, or the teacher? One thing at a time is changed (`data/study.csv`), for the student with $\mathcal L_G$ and for KD's alike; the effect is the gain of $\mathcal L_{KD} + C_1 \mathcal L_G$ over $\mathcal L_{KD}$ in white noise. These comparisons explore: they were chosen while looking, have no verdict and no correction.
@@ -119,6 +143,18 @@ figures.show(verdicts.forest(study, "gain of $L_G$ in white noise of 1 to 3 dB; 
 for c in study:
     if c["n"]:
         print(f"{c['dataset']:6} {c['question']:11} {c['setting']:46} {c['mean']:+5.1f}" + (f" [{c['low']:+.1f}, {c['high']:+.1f}]" if c["n"] > 1 else "  one seed"))
+
+# %% [markdown]
+# ## What a short run costs
+#
+# The recipe trains MNIST's student for 8 epochs, the paper for 500. One seed, 5 to 40 epochs:
+
+# %%
+lengths = [c for c in claims.read(claims.STUDY) if c["dataset"] == "mnist" and c["question"] == "epochs"]
+figures.show(verdicts.epochs(done, lengths, "MNIST, one seed"), alt="Accuracy on clean images and in white noise after 5 to 40 epochs, KD alone and with the gradient term")
+
+# %% [markdown]
+# On clean images five epochs are as good as any number here. In white noise they are not: what a longer run buys is resistance, and one seed scatters by as much as the steps between these points, so the shape of the curve is a hint. The paper's 500 epochs stay out of reach of a CPU.
 
 # %% [markdown]
 # ## Does the bound grow, and is it the bound?
@@ -187,9 +223,9 @@ def gain(a, dataset="mnist", seeds=range(1, 6), b="kd", **how):
 plain = verdicts.runs(done, "mnist", "standard", perturbation="clean", unit="", seeds=6)
 wrong = [100 - 100 * int(r[0.0]["correct"]) / int(r[0.0]["n"]) for r in plain.values()]
 print(f"1. Train the small network well first: {statistics.mean(wrong):.2f} % wrong on labels alone, {len(wrong)} seeds; the paper's baseline has 1.90 %.")
-print(f"2. Known noise: train on it. Digits, noisy images over KD: {gain('noise_augmented', 'digits', range(5))}.")
-print(f"3. Unknown noise: a gradient pulled to zero is a trade. White {gain('target_zero')}, Poisson {gain('target_zero', perturbation='poisson')}, "
-      f"occlusion {gain('target_zero', perturbation='occlusion', levels=(2, 4, 6, 8, 10), unit='pixels')}.")
+print(f"2. Known noise: train on it. Noisy images over KD: MNIST {gain('noise_augmented')}, digits {gain('noise_augmented', 'digits', range(5))}.")
+print(f"3. Unknown noise: smooth the student; a gradient of another image will do. Shuffled: white {gain('shuffled')}, Poisson {gain('shuffled', perturbation='poisson')}, "
+      f"clean {gain('shuffled', perturbation='clean', levels=[0], unit='')}.")
 print(f"4. Match a teacher's gradient only where the teacher is ahead: white {gain('robust')}, Poisson {gain('robust', perturbation='poisson')}.")
 print(f"5. Leave the score term out: {gain('score_only')}. And train five seeds before you believe a difference.")
 
@@ -260,4 +296,4 @@ check.undecided(answer)
 # </details>
 
 # %% [markdown]
-# **Which claims hold, which fail, and what remains open?** By our short recipe on MNIST the student keeps its teacher's clean accuracy, and that is what holds. Its resistance to white noise fails against KD and FitNet; the score term does nothing; the gradient term makes the student like its teacher, for worse in white noise, for better under Poisson noise, and on digits everywhere. It need not be the teacher's gradient of that image: on digits another image's, or zero, does as well. The bound of the theorem does not explain who resists. Open: the students trained on noise, the shift from USPS, two controls on MNIST, longer training, and all of CIFAR.
+# **Which claims hold, which fail, and what remains open?** By our short recipe on MNIST the student keeps its teacher's clean accuracy, and in noise of 10 dB, too mild to cost much, it stands beside a student trained on that noise; that is what holds. Its resistance to white noise fails against KD and FitNet; the score term does nothing; the gradient term makes the student like its teacher, for worse in white noise, for better under Poisson noise; on digits, and in a trial of one seed on CIFAR-10, it helps everywhere. It need not be the teacher's gradient of that image: another image's does as well on digits and better on MNIST. The bound of the theorem does not explain who resists. Open: Poisson noise and the shift between data sets, which five seeds do not settle, the paper's 500 epochs, and all of CIFAR.
