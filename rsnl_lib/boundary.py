@@ -144,8 +144,11 @@ def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low
     pick = base_samples(b.a_T, a_S.detach(), b.y, count or math.ceil(len(b.y) / 4)) if beta else ()
     if len(pick):
         s = search(b.teacher, b.x[pick], b.y[pick], targets(b.a_T[pick])[0], eta, eps, steps, rule, low, high)
-        if s.accepted.any():
-            soft, made = losses.soft_cross_entropy(net(s.x[s.accepted]), s.logits[s.accepted], r.tau), s.accepted.sum() / len(b.y)
+        kept = s.accepted.nonzero()[:, 0]
+        if len(kept):
+            made = len(kept) / len(b.y) + made
+            kept = kept if len(kept) > 1 else kept.repeat(2)                    # batch norm in training has no use for a single image
+            soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
     return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
             "bss": (beta, soft), "bss_share": (0.0, made)}
 

@@ -483,3 +483,17 @@ def test_the_command_compares_with_the_teacher_beside_and_with_one_that_is_named
     with torch.no_grad():
         want = boundary.similarity(*(store.load_checkpoint(pair[m])[0] for m in ("teacher", "kd")), d.x_test[:40], d.y_test[:40], eta=None)
     assert float(rows[1]["ang"]) == pytest.approx(want["ang"], rel=1e-4) and int(rows[1]["n"]) == want["n"] < int(rows[1]["pairs"]) == want["pairs"]
+
+
+def test_a_single_sample_is_no_trouble_to_batch_norm_in_training():
+    student, teacher, b = setting()
+    normed = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10)).train()
+    with torch.no_grad():
+        normed[-1].bias.zero_().add_(10 * nn.functional.one_hot(b.y[:1], 10)[0])          # says the first image's class of every image
+    for seed in range(20):
+        torch.manual_seed(seed)
+        terms = boundary.bss(normed, b, R, count=1)
+        if terms["bss_share"][1] > 0:
+            assert terms["bss_share"][1].item() == pytest.approx(1 / 100) and terms["bss"][1] > 0
+            return
+    pytest.fail("no walk of twenty was accepted")

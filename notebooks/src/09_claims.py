@@ -92,12 +92,12 @@ figures.show(verdicts.forest(controls, "digits, recipe short, seeds 0 to 4, whit
 # %%
 names = ["fitnet", "score_only", "gradient_only", "robust", "target_zero", "shuffled", "noise_augmented"]
 large = verdicts.against("mnist", "kd", names, done, seeds=range(1, 6))
-figures.show(verdicts.forest(large, "MNIST, recipe short, seeds 1 to 5, white noise of 1 to 3 dB", label=lambda c: figures.style(c["a"])["label"]),
-             alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and three controls, on MNIST")
-
-# %%
 for c in controls + large:
     print(f"{c['dataset']:6} {c['a']:16} {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}")
+
+# %%
+figures.show(verdicts.forest(large, "MNIST, recipe short, seeds 1 to 5, white noise of 1 to 3 dB", label=lambda c: figures.style(c["a"])["label"]),
+             alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and three controls, on MNIST")
 
 # %% [markdown]
 # On MNIST the teacher's own gradient costs 1.9 points; *shuffled*, the same loss with the gradient of another image of the class, costs nothing (+0.3, between -0.1 and +0.8), and the two differ in every seed. Zero scatters too much to tell (its interval reaches from -4.3 to +0.5). So the controls' verdict is *neither, or any smoothness*: what gains is smoothness of some kind; that it be the teacher's gradient *of that image* is not needed on digits and does harm on MNIST.
