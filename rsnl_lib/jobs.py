@@ -162,8 +162,8 @@ def measure(net, d, draws=2, folder=None, but=()):
     return [{k: v for k, v in row.items() if k != "key"} for row in rows]
 
 
-PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12,
-          **dict.fromkeys(("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm"), 25)}             # convolution passes of a step; others 3
+PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12}             # convolution passes of a step; others 3,
+ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")                                  # and these 5, and 2 a step of their attack
 IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
           "cifar10": (40_000, 10_000), "cifar10_pixels": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
 RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU
@@ -184,6 +184,7 @@ def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
     if trained:
         return 5 + 2 * n_test * each
     ms = measured.get((job.net, job.method))
-    epoch = n * (PASSES.get(job.method, 3) * each if ms is None else ms / 1000)
+    passes = 5 + 2 * r.attack_steps if job.method in ATTACKED else PASSES.get(job.method, 3)
+    epoch = n * (passes * each if ms is None else ms / 1000)
     ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
     return r.epochs * epoch + ask + 2 * n_test * len(evaluate.levels(job.dataset)) * each

@@ -442,7 +442,9 @@ def test_recipes_hold_the_published_settings_and_those_chosen_here():
     make = recipes.recipe
     for dataset, epsilon in {"digits": 0.15, "mnist": 0.1, "usps": 0.1, "cifar10": 8 / 255, "cifar100": 8 / 255}.items():
         r = make("short", dataset, "pgd_at")
-        assert (r.epsilon, r.step, r.attack_steps, r.attack_norm, r.clamp) == (epsilon, 0.25, 10, "inf", "cifar" not in dataset)
+        steps, step = (5, 0.5) if dataset == "mnist" else (10, 0.25)
+        assert (r.epsilon, r.step, r.attack_steps, r.attack_norm, r.clamp) == (epsilon, step, steps, "inf", "cifar" not in dataset)
+    assert make("short", "mnist", "fast_ard").step == 1.0, "its own step stands above the data set's"
     assert make("short", "digits", "trades").beta == 6 and make("short", "digits", "rslad").alpha == 5 / 6
     assert (make("short", "digits", "iad").tau, make("short", "digits", "iad").beta, make("short", "digits", "iad").begin) == (1.0, 0.1, 0.3)
     assert all(make("short", d, m).tau == (30 if d == "cifar10" else 1) and make("short", d, m).alpha == 1 for d in ("cifar10", "digits", "mnist") for m in ("ard", "fast_ard"))
