@@ -55,20 +55,23 @@ def _asked(net, x):
     return x.detach()
 
 
-def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", low=None, high=None, path=False):
+def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", low=None, high=None, path=False, halvings=0):
     """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv 1805.05532, Sec. 3).
 
     A step is -eta (L_k + eps) grad L_k / ||grad L_k||_2, then pixels are clipped to low and high if given; eta is in pixels per logit.
-    The answer is the walk's first point beyond the boundary, not bisected: of the accepted, top_two(logits) <= -after. To first order,
-    where eta ||grad L_k|| < 1 steps shrink and eps carries the walk across, to -after <= eta eps ||grad L_k||; above 1 the first step
+    The answer is the walk's first point beyond the boundary: of the accepted, top_two(logits) <= -after. To first order, where
+    eta ||grad L_k|| < 1 steps shrink and eps carries the walk across, to -after <= eta eps ||grad L_k||; above 1 the first step
     lands (eta ||grad L_k|| - 1) L_k beyond. eta=None (ours) is 1 / ||grad L_k||, Newton's step: the logits' scale then hardly matters.
+    `halvings` (ours) of the last step bring a sample that was accepted back to just beyond the boundary, the path does not show
+    them; where a third class leads there, it is rejected after all.
     rule "paper": the walk ends once L_k < 0 (accepted), a third class beats both, whatever L_k (rejected), or after `steps` (rejected,
     as is a start with L_k <= 0). rule "code", the authors': it ends once `base` is not the largest logit, and every sample is kept.
     ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low >= high, a network in training mode.
     """
-    whole("steps", steps, 1), one_of("rule", rule, RULES), positive("eps", eps, zero=True), eta is None or positive("eta", eta)
+    whole("steps", steps, 1), whole("halvings", halvings), one_of("rule", rule, RULES), positive("eps", eps, zero=True), eta is None or positive("eta", eta)
     room(low, high)
     z, n = _asked(net, x).clone(), len(x)
+    inside = z.clone()                                                          # the point before the last
     now = torch.arange(n, device=x.device)                                      # numbers of those still walking, of class b towards class k
     b, k, taken, accepted = base, target, torch.zeros_like(now), torch.full((n,), rule == "code", device=x.device)
     walked = [x.detach()] * (steps + 1 if path else 0)
@@ -94,10 +97,27 @@ def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", lo
             length = torch.linalg.vector_norm(g.flatten(1), dim=1)
             inverse = torch.where(length > 0, 1 / length, 0)                    # without a slope there is no step
             move = ((inverse if eta is None else eta) * (L + eps) * inverse).view(-1, 1, 1, 1) * g
+            inside[now] = z[now]
             z[now] = (z[now] - move).clamp(-math.inf if low is None else low, math.inf if high is None else high)
             taken[now] += 1
             walked[i + 1:] = [z.clone()] * len(walked[i + 1:])
+    over = (accepted & (before > 0) & (after < 0)).nonzero()[:, 0]
+    if halvings and len(over):
+        z[over], logits[over] = _halved(net, inside[over], z[over], base[over], target[over], halvings)
+        after[over] = gap(logits[over], base[over], target[over])
+        accepted[over] &= (logits[over].argmax(1) == target[over]) | (rule == "code")
     return Samples(z, accepted, taken, before, after, logits, torch.stack(walked) if path else None)
+
+
+@torch.no_grad()
+def _halved(net, inside, outside, base, target, halvings):
+    """(x, logits) just beyond the boundary on the straight line from `inside` to `outside`, which lies beyond."""
+    with torch.autocast(inside.device.type, enabled=False):
+        for _ in range(halvings):
+            middle = (inside + outside) / 2
+            beyond = (gap(net(middle), base, target) < 0).view(-1, 1, 1, 1)
+            inside, outside = torch.where(beyond, inside, middle), torch.where(beyond, middle, outside)
+        return outside, net(outside)
 
 
 def base_samples(a_T, a_S, y, count):

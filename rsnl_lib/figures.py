@@ -283,7 +283,7 @@ def sweep(curves, quantity="val_accuracy", title=""):
 def cloud(points, xlabels, ylabel, title=""):
     """A panel for each of `xlabels`: {method: [(x, ..., y), ...]}, a mark a network, the methods' names below; Spearman's rank correlation above each panel."""
     from scipy.stats import spearmanr
-    fig, axes = panels(len(xlabels), 3.3, 3.6)
+    fig, axes = panels(len(xlabels), 4.6, 4.4)
     for i, (ax, name) in enumerate(zip(axes[0], xlabels)):
         kept = []
         for method in rank(points):
@@ -295,7 +295,7 @@ def cloud(points, xlabels, ylabel, title=""):
         ax.title.set_fontsize(9)
     axes[0, 0].set_ylabel(ylabel)
     names = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
-    fig.legend(names.values(), names, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    fig.legend(names.values(), names, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     fig.suptitle(title, fontsize=10)
     return fig
 

@@ -50,7 +50,7 @@ class Waiting(torch.nn.Module):
 
 def shipped(dataset):
     """{method: network} of a data set's shipped teacher and students, recipe "short", seed 0; none is built before it has to answer."""
-    paths = sorted(CHECKPOINTS.glob(f"{dataset}_teacher-*-short-s0.safetensors")) + sorted(CHECKPOINTS.glob(f"{dataset}_student-*-short-s0.safetensors"))
+    paths = sorted(CHECKPOINTS.glob(f"{dataset}_teacher-teacher-short-s0.safetensors")) + sorted(CHECKPOINTS.glob(f"{dataset}_student-*-short-s0.safetensors"))
     return {p.stem.split("-")[1]: Waiting(p) for p in paths}
 
 

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from . import recipes, settings, store
+from . import fast, recipes, settings, store
 from .jobs import NAMES
 from .losses import true_class
 from .perturb import images
@@ -68,7 +68,7 @@ def survives(net, x, y, epsilon, kind="pgd", steps=None, restarts=None, step=0.2
         series.append(evasion.SquareAttack(judge, eps=epsilon, max_iter=steps, nb_restarts=restarts, batch_size=chunk, verbose=False))
     else:
         series = [evasion.ProjectedGradientDescent(judge, **ball, max_iter=steps, num_random_init=1, verbose=False)] * restarts
-    with numpy_seed(seed), torch.random.fork_rng(devices=[]):
+    with numpy_seed(seed), torch.random.fork_rng(devices=[]), fast.layers(net):
         torch.manual_seed(seed)
         for attack in series:
             for pick in filter(len, alive.nonzero()[:, 0].split(chunk)):

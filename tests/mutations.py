@@ -305,6 +305,8 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("students of noise-trained teachers among everyone", "store", ' & guide.isin(["", own, f"{own} pgd_at"])]', "]", "store::test_everyone"),
     ("a shortcut of neighbouring pixels", "networks", "x[:, :, ::self.stride, ::self.stride]", "x[:, :, :x.shape[2] // self.stride, :x.shape[3] // self.stride]", "networks::test_a_shortcut"),
     ("bss walks from every image", "boundary", "count or math.ceil(len(b.y) / 4)", "count or len(b.y)", "boundary::test_the_draws"),
+    ("halving goes the wrong way", "boundary", "torch.where(beyond, inside, middle), torch.where(beyond, middle, outside)", "torch.where(beyond, middle, inside), torch.where(beyond, outside, middle)", "boundary::test_halving"),
+    ("a third class on the border is kept", "boundary", "accepted[over] &= (logits[over].argmax(1) == target[over]) | (rule == \"code\")", "pass", "boundary::test_halving_rejects"),
     ("epochs not divided by replays", "recipes", "r._replace(epochs=math.ceil(r.epochs / r.replays))", "r", "adversarial::test_replays_divide"),
 ]
 

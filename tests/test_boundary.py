@@ -78,6 +78,28 @@ def test_newtons_step_lands_on_the_line_whatever_the_scale():
         assert s.accepted.all() and s.steps.tolist() == [1] and s.after.item() == pytest.approx(-1e-4, rel=1e-6)
 
 
+def test_halving_the_last_step_brings_the_sample_back_to_the_line():
+    far = boundary.search(three(), ORIGIN, FROM, TO, eta=1.0)               # at t = 2.0001; the line is at t = 0.4
+    near = boundary.search(three(), ORIGIN, FROM, TO, eta=1.0, halvings=20)
+    t = near.x.norm().item()
+    assert far.after.item() == pytest.approx(2 - 5 * 2.0001) and far.accepted.all() and near.accepted.all()
+    assert 0.4 < t < 0.4 + 2.1 / 2**20 and -5 * 2.1 / 2**20 < near.after.item() < 0 and boundary.top_two(near.logits) <= -near.after
+    torch.testing.assert_close(near.logits, three()(near.x))
+    assert near.steps.tolist() == [1] and near.before.item() == 2
+    once = boundary.search(three(), ORIGIN, FROM, TO, eta=1.0, halvings=1)
+    torch.testing.assert_close(once.x, far.x / 2)
+    for name in ("x", "accepted", "steps", "after"):                         # one that never crossed is left alone
+        assert torch.equal(getattr(boundary.search(three(), ORIGIN, FROM, TO, 0.01, steps=2, halvings=9), name),
+                           getattr(boundary.search(three(), ORIGIN, FROM, TO, 0.01, steps=2), name))
+
+
+def test_halving_rejects_a_sample_whose_border_lies_in_a_third_class():
+    net = three(1, 1.9)                                                      # f_2 = t + 1.9 leads at t = 0.4, where f_0 = f_1 = 2, and no more at t = 2
+    assert boundary.search(net, ORIGIN, FROM, TO, eta=1.0).accepted.all()
+    assert not boundary.search(net, ORIGIN, FROM, TO, eta=1.0, halvings=20).accepted.any()
+    assert boundary.search(net, ORIGIN, FROM, TO, eta=1.0, rule="code", halvings=20).accepted.all(), "no filter"
+
+
 @pytest.mark.parametrize("eta, slope, c, sign", [(0.3, 10, -1, -1), (0.1, 10, 1, 1)])
 def test_a_third_class_that_beats_both_ends_the_walk_and_only_the_papers_rule_rejects(eta, slope, c, sign):
     net = three(slope, c)
@@ -432,6 +454,7 @@ X2 = images([0, 0], [1, 1])
     (dict(eps=-1e-4), "eps=-0.0001 must be zero or"),
     (dict(steps=0), "steps=0 must be a whole number of at least 1"),
     (dict(steps=2.5), "steps=2.5 must be"),
+    (dict(halvings=-1), "halvings=-1 must be"),
     (dict(rule="papers"), "rule='papers' is unknown; choose one of: paper, code"),
     (dict(low=1.0, high=0.0), "low=1.0 and high=0.0 leave no room"),
     (dict(net=nn.Sequential(nn.Flatten(), nn.Dropout(0.5)).train()), r"training mode; call net.eval\(\)"),
