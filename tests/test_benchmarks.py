@@ -171,3 +171,10 @@ def test_the_peers_epoch_learns():
     logs = [peer.epoch(net, teacher, batches, batches, step, r, 1.0, "cpu") for _ in range(4)]
     assert logs[-1][0][0] < logs[0][0][0] and all(0 <= v <= 1 for log, held in logs for v in (log[1], held))
     assert logs[-1][1] == train.accuracy(net, torch.stack([batches.dataset[i][0] for i in range(8)]), y)
+
+
+def test_the_clock_of_the_methods_counts_steps_and_sees_an_attack():
+    told = {row["method"]: row for row in loaded("clock", "benchmarks_clock").rows("digits", ("standard", "pgd_at", "fast_ard"), rounds=1)}
+    assert {tuple(row) for row in told.values()} == {tuple(told["standard"])} and set(told["standard"]) == set(sys.modules["benchmarks_clock"].COLUMNS)
+    assert [told[m]["steps"] for m in told] == [60 * 16] * 3, "replays are steps too"
+    assert told["pgd_at"]["ms"] > 3 * told["standard"]["ms"] and told["pgd_at"]["ms"] > 3 * told["fast_ard"]["ms"]
