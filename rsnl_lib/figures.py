@@ -220,17 +220,17 @@ def scores(pictures, scores, y, classes=None, titles=()):
     return fig
 
 
-def picture_grid(x, y, title="", columns=12):
-    """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each with its class below."""
+def picture_grid(x, y, title="", columns=12, size=0.75):
+    """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each `size` inches wide with its class y below, or a word."""
     if not len(x) or len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} classes make no grid; give at least one image, and one class each")
     rows = -(-len(x) // columns)
-    fig = Figure(figsize=(0.75 * columns, 0.95 * rows + 0.3), layout="constrained")
+    fig = Figure(figsize=(size * columns, (size + 0.2) * rows + 0.3), layout="constrained")
     for i, ax in enumerate(fig.subplots(rows, columns, squeeze=False).flat):
         ax.axis("off")
         if i < len(x):
             ax.imshow(np.asarray(x[i].permute(1, 2, 0).squeeze(-1)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-            ax.set_title(int(y[i]), fontsize=8, y=-0.3)
+            ax.set_title(y[i] if isinstance(y[i], str) else int(y[i]), fontsize=8, y=-0.225 / size)
     fig.suptitle(title, fontsize=10)
     return fig
 

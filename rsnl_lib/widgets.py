@@ -358,5 +358,6 @@ def walk(nets, x, y, eta=None, steps=10, classes=None):
     box = W.VBox([image, target, step, out])
     box.add_class("rsnl-walk")
     found = walked(0, (int(y[0]) + 1) % len(classes))
-    still = figures.picture_grid(torch.cat([x[:1], *(s.x for s in found.values())]), [int(y[0])] * (1 + len(found)), "an image, and where each network's walk ends")
+    still = figures.picture_grid(torch.cat([x[:1], *(s.x for s in found.values())]), ["the image", *(figures.style(m)["label"] for m in found)],
+                               "an image, and where each network's walk to the next class ends", columns=1 + len(found), size=1.2)
     show(box, figures.png(still), "[live: image, class and step over the walks of: " + ", ".join(nets) + "]")

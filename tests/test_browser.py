@@ -239,7 +239,7 @@ def opened(page, folder, book, view):
 
 
 @pytest.mark.parametrize("book, boxes", [("01_theorem.ipynb", ["push", "plane"]), ("02_losses.ipynb", ["pulls"]), ("04_margins.ipynb", ["examples"]), ("06_tables.ipynb", ["readings"]),
-                                         ("09_claims.ipynb", ["verdicts"])])
+                                         ("07_adversarial.ipynb", ["attacked"]), ("08_boundary.ipynb", ["walk"]), ("09_claims.ipynb", ["verdicts"])])
 def test_every_control_of_a_chapter_moves_its_picture(page, tmp_path, book, boxes, record_property):
     moved = []
     with opened(page, tmp_path, book, f".rsnl-{boxes[-1]} .rsnl-view") as shots:

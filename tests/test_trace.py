@@ -7,11 +7,13 @@ import subprocess
 import nbformat
 import pytest
 
-from rsnl_lib import claims, jobs, nbtools, paper, reproduce, settings, tables, verdicts
+from rsnl_lib import claims, jobs, nbtools, paper, reproduce, settings, store, tables, verdicts
 
-BOOKS = ("06_tables", "09_claims")
+BOOKS = ("06_tables", "07_adversarial", "08_boundary", "09_claims")
 DEFINED = {      # numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
     "06_tables": {"95", "100", "500", "96-192-192", "1302.4389", "3 x 3", "64-64-64-64", "32-48-64-64", "29,944", "9,044,360", "249,576"},
+    "07_adversarial": {"95", "1905.09747", "1706.06083", "2003.01690", "20", "16", "28"},
+    "08_boundary": {"1805.05532", "0.02"},
     "09_claims": {"95", ".05", "23", "0.4", "0.3", "1.1", "1412.6550", "1803.00443", "1706.04859", "1705.08475", "1905.09747"},
 }
 NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:[.,]\d+)*")
@@ -130,3 +132,25 @@ def test_what_was_copied_is_in_the_papers_cells():
 def test_what_cannot_be_tested_names_its_cells():
     names = {t for row in verdicts.untested() for t in row["tables"].split()}
     assert names == {"I", "II", "IV", "V", "VII"} and all(row["why"] and row["says"] for row in verdicts.untested())
+
+
+def test_the_readmes_big_table_is_what_the_rows_say():
+    table = (settings.ROOT / "README.md").read_text().split("| digits | clean |")[1].split("\n\n")[0].splitlines()[2:]
+    names = {"teacher": "teacher", "standard": "standard", "KD": "kd", "FitNet": "fitnet", "BSS": "bss", "robust": "robust", "*target zero*": "target_zero",
+             "*noise augmented*": "noise_augmented", "adversarial training": "pgd_at", "TRADES": "trades", "robust teacher": "robust_teacher",
+             "KD by it": "kd by pgd_at", "robust by it": "robust by pgd_at", "ARD by it": "ard by pgd_at", "Fast-ARD by it": "fast_ard by pgd_at"}
+    rows = store.everyone("digits")
+    columns = (("clean", 0, ""), ("gaussian", 3, "dB"), ("poisson", 3, "dB"), ("occlusion", 4, "pixels"), ("pgd", 0.15, "linf"))
+    alike = [r for r in store.lines(settings.RESULTS / "similarity.csv") if r["dataset"] == "digits" and r["recipe"] == "short" and not r["settings"]]
+    assert len(table) == len(names)
+    for line in table:
+        cells = [c.strip() for c in line.strip("| ").split("|")]
+        name = names[cells[0].split(" (")[0]]
+        mine = rows[rows.method == name]
+        for told, (kind, level, unit) in zip(cells[1:6], columns, strict=True):
+            some = mine[(mine.perturbation == kind) & (mine.level == level) & (mine.unit == unit)]
+            assert some.seed.nunique() == 5 and told == f"{100 * (some.correct / some.n).mean():.1f}", f"{name}, {kind}: {told}"
+        method, _, by = name.partition(" by ")
+        method, net, teacher = ("pgd_at", "digits_teacher", "") if name == "robust_teacher" else (method, "digits_teacher" if method == "teacher" else "digits_student", by)
+        angles = [float(r["ang"]) for r in alike if r["method"] == method and r["network"] == net and r["teacher"].partition("digits_teacher")[2].strip() == teacher]
+        assert cells[6].split()[0] == f"{sum(angles) / len(angles):.3f}"[1:] and len(angles) >= 4, f"{name}: AngSim {cells[6]}"

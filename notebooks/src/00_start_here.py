@@ -170,4 +170,6 @@ check.snr_ratio(ratio)
 # | [04_margins](04_margins.ipynb) | Did the head start grow and the slope shrink? | every student, image by image |
 # | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
 # | [06_tables](06_tables.ipynb) | Which published numbers hold? | the paper's cells beside ours |
-# | 07_adversarial to 09_claims | Is noise-robust attack-robust, do boundaries agree, what should you believe? | to come |
+# | [07_adversarial](07_adversarial.ipynb) | Is a student that resists noise a student that resists attack? | attacks to drag |
+# | [08_boundary](08_boundary.ipynb) | Does a student that shares its teacher's boundary share its robustness? | walks to the boundary |
+# | [09_claims](09_claims.ipynb) | Which claims hold, which fail, and what remains open? | the ledger |
