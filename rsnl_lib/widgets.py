@@ -311,8 +311,11 @@ def lines(curves, at, classes, width=330, height=150):
     values = [v for path, _ in curves.values() for v in path]
     low, high, steps = min(values), max(values), len(next(iter(curves.values()))[0])
     place = lambda i, v: f"{20 + (width - 90) * i / max(1, steps - 1):.1f},{10 + (height - 30) * (high - v) / ((high - low) or 1):.1f}"
+    ends, last = {}, -12.0                                                      # where the names stand, 12 apart at least
+    for name, (path, _) in sorted(curves.items(), key=lambda item: -item[1][0][-1]):
+        ends[name] = last = max(last + 12, float(place(0, path[-1]).split(",")[1]))
     drawn = "".join(f'<polyline points="{" ".join(place(i, v) for i, v in enumerate(path))}" fill="none" stroke="{colour}" stroke-width="2"/>'
-                    f'<text x="{width - 64}" y="{place(0, path[-1]).split(",")[1]}" font-size="11" fill="{colour}">{html.escape(name)}</text>' for name, (path, colour) in curves.items())
+                    f'<text x="{width - 64}" y="{ends[name]:.1f}" font-size="11" fill="{colour}">{html.escape(name)}</text>' for name, (path, colour) in curves.items())
     x = place(at, low).split(",")[0]
     said = "; ".join(f"{name} {path[at]:+.2f}" for name, (path, _) in curves.items())
     return (f'<svg role="img" aria-label="{html.escape(f"step {at}: {said}")}" width="{width}" height="{height}"><path d="M{x} 6V{height - 16}" stroke="#767676"/>{drawn}'
@@ -328,7 +331,9 @@ def walk(nets, x, y, eta=None, steps=10, classes=None):
     classes = classes or [str(i) for i in range(10)]
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
-    target = W.Dropdown(description="towards", options=classes, value=classes[(int(y[0]) + 1) % len(classes)], **wide)
+    with torch.no_grad():
+        second = int(next(iter(nets.values()))(x[:1])[0].scatter(0, y[:1], -torch.inf).argmax())         # the first network's second choice
+    target = W.Dropdown(description="towards", options=classes, value=classes[second], **wide)
     step = W.IntSlider(description="step", value=min(3, steps - 1), min=0, max=steps, **wide)
     out, known = W.HTML(), {}
 
@@ -357,7 +362,7 @@ def walk(nets, x, y, eta=None, steps=10, classes=None):
     live((image, target, step), out, drawn)
     box = W.VBox([image, target, step, out])
     box.add_class("rsnl-walk")
-    found = walked(0, (int(y[0]) + 1) % len(classes))
+    found = walked(0, second)
     still = figures.picture_grid(torch.cat([x[:1], *(s.x for s in found.values())]), ["the image", *(figures.style(m)["label"] for m in found)],
-                               "an image, and where each network's walk to the next class ends", columns=1 + len(found), size=1.2)
+                               f"an image, and where each network's walk to {classes[second]} ends", columns=1 + len(found), size=1.2)
     show(box, figures.png(still), "[live: image, class and step over the walks of: " + ", ".join(nets) + "]")

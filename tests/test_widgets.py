@@ -249,6 +249,9 @@ def test_lines_lie_between_the_ends_and_name_the_step():
     assert 'aria-label="step 1: a +1.00; b +1.50"' in svg and svg.count("<polyline") == 2
     ys = [float(p.split(",")[1]) for points in re.findall(r'points="([^"]+)"', svg) for p in points.split()]
     assert min(ys) == 10.0 and max(ys) == 130.0
+    met = widgets.lines({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1, list("ab"))
+    ys = [float(v) for v in re.findall(r'<text x="266" y="([^"]+)"', met)]
+    assert len(ys) == 2 and abs(ys[0] - ys[1]) == 12, "names do not lie on each other where lines meet"
 
 
 def test_a_student_of_a_robust_teacher_is_drawn_hollow_in_its_methods_colour():

@@ -73,7 +73,7 @@ for to, target in {"the next digit": (y + 1) % 10, "the second choice": second}.
 # %% [markdown]
 # ## The walk, live
 #
-# Every network walks from the same image; where do they arrive? Two curves cross: the logit of the image's class and that of the class walked to.
+# Every network walks from the same image; where do they arrive? Two curves meet: the logit of the image's class and that of the class walked to. It starts with the teacher's second choice; choose another class, and most walks end in a third one's country.
 
 # %%
 widgets.walk(nets, x, y)
