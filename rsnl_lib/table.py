@@ -16,6 +16,7 @@ from .settings import CHECKPOINTS, GALLERY
 SNR = tuple(k / 2 for k in range(-12, 41))              # dB: the slider's stops
 COLUMNS = {("none", 0.0): 0} | {c: i for i, c in enumerate(itertools.product(("gaussian", "poisson"), SNR), 1)}
 FOLDER = GALLERY / "scores"
+LATER = ("bss", "pgd_at", "trades")                     # shown in chapters 07 and 08
 
 
 def name_of(tensors):
@@ -49,9 +50,9 @@ class Waiting(torch.nn.Module):
 
 
 def shipped(dataset):
-    """{method: network} of a data set's shipped teacher and students, recipe "short", seed 0; none is built before it has to answer."""
+    """{method: network} of a data set's shipped teacher and students but LATER, recipe "short", seed 0; none is built before it has to answer."""
     paths = sorted(CHECKPOINTS.glob(f"{dataset}_teacher-teacher-short-s0.safetensors")) + sorted(CHECKPOINTS.glob(f"{dataset}_student-*-short-s0.safetensors"))
-    return {p.stem.split("-")[1]: Waiting(p) for p in paths}
+    return {m: Waiting(p) for p in paths if (m := p.stem.split("-")[1]) not in LATER}
 
 
 @torch.no_grad()
