@@ -162,11 +162,12 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
 def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, monkeypatch):
     base = {**dict.fromkeys(store.COLUMNS, "0"), "dataset": "digits", "method": "kd", "network": "digits_student", "teacher": "digits_teacher", "recipe": "short", "settings": "", "train_noise": ""}
     others = ({"train_noise": "gaussian 10 dB"}, {"settings": "C1=1.0"}, {"recipe": "tau4"}, {"network": "digits_mlp_student"}, {"method": "robust"},
-              {"teacher": "digits_teacher on gaussian 5 dB"}, {"teacher": "digits_teacher weight_decay=0.5 seed 1"}, {"teacher": "digits_teacher@0.5"})
+              {"teacher": "digits_teacher on gaussian 5 dB"}, {"teacher": "digits_teacher weight_decay=0.5 seed 1"}, {"teacher": "digits_teacher@0.5"},
+              {"method": "pgd_at", "network": "digits_teacher", "teacher": ""})
     rows = [base, {**base, "seed": "3", "teacher": "digits_teacher seed 0"}, {**base, "method": "teacher", "network": "digits_teacher", "teacher": ""}]
     store.append(tmp_path / "digits.csv", rows + [{**base, **other} for other in others])
     monkeypatch.setattr(store, "RESULTS", tmp_path)
-    found = store.shipped("digits", ["kd", "teacher"])
+    found = store.shipped("digits", ["kd", "teacher", "pgd_at"])
     assert list(zip(found.method, found.seed)) == [("kd", 0), ("kd", 3), ("teacher", 0)]
 
 
