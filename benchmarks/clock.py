@@ -3,8 +3,7 @@
     python benchmarks/clock.py                    digits, about a minute; --dataset mnist about five
     python benchmarks/clock.py --rows data/results/clock.csv --rounds 7
 The methods take turns, in a new random order every round; of a round counts the CPU time of one call of `train.fit` over eight
-batches, the teacher's constants made beforehand, divided by the steps taken. Weights are a start's, the teacher's too: what is
-timed does not depend on them, but for BSS, whose walks a start ends sooner, so its teacher is the shipped one.
+batches, the teacher's constants made beforehand, divided by the steps taken. The student is at its start, the teacher is the shipped one.
 """
 import argparse
 import os

@@ -164,5 +164,6 @@ def shipped(dataset, methods):
     """The rows of the data set's own teachers and students on its own images: recipe "short" unchanged, trained without noise, as their teachers were."""
     rows = read(RESULTS / f"{dataset}.csv")
     guide = rows.teacher.str.partition(" seed ")[0]
-    return rows[rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"]) & rows.method.isin(methods)
-                & ((rows.network != f"{dataset}_teacher") | (rows.method == "teacher")) & (rows.recipe == "short") & (rows.settings == "") & (rows.train_noise == "") & guide.isin(["", f"{dataset}_teacher"])]
+    own = (rows.network == f"{dataset}_student") | (rows.network == f"{dataset}_teacher") & (rows.method == "teacher")
+    return rows[own & rows.method.isin(methods) & (rows.recipe == "short") & (rows.settings == "")
+                & (rows.train_noise == "") & guide.isin(["", f"{dataset}_teacher"])]

@@ -23,7 +23,7 @@ rows: str = ""            # in smoke and full: append the curves to this CSV fil
 import copy
 import inspect
 import torch
-from rsnl_lib import check, data, fast, figures, losses, methods, settings, store, table, train
+from rsnl_lib import check, data, fast, figures, losses, methods, settings, store, train
 
 settings.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
                     C1=C1, C2=C2, device=device, rows=rows)
@@ -127,7 +127,8 @@ print("relative difference below 1e-10:", bool((quick - plain).norm() < 1e-10 * 
 names = "teacher standard mimic kd fitnet robust target_zero shuffled noise_augmented direct".split()
 if profile == "read":
     curves = store.read(settings.RESULTS / "curves.csv")
-    curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "") & ~curves.teacher.str.contains("pgd_at") & ~curves.method.isin(table.LATER)]
+    curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "")
+                    & curves.method.isin(names) & ~curves.teacher.str.contains("pgd_at")]
 else:
     import pandas as pd
     part = digits if profile == "full" else digits._replace(x_train=digits.x_train[:512], y_train=digits.y_train[:512])
