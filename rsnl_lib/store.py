@@ -148,16 +148,20 @@ def lines(path, missing_ok=False):
         return list(csv.DictReader(f))
 
 
-def everyone(dataset):
-    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers plain or robust, trained without noise.
+def who(row):
+    """The method of a row, its teacher told: "kd by pgd_at" is KD's student of the robust teacher, "robust_teacher" that teacher."""
+    if row["network"].endswith("_teacher") and row["method"] == "pgd_at":
+        return "robust_teacher"
+    return row["method"] + (" by pgd_at" if "pgd_at" in row["teacher"] else "")
 
-    `method` then tells all of it: "kd by pgd_at" is KD's student of the robust teacher, "robust_teacher" that teacher.
-    """
+
+def everyone(dataset):
+    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers plain or robust, trained without noise; `method` as `who` tells it."""
     rows = read(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
     own, guide = f"{dataset}_teacher", rows.teacher.str.partition(" seed ")[0]
-    rows = rows.assign(method=rows.method.where(guide != f"{own} pgd_at", rows.method + " by pgd_at").where((rows.network != own) | (rows.method != "pgd_at"), "robust_teacher"))
-    return rows[(rows.dataset == dataset) & rows.network.isin([own, f"{dataset}_student"]) & (rows.recipe == "short") & (rows.settings == "")
+    rows = rows[(rows.dataset == dataset) & rows.network.isin([own, f"{dataset}_student"]) & (rows.recipe == "short") & (rows.settings == "")
                 & (rows.train_noise == "") & guide.isin(["", own, f"{own} pgd_at"])]
+    return rows.assign(method=[who(r) for r in rows.to_dict("records")])
 
 
 def shipped(dataset, methods):

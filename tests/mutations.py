@@ -301,7 +301,7 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("the teacher's method forgotten", "jobs", 'self.teacher_method or "teacher"', '"teacher"', "claims::test_a_neighbours"),
     ("three robust teachers on MNIST", "claims", 'int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide', "guide", "claims::test_a_neighbours"),
     ("attacks trained for again", "claims", 'need = [("clean", 0, "")] if line["perturbation"] in ATTACKS else asked(line)', "need = asked(line)", "claims::test_a_neighbours"),
-    ("a robust teacher's student passes for another", "store", 'rows.method + " by pgd_at"', "rows.method", "store::test_everyone"),
+    ("a robust teacher's student passes for another", "store", '(" by pgd_at" if "pgd_at" in row["teacher"] else "")', '""', "store::test_everyone"),
     ("students of noise-trained teachers among everyone", "store", ' & guide.isin(["", own, f"{own} pgd_at"])]', "]", "store::test_everyone"),
     ("a shortcut of neighbouring pixels", "networks", "x[:, :, ::self.stride, ::self.stride]", "x[:, :, :x.shape[2] // self.stride, :x.shape[3] // self.stride]", "networks::test_a_shortcut"),
     ("bss walks from every image", "boundary", "count or math.ceil(len(b.y) / 4)", "count or len(b.y)", "boundary::test_the_draws"),

@@ -150,7 +150,5 @@ def test_the_readmes_big_table_is_what_the_rows_say():
         for told, (kind, level, unit) in zip(cells[1:6], columns, strict=True):
             some = mine[(mine.perturbation == kind) & (mine.level == level) & (mine.unit == unit)]
             assert some.seed.nunique() == 5 and told == f"{100 * (some.correct / some.n).mean():.1f}", f"{name}, {kind}: {told}"
-        method, _, by = name.partition(" by ")
-        method, net, teacher = ("pgd_at", "digits_teacher", "") if name == "robust_teacher" else (method, "digits_teacher" if method == "teacher" else "digits_student", by)
-        angles = [float(r["ang"]) for r in alike if r["method"] == method and r["network"] == net and r["teacher"].partition("digits_teacher")[2].strip() == teacher]
+        angles = [float(r["ang"]) for r in alike if store.who(r) == name]
         assert cells[6].split()[0] == f"{sum(angles) / len(angles):.3f}"[1:] and len(angles) >= 4, f"{name}: AngSim {cells[6]}"

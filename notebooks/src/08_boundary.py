@@ -117,8 +117,7 @@ print("the teacher and itself: MagSim {:.3f}, AngSim {:.3f}".format(*mag_ang(u, 
 # %%
 rows = store.lines(settings.RESULTS / "similarity.csv")
 mine = [r for r in rows if r["dataset"] == dataset and r["recipe"] == "short" and not r["settings"]]
-name = lambda r: "robust_teacher" if r["network"].endswith("teacher") and r["method"] == "pgd_at" else r["method"] + (" by pgd_at" if "pgd_at" in r["teacher"] else "")
-groups = {m: [r for r in mine if name(r) == m] for m in figures.rank({name(r) for r in mine})}
+groups = {m: [r for r in mine if store.who(r) == m] for m in figures.rank(set(map(store.who, mine)))}
 for m, some in groups.items():
     mag, ang, rate = (statistics.mean(float(r[key]) for r in some) for key in ("mag", "ang", "rate"))
     spread = statistics.stdev(float(r["ang"]) for r in some) if len(some) > 1 else float("nan")
@@ -202,8 +201,8 @@ for c in lines:
 
 # %%
 on_mnist = [r for r in rows if r["dataset"] == "mnist" and r["recipe"] == "short" and not r["settings"] and not r["network"].endswith("teacher")]
-for m in figures.rank({name(r) for r in on_mnist}):
-    some = [(float(r["ang"]), float(r["mag"]), share(r, ("gaussian", 1.0, "dB")), share(r, ("pgd", 0.1, "linf"))) for r in on_mnist if name(r) == m]
+for m in figures.rank(set(map(store.who, on_mnist))):
+    some = [(float(r["ang"]), float(r["mag"]), share(r, ("gaussian", 1.0, "dB")), share(r, ("pgd", 0.1, "linf"))) for r in on_mnist if store.who(r) == m]
     ang, mag, noisy, hit = map(statistics.mean, zip(*some))
     print(f"MNIST, {len(some)} networks   {figures.style(m)['label']:16} AngSim {ang:.3f}   MagSim {mag:.3f}   {noisy:5.1f} % at 1 dB   {f'{hit:5.1f} %' if hit == hit else 'not run'} under attack")
 T = store.everyone("mnist")
