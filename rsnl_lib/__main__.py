@@ -135,6 +135,14 @@ def run_of(head):
             "hardware": settings.hardware(), "commit": settings.commit()}
 
 
+def last_epochs(paths):
+    """The paths of checkpoints whose rows may be kept: of a run only its last epoch's, for nothing in a row tells the best epoch's apart."""
+    for path in map(pathlib.Path, paths):
+        if path.stem.endswith(".best"):
+            raise ValueError(f"{path} is the best epoch of its run, and rows tell of the last; name {path.with_suffix('').with_suffix('.safetensors')}")
+    return paths
+
+
 def text(value):
     return "" if value != value else f"{value:.5g}"
 
@@ -145,7 +153,7 @@ def margins(args):
     from . import data, evaluate, settings, store, train as t
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     settings.whole("images", args.images, 1)
-    for path in args.checkpoints:
+    for path in last_epochs(args.checkpoints):
         net, head, teacher = pupil(path, args.teacher)
         d = data.load(head["dataset"], args.folder)
         x, y = d.x_test[:args.images], d.y_test[:args.images]
@@ -168,8 +176,8 @@ def attack(args):
     settings.whole("images", args.images, 1)
     file = pathlib.Path(args.rows or RESULTS / "attacks.csv")
     store.can_write(file)
-    known = jobs.known(reproduce.read(file.parent)) if file.is_file() else {}
-    for path in args.checkpoints:
+    for path in last_epochs(args.checkpoints):
+        known = jobs.known(reproduce.read(file.parent)) if file.is_file() else {}
         net, head = opened(path)
         have = known.get(tuple(head.get(k, "") for k in jobs.NAMES), {})
         wanted = [entry for entry in withstand.plan(head["dataset"]) if entry not in have and entry[0] in args.kinds]
@@ -222,7 +230,7 @@ def similarity(args):
             kept[place] = boundary.vectors(net, d.x_test[:args.images], d.y_test[:args.images], eta=None)
         return kept[place]
 
-    for path in args.checkpoints:
+    for path in last_epochs(args.checkpoints):
         net, head, place = guide(path, args.teacher)
         d = data.load(head["dataset"], args.folder)
         found = boundary.alike(walks(place, store.load_checkpoint(place)[0], d), boundary.vectors(net, d.x_test[:args.images], d.y_test[:args.images], eta=None))

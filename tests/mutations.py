@@ -296,6 +296,7 @@ MUTANTS = [     # name, file, what stands there, what shall stand there, the tes
     ("attack draws on from numpy's numbers", "withstand", "        np.random.set_state(before)", "        pass", "withstand::test_the_answer"),
     ("attack unseeded", "withstand", "    np.random.seed(seed)\n", "    np.random.seed(0)\n", "withstand::test_the_answer"),
     ("attack measured again", "__main__", "if entry not in have and entry[0] in args.kinds", "if entry[0] in args.kinds", "withstand::test_the_command"),
+    ("the best epoch's rows pass for the last's", "__main__", 'if path.stem.endswith(".best"):', "if False:", "withstand::test_a_network_named_twice"),
     ("the named teacher ignored", "__main__", "pathlib.Path(teacher or (path.parent", "pathlib.Path((path.parent", "boundary::test_the_command"),
     ("rows do not name the teacher's method", "jobs", "teacher = (self.teacher().net, self.teacher_method, ", "teacher = (self.teacher().net, ", "claims::test_a_neighbours"),
     ("the teacher's method forgotten", "jobs", 'self.teacher_method or "teacher"', '"teacher"', "claims::test_a_neighbours"),

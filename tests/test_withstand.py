@@ -1,5 +1,6 @@
 """What a network withstands, by the toolbox: every start counts, more can only hurt, bounds are kept; the rows and the command."""
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -104,6 +105,18 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(tmp_pat
     ask("--kinds", "autoattack")
     with open(file, newline="") as f:
         assert [r["perturbation"] for r in csv.DictReader(f)] == ["pgd", "pgd", "pgd", "autoattack"]
+
+
+def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(tmp_path, capsys, monkeypatch):
+    file, best = tmp_path / "rows.csv", tmp_path / "kd.best.safetensors"
+    shutil.copy(KD, best)
+    monkeypatch.setattr(withstand, "GREY", ())
+    cli.main(["attack", str(KD), str(KD), "--images", "20", "--rows", str(file)])
+    assert [line.count("nothing new") for line in capsys.readouterr().out.splitlines()] == [0, 1] and len(file.read_text().splitlines()) == 2
+    for command in ("attack", "similarity", "margins"):
+        with pytest.raises(SystemExit, match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors"):
+            cli.main([command, str(KD), str(best), "--images", "20", "--rows", str(file)])
+    assert len(file.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("kw, said", [(dict(epsilon=0), "epsilon=0"), (dict(epsilon=0.1, kind="fgsm"), "kind='fgsm'.*autoattack"), (dict(epsilon=0.1, steps=0), "steps=0"),
