@@ -70,7 +70,7 @@ for m, net in nets.items():
     print(f"{figures.style(m)['label']:24} clean {right[0]:5.0%}   random signs {right[1]:5.0%}   attacked {right[2]:5.0%}")
 
 # %% [markdown]
-# A push of random signs costs little; the same push with chosen signs costs nearly everything, except for those that were trained against it. The paper's `robust` student, who never saw an attack, falls too; taught by the robust teacher it keeps half of its images.
+# A push of random signs costs little; the same push with chosen signs costs most, except for those that were trained against it. The paper's `robust` student, who never saw an attack, falls too; taught by the robust teacher it keeps half of the images.
 
 # %% [markdown]
 # ## An attack, live
@@ -81,7 +81,7 @@ for m, net in nets.items():
 widgets.attacked(nets, x, y, epsilon, steps)
 
 # %% [markdown]
-# Attacks found on one network fool its relatives too. The robustly trained ones need a visible change, and it looks like a change of the digit.
+# Attacks found on one network fool its relatives too, though less often. The robustly trained ones need a visible change, and it looks like a change of the digit.
 #
 # ## Measured by someone else's attack
 #
@@ -100,7 +100,7 @@ figures.show(against_epsilon(dataset, shown),
              alt="Accuracy under attack against epsilon for teachers and students; those trained on attacked images hold, the others fall to zero")
 
 # %% [markdown]
-# The lines hardly cross: who is ahead at one radius is ahead at nearly all. In figures, at the radius of the training:
+# Most lines keep their order; that of *target zero* does not: at 0.05 it is behind `robust` and the teacher, at 0.15 far ahead of both. In figures, at the radius of the training:
 
 # %%
 at = {"digits": 0.15, "mnist": 0.1}[dataset]
@@ -110,7 +110,7 @@ under = share[(share.perturbation == "pgd") & (share.level == at)].groupby("meth
 under.reindex(figures.rank(under.index)).round(1)
 
 # %% [markdown]
-# At $\varepsilon = 0.15$ three groups stand apart. Who saw attacked images in training, and the robust teacher, keeps 53.7 to 69.8 % of the images. Who saw clean images and a plain teacher keeps 4.7 to 21.4 %; `robust` (21.1) is the best of the published ones among them, more than twice KD (9.4), and level with KD on noisy images (20.6). In between lie the controls that only flatten the gradient, *target zero* (38.4) and *shuffled* (34.4), and `robust` taught by the robust teacher: 41.5 % without one attacked image of its own.
+# At $\varepsilon = 0.15$ three groups stand apart. Who saw attacked images in training, and the robust teacher, keeps 53.7 to 69.8 % of the images. Most others keep 4.7 to 21.4 %, the plain teacher and KD by the robust one (11.7) among them; `robust` (21.1) is the best published method there, more than twice KD (9.4), and level with KD on noisy images (20.6). In between lie those that saw no attack either but kept their gradient small: *target zero* (38.4, and 39.1 by the robust teacher), *shuffled* (34.4), and `robust` by the robust teacher (41.5).
 
 # %% [markdown]
 # ### Does it only hide its gradients?
@@ -130,7 +130,7 @@ def second_opinion(dataset, at):
 second_opinion(dataset, at)
 
 # %% [markdown]
-# Nobody hides: without a bound every image falls. Two hundred steps from one start find *less* than twenty from each of three; starts count for more than steps. AutoAttack's parts agree with the plain attack but for TRADES, which keeps 63.8 % under the plain attack and 57.2 % under AutoAttack: a fraction of its lead was the attack's weakness, and adversarial training (60.8 %) is ahead of it then. One seed, but a lesson: the second opinion can turn an order around.
+# Nobody hides: without a bound every image falls. Two hundred steps from one start find *less* than twenty from each of three: here two more starts find more than ten times the steps of the same length. AutoAttack's parts agree with the plain attack but for TRADES, which keeps 63.8 % under the plain attack and 57.2 % under AutoAttack: its whole lead was the attack's weakness in this seed, and adversarial training (60.8 %) is ahead of it then. One seed, but a lesson: the second opinion can turn an order around.
 
 # %% [markdown]
 # ## Inherited on clean images?
@@ -153,7 +153,7 @@ for c in first:
     print(f"{c['setting']:54} {c['mean']:+6.1f} [{c['low']:+.1f}, {c['high']:+.1f}]  {c['n']} seeds")
 
 # %% [markdown]
-# By *scores*, hardly anything is inherited: KD by the robust teacher gains 2.3 points over KD by the plain one and stays 50.0 behind adversarial training. By *gradients*, much is: with the same robust teacher and the same clean images, the paper's student is 29.8 points ahead of KD's. Eq. 16 was meant for noise; its best use here is to hand on robustness. How much of that is the teacher's doing? *Target zero*, which copies no gradient and only makes its own small, gains 29.0 by itself, and the robust teacher's gradient 3.1 more. And *shuffled*, which copies the plain teacher's gradient at *another* image, is 13.3 points ahead of `robust`, which copies it at the right one. So again, as in chapter 09: most of it is smoothness, and this time a little is the teacher, if the teacher is robust. Neither replaces attacks in training: 20.2 points are missing.
+# By *scores*, hardly anything is inherited: KD by the robust teacher gains 2.3 points over KD by the plain one and stays 50.0 behind adversarial training. By *gradients* it looks different: with the same robust teacher and the same clean images, the paper's student is 29.8 points ahead of KD's. But *target zero* by that teacher, which copies no gradient and only makes its own small, is 27.4 ahead, and what the copied gradient adds to that is 2.4 points, an interval from −0.1 to +4.9. With the plain teacher *target zero* gains 29.0, and *shuffled*, which copies the teacher's gradient at *another* image of the class, is 13.3 points ahead of `robust`, which copies it at the right one. So again, as in chapter 09: it is the smoothness, and little of it, if any, is the teacher's. Nor does it replace attacks in training: 20.2 points are missing.
 
 # %% [markdown]
 # ## Distillation on attacked images
@@ -168,14 +168,14 @@ figures.show(verdicts.forest(second, f"{dataset}, at epsilon {at:g} unless said"
              alt="ARD, Fast-ARD and later methods against adversarial training and against ARD, gains with intervals")
 
 # %% [markdown]
-# Most lines lie on zero; Fast-ARD's do not. In figures:
+# Most intervals hold zero; Fast-ARD's two and that of TRADES do not. In figures:
 
 # %%
 for c in second:
     print(f"{c['setting']:54} {c['mean']:+6.1f} [{c['low']:+.1f}, {c['high']:+.1f}]  {c['n']} seeds")
 
 # %% [markdown]
-# ARD and adversarial training are level on 8 by 8 digits, under attack (95 % interval −3.6 to +2.1) and on clean images (−0.2 to +0.2): a teacher that keeps 69.8 % has nothing to add that the label does not say. None of the later methods is told apart from ARD either; TRADES gains 2.9 points, with the doubt of the table above. Fast-ARD gives up 7.3 points to ARD, and beats adversarial training that may only take as long by 19.7.
+# ARD and adversarial training are level on 8 by 8 digits, under attack (95 % interval −3.6 to +2.1) and on clean images (−0.2 to +0.2): if a teacher that keeps 69.8 % adds something to the label, it is two points at most. None of the later methods is told apart from ARD either; TRADES gains 2.9 points, with the doubt of the table above. Fast-ARD gives up 7.3 points to ARD, and beats adversarial training that may only take as long by 19.7.
 
 # %% [markdown]
 # ### The clock
@@ -204,12 +204,12 @@ per_entry = (F.softmax(a_T, 1) * (F.log_softmax(a_T, 1) - F.log_softmax(a_S, 1))
 print(f"KL by image {per_image:.3f}, by entry {per_entry:.3f}: a factor of {per_image / per_entry:.0f}")
 
 # %% [markdown]
-# With a cross-entropy beside it, such a distillation term is as good as switched off. The other: a schedule that multiplies the *first* learning rate at each drop has no second drop. Both stand in code of ARD that others build on, and in this project as tests (`tests/test_adversarial.py`).
+# Beside a cross-entropy, such a distillation term counts a tenth or a hundredth of what is meant. The other: a schedule that multiplies the *first* learning rate at each drop has no second drop. Both stand in code of ARD that others build on, and in this project as tests (`tests/test_adversarial.py`).
 
 # %% [markdown]
 # ## What the papers print
 #
-# CIFAR-10, $\varepsilon = 8/255$. None of these numbers was read in the paper itself but where `read_at` in `data/neighbour_cells.csv` says; reruns are other people's, of the authors' code.
+# CIFAR-10, $\varepsilon = 8/255$. The column `read_at` of `data/neighbour_cells.csv` says where each number was read, mostly not in the paper itself; reruns are other people's, of the authors' code.
 
 # %%
 printed = pandas.DataFrame(paper.neighbours())
@@ -240,15 +240,18 @@ big = everything("digits", 3, 4, 0.15)
 big.rename(index=lambda m: figures.style(m)["label"]).round(1)
 
 # %% [markdown]
-# Two things stand out. Training on attacked images is also the best training against *noise*: PGD-AT keeps 87.9 % at 3 dB, KD on noisy images 84.2 %, `robust` 83.5 %. And the robust teacher's student by Eq. 16 is ahead of the plain one's wherever images are disturbed: 85.2 against 83.5 % in white noise, 55.2 against 48.9 % behind a square. *Target zero* pays for its smoothness on clean images: 96.4 %, KD 98.0 %.
+# Two things stand out. Training on attacked images is also the best of these trainings against white *noise*: PGD-AT keeps 87.9 % at 3 dB, KD on images with one level of noise 84.2 %, `robust` 83.5 %. And the robust teacher's student by Eq. 16 is ahead of the plain one's wherever images are disturbed: 85.2 against 83.5 % in white noise, 55.2 against 48.9 % behind a square. *Target zero* pays for its smoothness on clean images: 96.4 %, KD 98.0 %.
 
 # %%
-alone = big.drop(index=["teacher", "robust_teacher"], errors="ignore")
-for column in big.columns[1:-1]:
-    print(f"rank correlation with accuracy under attack, over {len(alone)} kinds of students: {column:14} {alone[column].corr(alone['attack 0.15'], method='spearman'):+.2f}")
+def agreement(big):
+    students = big.drop(index=["teacher", "robust_teacher"])
+    for column in big.columns[1:-1]:
+        print(f"rank correlation with accuracy under attack, {len(students)} kinds of students: {column:14} {students[column].corr(students[big.columns[-1]], method='spearman'):+.2f}")
+
+agreement(big)
 
 # %% [markdown]
-# On these digits robustness is nearly one thing: who stands attacks stands noise (+0.93 and +0.94 over the kinds of students), and hidden parts in large part too (+0.79); clean accuracy says nothing of it. So far the paper's intuition is right: a smooth student is robust in many ways at once. What it does not need for that is the teacher's score beaten, or that image's gradient.
+# On these digits robustness is nearly one thing: who stands attacks stands noise (+0.93 and +0.95 over the kinds of students), and hidden parts in large part too (+0.79); clean accuracy says nothing of it. So far the paper's intuition is right: a smooth student is robust in many ways at once. It need not beat the teacher's score for that, nor copy the gradient of that very image.
 
 # %% [markdown]
 # ## On MNIST
@@ -256,17 +259,19 @@ for column in big.columns[1:-1]:
 # The same questions on the paper's own digits, 28 by 28, within $\varepsilon = 0.1$, three seeds and one robust teacher for all; here also USPS, other people's digits, unseen in training.
 
 # %%
-everything("mnist", 1, 10, 0.1).rename(index=lambda m: figures.style(m)["label"]).round(1)
+big = everything("mnist", 1, 10, 0.1)
+agreement(big)
+big.rename(index=lambda m: figures.style(m)["label"]).round(1)
 
 # %% [markdown]
-# The same networks against $\varepsilon$:
+# On 28 by 28 pixels robustness is less one thing: who stands attack tends to stand Poisson noise (+0.86) and white noise (+0.62), but hidden parts (+0.27) and the shift to USPS (+0.03) are another matter. The same networks against $\varepsilon$:
 
 # %%
 figures.show(against_epsilon("mnist", [*shown, "shuffled"]),
              alt="MNIST: accuracy under attack against epsilon; the plain teacher, standard, KD and robust students fall first, shuffled and target zero keep up with the robust teacher's, adversarially trained students are highest")
 
 # %% [markdown]
-# The order at 0.1 is less even than on digits: between *noise augmented* and the next lie ten points, and above that gap stand, beside the adversarially trained, four that attacked nothing themselves: *shuffled*, *target zero*, and the robust teacher's students by gradient. At 0.2, twice the radius of the training, nobody keeps half, and the bars of the best overlap.
+# At 0.1 the students fall into two groups: between *noise augmented* (78.5 %) and the next student, *shuffled* (88.7), lie ten points, and above that gap stand, beside those trained on attacked images, three that never saw one: *shuffled*, *target zero*, and `robust` by the robust teacher. At 0.2, twice the radius of the training, nobody keeps half, and the bars of the best overlap.
 
 # %%
 third = [c for c in verdicts.study(done, claims.NEIGHBOURS) if c["dataset"] == "mnist" and c["effects"] and c["question"] in ("inheritance", "the paper", "attacked images")]
@@ -281,9 +286,9 @@ for c in third:
     print(f"{c['setting']:54} {c['mean']:+6.1f} [{c['low']:+.1f}, {c['high']:+.1f}]  {c['n']} seeds")
 
 # %% [markdown]
-# By scores little is inherited here too: +7.9 points for KD by the robust teacher, an interval that reaches zero, and 30.3 points behind adversarial training. By gradients it is: `robust` by the robust teacher keeps 90.9 %, 24.9 points more than KD by the same teacher and more than that teacher itself (88.0 %), without one attacked image of its own; adversarial training is 5.5 points ahead. And again no robust teacher is needed for it: *target zero*, taught by the plain one, keeps 90.8 % (a difference of 0.1, anything from −3.6 to +3.9), at a price of 0.1 points on clean images.
+# By scores little is inherited here too: +7.9 points for KD by the robust teacher, an interval that reaches zero, and 30.3 points behind adversarial training. By gradients it seems to be: `robust` by the robust teacher keeps 90.9 %, 24.9 points more than KD by the same teacher and more than that teacher itself (88.0 %), without one attacked image of its own; adversarial training is 5.5 points ahead. And again no robust teacher is needed for it: *target zero*, taught by the plain one, keeps 90.8 % (a difference of 0.1, anything from −3.6 to +3.9), at a price of 0.1 points on clean images and 2.4 in white noise at 1 dB, against KD.
 #
-# Why, then, does the paper's own student gain nothing over KD (+1.5, −8.2 to +11.2)? *Shuffled* tells: with the gradient of *another* image it keeps 88.7 %, 29.1 points more than with the right one. The plain teacher's gradient at an image points to where the teacher falls, and the teacher keeps 24.1 %; a student that copies it, image by image, seems to copy the weakness with the smoothness. BSS, which trains on the teacher's answers at its boundary, stands below its teacher with 13.8 %; chapter 08 looks into that.
+# For the paper's own student no gain over KD is shown (+1.5, −8.2 to +11.2). *Shuffled* gives a hint why: with the gradient of *another* image of the class it keeps 88.7 %, 29.1 points more than with the right one. The plain teacher's gradient at an image points to where the teacher falls, and the teacher keeps 24.1 %; a student that copies it, image by image, may copy the weakness with the smoothness. BSS, which trains on the teacher's answers at its boundary, stands below its teacher with 13.8 %; chapter 08 looks into that.
 #
 # ARD and adversarial training are level, at 96.7 and 96.4 %, both above the robust teacher. Fast-ARD gives up 2.9 points to ARD and is 3.5 ahead of adversarial training of equal time. All three stand white noise at 1 dB like KD on noisy images (99.0 %).
 
@@ -294,7 +299,7 @@ for c in third:
 second_opinion("mnist", 0.1)
 
 # %% [markdown]
-# Nobody who is smooth hides anything: *target zero*, *shuffled*, `robust` by the robust teacher and the adversarially trained lose a point at most to AutoAttack's parts. The others lose more: KD falls from 60.2 to 53.0 %, *noise augmented* from 77.6 to 72.0, BSS from 16.4 to 8.6. Here twenty steps flatter those who are easy prey, and between them the second opinion matters: over three seeds it sees `robust` 8.3 points ahead of KD (−5.9 to +22.4) where the plain attack sees 1.5. Neither is told from zero.
+# Nobody above the gap hides anything: *target zero*, *shuffled*, `robust` by the robust teacher and the adversarially trained lose a point at most to AutoAttack's parts. The others lose more: KD falls from 60.2 to 53.0 %, *noise augmented* from 77.6 to 72.0, BSS from 16.4 to 8.6. Here twenty steps flatter those who are easy prey, and between them the second opinion matters: over three seeds it sees `robust` 8.3 points ahead of KD (−5.9 to +22.4) where the plain attack sees 1.5. Neither is told from zero.
 
 # %% [markdown]
 # ### A wider ball
@@ -359,4 +364,4 @@ check.attack_passes(answer)
 # </details>
 
 # %% [markdown]
-# **What you take along.** Noise-robust is not attack-robust, but on small digits the two come together. Robustness is not inherited by copying scores on clean images; by copying input gradients it is, if the teacher has it, and a small gradient of one's own does nearly as much without any teacher's; of a fragile teacher the right image's gradient serves worse than another's. Attacked images do more than either, and Fast-ARD brings them at KD's price. Judge by an attack that the defence has not met, with starts, a bound removed, and a second opinion. Next: [08_boundary](08_boundary.ipynb) asks where two networks draw the line.
+# **What you take along.** Noise-robust is not attack-robust, but on small digits the two come together. Robustness is hardly inherited by copying scores on clean images. Copying input gradients brings much, but a small gradient of one's own brings as much or nearly so, without a robust teacher; and of a fragile teacher the right image's gradient serves worse than another's. Attacked images do more than either, and Fast-ARD brings them at KD's price. Judge by an attack that the defence has not met, with starts, a bound removed, and a second opinion. Next: [08_boundary](08_boundary.ipynb) asks where two networks draw the line.
