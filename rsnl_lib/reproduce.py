@@ -234,20 +234,20 @@ def campaign(args):
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:
         store.can_write(pathlib.Path(args.out) / "campaign.00")
-    begun, held = time.time(), workers.lock(work)
-    deadline = begun + (budget(args.budget) if args.budget else 10**9)
-    ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
-    for job in wanted.keys() - {j for j, _, _ in ranked}:
-        print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
-    try:
-        if args.ray:
-            failed = workers.on_ray(ranked, work, done, deadline, args.ray, args.folder, args.gpus, args.draws)
-        else:
-            failed = workers.on_processes(ranked, work, done, deadline, whole("jobs", args.jobs, 1), args.folder, device, args.draws, begun)
-    finally:
-        if args.out:
-            pack(work, args.out)
-    held.close()
+    begun = time.time()
+    with workers.lock(work):
+        deadline = begun + (budget(args.budget) if args.budget else 10**9)
+        ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
+        for job in wanted.keys() - {j for j, _, _ in ranked}:
+            print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
+        try:
+            if args.ray:
+                failed = workers.on_ray(ranked, work, done, deadline, args.ray, args.folder, args.gpus, args.draws)
+            else:
+                failed = workers.on_processes(ranked, work, done, deadline, whole("jobs", args.jobs, 1), args.folder, device, args.draws, begun)
+        finally:
+            if args.out:
+                pack(work, args.out)
     print(f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce --merge {work}")
     if failed:
         sys.exit(f"rsnl: {len(failed)} jobs failed; their words are in {work / 'log'}")

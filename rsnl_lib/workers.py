@@ -153,6 +153,7 @@ def lock(work):
     except ImportError:                              # Windows: unguarded
         pass
     except OSError:
+        handle.close()
         raise ValueError(f"another campaign is at work in {work}; wait for it, or name another folder with --work") from None
     for half in work.rglob(".*.part"):               # of a write that was cut off
         half.unlink()
