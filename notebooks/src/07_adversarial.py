@@ -264,7 +264,7 @@ agreement(big)
 big.rename(index=lambda m: figures.style(m)["label"]).round(1)
 
 # %% [markdown]
-# On 28 by 28 pixels robustness is less one thing: who stands attack tends to stand Poisson noise (+0.86) and white noise (+0.62), but hidden parts (+0.27) and the shift to USPS (+0.03) are another matter. The same networks against $\varepsilon$:
+# On 28 by 28 pixels robustness is less one thing: who stands attack tends to stand Poisson noise (+0.87) and white noise (+0.59), but hidden parts (+0.23) and the shift to USPS (+0.06) are another matter. The same networks against $\varepsilon$:
 
 # %%
 figures.show(against_epsilon("mnist", [*shown, "shuffled"]),
@@ -299,7 +299,7 @@ for c in third:
 second_opinion("mnist", 0.1)
 
 # %% [markdown]
-# Nobody above the gap hides anything: *target zero*, *shuffled*, `robust` by the robust teacher and the adversarially trained lose a point at most to AutoAttack's parts. The others lose more: KD falls from 60.2 to 53.0 %, *noise augmented* from 77.6 to 72.0, BSS from 16.4 to 8.6. Here twenty steps flatter those who are easy prey, and between them the second opinion matters: over three seeds it sees `robust` 8.3 points ahead of KD (−5.9 to +22.4) where the plain attack sees 1.5. Neither is told from zero.
+# Nobody above the gap hides anything: *target zero*, *shuffled*, `robust` by the robust teacher and the students trained on attacked images lose a point at most to AutoAttack's parts, the robust teacher little more. The others lose more: KD falls from 60.2 to 53.0 %, *noise augmented* from 77.6 to 72.0, BSS from 16.4 to 8.6. Here twenty steps flatter those who are easy prey, and between them the second opinion matters: over three seeds it sees `robust` 8.3 points ahead of KD (−5.9 to +22.4) where the plain attack sees 1.5. Neither is told from zero.
 
 # %% [markdown]
 # ### A wider ball
