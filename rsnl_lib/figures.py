@@ -29,7 +29,7 @@ METHODS = {     # the only place where colours, marks and the order of methods a
     "iad": dict(color="#A96B59", marker="4", label="IAD"),
     "adaad": dict(color="#6A5ACD", marker=(4, 1, 0), label="AdaAD"),
     "igdm": dict(color="#4A235A", marker=(8, 2, 0), label="IGDM"),
-    "bss": dict(color="#994455", marker="d", label="BSS"),
+    "bss": dict(color="#994455", marker="H", label="BSS"),
     "robust_teacher": dict(color="#806000", marker="8", label="robust teacher"),
 }
 TERMS = {"ce": "cross-entropy", "kd": "soft cross-entropy", "gradient": "$L_G$", "score": "$L_S$", "score_floor": "floor of $L_S$",
