@@ -19,6 +19,7 @@ METHODS = {     # the only place where colours, marks and the order of methods a
     "score_only": dict(color="#CC79A7", marker="X", label="$L_S$ only"),
     "target_zero": dict(color="#0072B2", marker="D", label="target zero"),
     "shuffled": dict(color="#332288", marker="p", label="shuffled"),
+    "matched": dict(color="#999933", marker="d", label="matched"),
     "noise_augmented": dict(color="#44AA99", marker="*", label="noise augmented"),
     "direct": dict(color="#AA4499", marker="h", label="direct"),
     "pgd_at": dict(color="#5D4037", marker="+", label="PGD-AT"),
@@ -41,7 +42,7 @@ PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 def style(method):
     """Colour, mark and label of a method; of "kd by pgd_at", KD's student of the robust teacher, the mark is hollow."""
     name, _, by = method.partition(" by ")
-    own = METHODS.get(name, dict(color="#999933", marker="x", label=name))
+    own = METHODS.get(name, dict(color="#BBBBBB", marker="x", label=name))
     return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
 
 

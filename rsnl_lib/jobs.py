@@ -162,7 +162,7 @@ def measure(net, d, draws=2, folder=None, but=()):
     return [{k: v for k, v in row.items() if k != "key"} for row in rows]
 
 
-PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12}             # convolution passes of a step; others 3,
+PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "matched": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12}             # convolution passes of a step; others 3,
 ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")                                  # and these 5, and 2 a step of their attack
 IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
           "cifar10": (40_000, 10_000), "cifar10_pixels": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test

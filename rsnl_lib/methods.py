@@ -9,7 +9,7 @@ from typing import Callable, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from . import adversarial, boundary, losses
+from . import adversarial, attacks, boundary, losses
 
 
 class Batch(NamedTuple):
@@ -30,6 +30,7 @@ class Method(NamedTuple):
     gradients: str = ""                # needs the teacher's input gradients: of the "tempered" score, or of the "logit"
     hint: bool = False                 # starts with the hint stage (train.hint_stage)
     live: bool = False                 # needs the teacher itself
+    target: Callable | None = None     # target(g_T (n, c, h, w) of all images, seed) -> what takes the place of g_T, made once before the first step
 
 
 def standard(net, b, r):
@@ -88,8 +89,23 @@ def target_zero(net, b, r):
     return robust(net, b._replace(g_T=torch.zeros_like(b.x)), r)
 
 
+def random_directions(g_T, seed, chunk=1000):
+    """Control: of each teacher gradient of g_T (n, c, h, w) the length alone, in a direction drawn uniformly, once for the whole run.
+
+    The `robust` student that is given them (method "matched") has as much to match as `robust` has, and nothing of where the teacher's
+    gradient points. Drawn anew each step they would be *target zero* in expectation. A mirrored image is an image of its own.
+    """
+    drawn = torch.Generator().manual_seed(seed * 100_003 + 31)
+    out = torch.empty_like(g_T)
+    for i in range(0, len(g_T), chunk):
+        part = g_T[i:i + chunk]
+        way = torch.randn(part.shape, generator=drawn).to(part.device)
+        out[i:i + chunk] = way * (attacks.lengths(part.float()) / attacks.lengths(way)).to(way)
+    return out
+
+
 def shuffled(net, b, r):
-    """Control: `robust` with the teacher's gradients dealt anew among the images of one class in the batch."""
+    """Control: `robust` with the teacher's gradients dealt anew, each step, among the images of one class in the batch: nearly their class's mean."""
     drawn = torch.randperm(len(b.y)).to(b.y.device)
     place, giver = b.y.argsort(stable=True), drawn[b.y[drawn].argsort(stable=True)]
     g_T = torch.empty_like(b.g_T)
@@ -121,6 +137,7 @@ METHODS = {
     "robust": Method(robust, scores=True, gradients="tempered"),
     "target_zero": Method(target_zero, scores=True),
     "shuffled": Method(shuffled, scores=True, gradients="tempered"),
+    "matched": Method(robust, scores=True, gradients="tempered", target=random_directions),
     "noise_augmented": Method(noise_augmented, scores=True),
     "direct": Method(direct, scores=True, gradients="logit"),
     "pgd_at": Method(adversarial.pgd_at),

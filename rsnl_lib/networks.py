@@ -3,6 +3,8 @@
 Every network maps images (n, channels, height, width) to logits (n, classes). Nothing else in the
 library asks for these classes: any nn.Module with that signature serves as teacher or student.
 """
+import contextlib
+
 import torch
 from torch import nn
 
@@ -308,6 +310,19 @@ def twice_differentiable(net):
             if isinstance(child, nn.Hardsigmoid):
                 setattr(m, name, Hardsigmoid())
     return net
+
+
+@contextlib.contextmanager
+def dropping(net, share):
+    """Within this block every nn.Dropout of `net` drops `share` of its own rate; afterwards the rates are as before."""
+    before = [(m, m.p) for m in net.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    for m, p in before:
+        m.p = share * p
+    try:
+        yield net
+    finally:
+        for m, p in before:
+            m.p = p
 
 
 def training(net, frozen_norm=False):

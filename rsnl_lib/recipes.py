@@ -36,6 +36,7 @@ class Recipe(NamedTuple):
     hint: str = "regress"              # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
     frozen_norm: bool = False          # keep batch norm at its statistics while training: input gradients need that
     flip: bool = False                 # each image mirrored or not by a coin, every epoch anew (Sec. V-A, CIFAR)
+    dropout: float = 1.0               # share of the network's own dropout rates that it trains with: 1 as built, 0 none
     crop: int = 0                      # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher is then asked live
     bf16: bool = False                 # bfloat16 arithmetic where the hardware has it
     epsilon: float = 0.1               # radius of an attack's ball, in the units of the images
@@ -79,9 +80,9 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
         one_of("recipe setting", key, Recipe._fields)
         if key in ("lr", "lr_conv", "tau", "rho", "sigma", "step"):
             positive(key, value)
-        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u", "epsilon", "alpha", "beta", "begin"):
+        elif key in ("lam", "lam_end", "gamma", "C1", "C2", "clip", "weight_decay", "momentum", "gamma_u", "epsilon", "alpha", "beta", "begin", "dropout"):
             positive(key, value, zero=True)
-            if key in ("alpha", "begin") and value > 1:
+            if key in ("alpha", "begin", "dropout") and value > 1:
                 raise ValueError(f"{key}={value!r} must lie between 0 and 1")
         elif key in ("epochs", "batch", "hint_epochs", "crop", "attack_steps", "replays"):
             whole(key, value, 0 if key in ("hint_epochs", "crop") else 1)

@@ -117,7 +117,12 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
         print(f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds")
     elif how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
+    if how.target and r.crop:
+        raise ValueError(f"method={method!r} draws its target once an image, and crop={r.crop} shows images anew each time; set crop=0")
+    if how.target:
+        g_T = how.target(g_T, seed)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(networks.dropping(net, r.dropout))
         if quick:
             stack.enter_context(fast.layers(net))
         if how.live:

@@ -11,7 +11,7 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from rsnl_lib import data, evaluate, hints, losses, networks, train
 from rsnl_lib.methods import METHODS, Batch
 
-TWICE = ["gradient_only", "robust", "target_zero", "shuffled", "direct"]       # they differentiate the student's input gradient
+TWICE = ["gradient_only", "robust", "target_zero", "shuffled", "matched", "direct"]       # they differentiate the student's input gradient
 R = train.Recipe("test", 16, lr=5e-3, lr_conv=5e-3, batch=32, tau=2.0, gamma=0.1, C1=1.0, C2=1.0, sigma=0.05, epsilon=0.01, attack_steps=2, step=0.5, alpha=0.5)
 NORM = functools.partial(nn.BatchNorm2d, momentum=0.3)                         # few steps: statistics that follow
 

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from rsnl_lib import data, losses, networks, train
-from rsnl_lib.methods import METHODS, Batch
+from rsnl_lib.methods import METHODS, Batch, random_directions
 
 FULL = ("ce", "kd", "gradient", "score")
-TERMS = [(m, t) for m, terms in {"kd": FULL[:2], "robust": FULL, "target_zero": FULL, "shuffled": FULL, "gradient_only": FULL[:3],
+TERMS = [(m, t) for m, terms in {"kd": FULL[:2], "robust": FULL, "target_zero": FULL, "shuffled": FULL, "matched": FULL, "gradient_only": FULL[:3],
                                  "score_only": ("ce", "kd", "score"), "mimic": ("ce", "mimic"), "noise_augmented": FULL[:2],
                                  "direct": ("ce", "kd", "direct")}.items() for t in terms]
 R = train.Recipe("test", 40, lr=1e-2, lr_conv=1e-2, batch=32, tau=2.0, gamma=0.9, C1=7.0, C2=3.0)
@@ -114,6 +114,36 @@ def test_shuffled_deals_the_gradients_anew_within_each_class():
         assert sorted(g.tolist()) == list(range(16)), "a permutation"
         assert (g.long() % 4 == batch.y).all(), "within the class"
     assert len({tuple(g.tolist()) for g in kept}) > 10, "anew each time"
+
+
+def test_matched_keeps_each_gradients_length_and_nothing_of_its_direction():
+    _, _, batch = setting()
+    g_T = torch.cat([batch.g_T] * 25).half()
+    g_T[3] = 0
+    made = random_directions(g_T, 5, chunk=7)
+    assert made.dtype == torch.half and made.shape == g_T.shape and not made[3].any()
+    flat, own = made.float().flatten(1), g_T.float().flatten(1)
+    torch.testing.assert_close(flat.norm(dim=1), own.norm(dim=1), rtol=2e-3, atol=1e-6)
+    cosine = torch.cosine_similarity(flat, own)
+    assert abs(cosine.mean()) < 4 / 8 / 20 and 0.5 < cosine.std() * 8 < 1.5, "uniform: mean 0, sd 1 / sqrt(64 pixels)"
+    assert torch.equal(made, random_directions(g_T, 5, chunk=7)) and not torch.equal(made, random_directions(g_T, 6, chunk=7))
+
+
+def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(tmp_path, monkeypatch):
+    d = data.digits()
+    d = d._replace(x_train=d.x_train[:64], y_train=d.y_train[:64])
+    teacher, seen = networks.build("digits_mlp_teacher").eval(), []
+    how = METHODS["matched"]
+
+    def terms(net, b, r):
+        seen.append({tuple(x.flatten()[:40].tolist()): g for x, g in zip(b.x, b.g_T)})
+        return how.terms(net, b, r)
+    monkeypatch.setitem(METHODS, "matched", how._replace(terms=terms))
+    train.fit(train.start("digits_student", d), d, "matched", R._replace(epochs=2), 1, teacher, tmp_path / "state")
+    first, second = ({k: g for part in seen[i:i + 2] for k, g in part.items()} for i in (0, 2))
+    assert len(first) == 64 and all(torch.equal(first[k], second[k]) for k in first)
+    with pytest.raises(ValueError, match="'matched' draws its target once an image, and crop=1 .*set crop=0"):
+        train.fit(train.start("digits_student", d), d, "matched", R._replace(crop=1), 1, teacher)
 
 
 def test_mimic_is_equation_2():

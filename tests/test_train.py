@@ -221,3 +221,14 @@ def test_the_profile_read_names_a_checkpoint_that_is_not_there():
 def test_shipped_networks_take_no_changes():
     with pytest.raises(ValueError, match="cannot change C1; use profile='smoke' or 'full'"):
         train.load_or_train("digits", "robust", C1=100.0)
+
+
+def test_a_share_of_the_dropout_is_what_training_drops_and_the_network_keeps_its_own_rates(monkeypatch):
+    net, seen = torch.nn.Sequential(torch.nn.Dropout(0.5), *networks.build("digits_student")), []
+    ask = train.METHODS["standard"].terms
+    monkeypatch.setitem(train.METHODS, "standard", train.METHODS["standard"]._replace(terms=lambda n, b, r: seen.append(net[0].p) or ask(n, b, r)))
+    for share in (1.0, 0.5, 0.0):
+        train.fit(net, D, "standard", train.Recipe("test", 1, dropout=share))
+    assert set(seen) == {0.5, 0.25, 0.0} and net[0].p == 0.5
+    with pytest.raises(ValueError, match="dropout=1.5 must lie between 0 and 1"):
+        train.recipe("short", "digits", dropout=1.5)
