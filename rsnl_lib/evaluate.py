@@ -22,6 +22,17 @@ def levels(dataset):
             + [("poisson", s, "dB") for s in db] + [("occlusion", s, "pixels") for s in BLOCKS.get(dataset, range(2, 16, 2))])
 
 
+POISSON = {"mnist": (10, 3, 2, 1), "cifar10": (10, 4), "cifar100": (10, 4)}
+
+
+def needed(dataset):
+    """Of `levels` those that a cell, a claim or a figure asks for: of USPS its clean images, of MNIST and CIFAR no ratios and few of Poisson noise."""
+    if dataset.startswith("usps"):
+        return [("clean", 0, "")]
+    return [(kind, level, unit) for kind, level, unit in levels(dataset)
+            if dataset not in POISSON or unit != "ratio" and (kind != "poisson" or level in POISSON[dataset]) and (kind != "occlusion" or level <= 10)]
+
+
 def noise_generator(seed, kind, level, draw):
     """The generator of one draw: the same for every network, machine and order of evaluation."""
     return torch.Generator().manual_seed(zlib.crc32(f"{seed} {kind} {level} {draw}".encode()))
@@ -48,7 +59,7 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
             repeats = 1 if kind == "clean" else draws
             right = dict.fromkeys(nets, 0)
             for draw in range(repeats):
-                generator = noise_generator(seed, kind, f"{level}{unit}", draw)
+                generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
                 for i in range(0, len(x), chunk):
                     seen = perturb.apply(kind, x[i:i + chunk], level, generator, unit or "dB")
                     for key, net in nets.items():

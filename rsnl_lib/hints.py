@@ -1,4 +1,6 @@
 """FitNets' first stage (arXiv 1412.6550): the student's middle layer learns the teacher's, before the distillation proper."""
+import time
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -50,12 +52,13 @@ def guided(net, x=None):
     return found[round(2 * len(found) / 3) - 1] if len(found) > 1 else found[0]
 
 
-def hint_stage(net, teacher, data, r, epochs, seed=0):
+def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=300):
     """FitNets' first stage (arXiv 1412.6550), in place: the student up to its guided layer learns the teacher's middle features.
 
     A maxout regressor maps the student's features to the teacher's shape, for half the squared distance to them; with
     r.hint = "classify" a linear classifier, first trained on the teacher's features, must name the class from what the
     regressor makes of the student's (Sec. V-A). Regressor and classifier are thrown away. Returns the last epoch's mean loss.
+    `keep` is called with a dict of tensors and numbers every `every` seconds; a stage that is given it as `at` goes on from there.
     """
     whole("epochs", epochs, 1), one_of("hint", r.hint, HINTS)
     if teacher.training:
@@ -73,36 +76,56 @@ def hint_stage(net, teacher, data, r, epochs, seed=0):
             regressor = _regressor(S, T).to(x.device)
             probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)
             rounds = [(probe, "probe")] * (r.hint == "classify") + [(regressor, r.hint)]
-            for part, goal in rounds:
+            parts, last, total = {"net": net, "regressor": regressor, "probe": probe}, time.monotonic(), 0.0
+            if at:
+                for name, part in parts.items():
+                    part.load_state_dict(at[name])
+            for turn, (part, goal) in enumerate(rounds):
+                if at and turn < at["turn"]:
+                    continue
                 weights = list(part.parameters()) + (list(net.parameters()) if goal != "probe" else [])
                 step = torch.optim.AdamW(weights, r.lr, weight_decay=r.weight_decay)
-                for epoch in progress(range(epochs), desc=f"hint: {goal}", leave=False):
+                if at:
+                    step.load_state_dict(at["step"])
+                for epoch in progress(range(at["epoch"] if at else 0, epochs), desc=f"hint: {goal}", leave=False):
                     networks.training(net, r.frozen_norm)
-                    total = 0.0
-                    for pick in torch.randperm(len(x)).to(x.device).split(r.batch):
-                        if goal == "classify":
-                            net(x[pick])
-                            loss = F.cross_entropy(probe(regressor(seen["S"])), y[pick])
-                        else:
-                            with torch.no_grad():
-                                teacher(x[pick])
-                            hint = seen["T"]
-                            if goal == "probe":
-                                loss = F.cross_entropy(probe(hint), y[pick])
-                            else:
-                                net(x[pick])
-                                loss = losses.hint_loss(regressor(seen["S"]), hint)
+                    total, done = 0.0, 0
+                    order = torch.randperm(len(x)) if at is None else at["order"].cpu()
+                    if at:
+                        total, done = at["total"], at["done"]
+                        torch.set_rng_state(at["generator"].cpu())
+                        at = None
+                    for pick in order.to(x.device).split(r.batch)[done:]:
+                        loss = _hint(goal, net, teacher, regressor, probe, seen, x[pick], y[pick])
                         step.zero_grad()
                         loss.backward()
                         if r.clip:
                             torch.nn.utils.clip_grad_norm_(weights, r.clip)
                         step.step()
                         networks.clip_kernels_(net)
-                        total += loss.detach() * len(pick)
+                        total, done = total + loss.detach() * len(pick), done + 1
+                        if keep and time.monotonic() - last > every:
+                            keep({"turn": turn, "epoch": epoch, "done": done, "order": order, "total": total, "generator": torch.get_rng_state(), "step": step.state_dict(),
+                                  **{name: module.state_dict() for name, module in parts.items()}})
+                            last = time.monotonic()
         finally:
             for hook in hooks:
                 hook.remove()
     return float(total) / len(x)
+
+
+def _hint(goal, net, teacher, regressor, probe, seen, x, y):
+    """The loss of one batch: the teacher's features to be met, or named by a classifier, or the classifier's own."""
+    if goal == "classify":
+        net(x)
+        return F.cross_entropy(probe(regressor(seen["S"])), y)
+    with torch.no_grad():
+        teacher(x)
+    hint = seen["T"]
+    if goal == "probe":
+        return F.cross_entropy(probe(hint), y)
+    net(x)
+    return losses.hint_loss(regressor(seen["S"]), hint)
 
 
 def _regressor(S, T):

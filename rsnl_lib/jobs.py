@@ -11,7 +11,7 @@ TEACHERS = 3            # teachers of a data set over which the students' seeds 
 
 
 class Job(NamedTuple):
-    """A run: everything that decides its numbers. `settings` holds changes of the recipe as words, "C1=100 epochs=3", and "init=uniform"."""
+    """A run: everything that decides its numbers. `settings` holds changes of the recipe as words, "C1=100 epochs=3"; "init=uniform"; and "images=6400", the first of the training images alone."""
     dataset: str
     method: str
     network: str = ""                  # "": the data set's own
@@ -34,9 +34,13 @@ class Job(NamedTuple):
         """Does its method need a teacher?"""
         return train.METHODS[settings.one_of("method", self.method, train.METHODS)].scores
 
+    def word(self, name, default=None):
+        """What `settings` says after `name`=, for the words that are not the recipe's."""
+        return dict(w.split("=", 1) for w in self.settings.split()).get(name, default)
+
     @property
     def init(self):
-        return dict(w.split("=", 1) for w in self.settings.split()).get("init", "lsuv")
+        return self.word("init", "lsuv")
 
     def teacher(self):
         """The job that trains its teacher."""
@@ -46,7 +50,7 @@ class Job(NamedTuple):
 
     def plan(self):
         """Its Recipe."""
-        changes = dict(recipes.setting(w) for w in self.settings.split() if not w.startswith("init="))
+        changes = dict(recipes.setting(w) for w in self.settings.split() if not w.startswith(("init=", "images=")))
         return recipes.recipe(self.recipe, self.dataset, self.method, **changes)
 
     def path(self, folder=CHECKPOINTS):
@@ -97,6 +101,11 @@ def span(s):
 def images(job, folder=None, device="cpu"):
     """The Data that a job trains on."""
     d = data.load(job.dataset, folder, device)
+    if job.word("images"):
+        few = whole("images", int(job.word("images")), 1)
+        if few > len(d.x_train):
+            raise ValueError(f"images={few} is more than the {len(d.x_train)} training images of {d.name}")
+        d = d._replace(x_train=d.x_train[:few], y_train=d.y_train[:few])
     if not job.train_noise:
         return d
     kind, snr, unit = job.train_noise.split()
@@ -133,15 +142,15 @@ def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=Non
 
 
 def measure(net, d, draws=2, folder=None, but=()):
-    """Result rows of one network on every level of its data set, class by class, and on the other digits (Table III).
+    """Result rows of one network on the levels that its data set needs, class by class, and on the other digits (Table III).
 
     perturbation "class" has the label as its level; "usps", "usps_resized" and "mnist" are that data set's test images (unit
     "test") or, of USPS, all its images ("all"). `but` holds the (perturbation, level, unit) that are not wanted.
     """
     wanted = lambda kind, level, unit: (kind, level, unit) not in but
-    plan = [entry for entry in evaluate.levels(d.name) if wanted(*entry)]
+    plan = [entry for entry in evaluate.needed(d.name) if wanted(*entry)]
     rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, plan, draws) if plan else []
-    if d.classes <= 20:
+    if d.classes <= 20 and d.name not in ELSEWHERE:
         for k in range(d.classes):
             if wanted("class", k, "label"):
                 mine = d.y_test == k
@@ -180,6 +189,7 @@ def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
     One that is `trained` needs but a look at some test images.
     """
     n, n_test = IMAGES[job.dataset]
+    n = int(job.word("images", n))
     r, each = job.plan(), 2 * mults(job) / rate
     if trained:
         return 5 + 2 * n_test * each
@@ -187,4 +197,4 @@ def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
     passes = 5 + 2 * r.attack_steps if job.method in ATTACKED else PASSES.get(job.method, 3)
     epoch = n * (passes * each if ms is None else ms / 1000)
     ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
-    return r.epochs * epoch + ask + 2 * n_test * len(evaluate.levels(job.dataset)) * each
+    return r.epochs * epoch + ask + 2 * n_test * len(evaluate.needed(job.dataset)) * each

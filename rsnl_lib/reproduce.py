@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from . import claims, data, jobs, paper, parts, settings, store, train, workers
+from . import claims, data, jobs, mistakes, paper, parts, register, settings, store, train, workers
 from .jobs import Job, called, find, known, of, span
 from .settings import CHECKPOINTS, RESULTS, one_of, whole
 
@@ -143,7 +143,7 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
 def pack(work, out):
     """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the rows first; what is left out is printed."""
     work = pathlib.Path(work)
-    texts = sorted(work.glob("rows/*.csv")) + sorted(work.glob("curves/*.csv"))
+    texts = sorted(work.glob("rows/*.csv")) + sorted(work.glob("curves/*.csv")) + sorted(work.glob("mistakes/*.npz"))
     nets = sorted((p for p in work.glob("*.safetensors") if (work / "rows" / f"{p.stem}.csv").is_file()), key=lambda p: (p.stat().st_size, p.name))
     room, chosen = (FILES - 1) * BOX - 2**20 - sum(p.stat().st_size + 2048 for p in texts), []
     for path in nets:
@@ -187,6 +187,10 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
             store.append(pathlib.Path(results) / f"{dataset}.csv", rows)
         if curves:
             store.append(pathlib.Path(results) / "curves.csv", curves, store.CURVE_COLUMNS)
+        for path in sorted((source / "mistakes").glob("*.npz")):
+            place = pathlib.Path(results) / "mistakes" / path.name
+            if not place.exists():
+                mistakes.write(place, mistakes.read(path))
         taken, aside = 0, pathlib.Path(aside or settings.data_folder() / "checkpoints")
         for path in sorted(source.glob("*.safetensors")):
             if ".best." not in path.name:
@@ -221,7 +225,12 @@ def campaign(args):
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
     device = settings.device(args.device).type
     done = known(read(RESULTS, work / "rows"))
-    if args.lines:
+    if args.lines == ["register"]:
+        mine = {j: n for j, n in register.left(done, register.teachers(args.teachers)).items() if args.dataset in (None, j.dataset)}
+        wanted = dict(sorted(with_teachers(mine, (work,)).items(), key=lambda item: register.place(item[0])))
+    elif args.lines:
+        if "register" in args.lines:
+            raise ValueError("--for register stands alone: the registered networks are trained in their own order; ask for the others in another call")
         lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
         wanted = with_teachers(claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done), (work,))
     else:
@@ -238,6 +247,8 @@ def campaign(args):
     with workers.lock(work):
         deadline = begun + (budget(args.budget) if args.budget else 10**9)
         ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
+        if args.lines == ["register"]:
+            ranked.sort(key=lambda item: register.place(item[0]))
         for job in wanted.keys() - {j for j, _, _ in ranked}:
             print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
         try:

@@ -1,4 +1,5 @@
 """Where things lie, which device, which seeds, and whether a notebook's parameters make sense."""
+import functools
 import math
 import numbers
 import os
@@ -90,14 +91,25 @@ def device(name="auto"):
     return torch.device(name)
 
 
-def hardware():
-    """The machine in words for a result row: the GPU's name, else the processor's architecture and thread count."""
+@functools.cache
+def processor():
+    """The processor by name, with family and model where the name alone says little; else the architecture."""
     import platform
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        told = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
+        return f"{told['model name']} (family {told['cpu family']}, model {told['model']})"
+    except (OSError, KeyError):
+        return platform.processor() or f"{platform.machine()} CPU"
 
+
+def hardware():
+    """The machine in words for a result row: the GPU's name, else the processor's, and how many threads."""
     import torch
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread" + "s" * (torch.get_num_threads() > 1)
+    threads = torch.get_num_threads()
+    return f"{processor()}, {threads} thread" + "s" * (threads > 1)
 
 
 def commit():

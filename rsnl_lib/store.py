@@ -1,6 +1,7 @@
 """Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
 import csv
 import datetime
+import hashlib
 import io
 import os
 import pathlib
@@ -46,6 +47,14 @@ def write(path, content):
             part.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
+
+
+def digest(*tensors, words=""):
+    """sha256 over words and the bytes of tensors, of which no copy is made where they lie contiguous on the CPU."""
+    h = hashlib.sha256(words.encode())
+    for t in tensors:
+        h.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return h.hexdigest()
 
 
 def provenance():

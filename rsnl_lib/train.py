@@ -1,7 +1,6 @@
 """Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
 import contextlib
 import copy
-import hashlib
 import io
 import math
 import pathlib
@@ -22,31 +21,40 @@ from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whol
 STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar10_pixels": "cifar", "cifar100": "cifar"}      # whose networks a data set takes
 
 
-def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64):
+EVERY = 300             # seconds between two states that a run keeps of itself, wherever it is
+
+
+def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, every=EVERY):
     """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all epochs; of float32 images the gradients in half precision.
 
-    `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers, weights, images, labels and tau.
+    `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers,
+    weights, images, labels and tau; until it is whole, pieces of it are, one every `every` seconds, and another call goes on after the last.
     """
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
     if not len(perturb.images(x)):
         raise ValueError("there are no images for the teacher; x is empty")
-    h = hashlib.sha256(f"{tau} {gradients} {teacher}".encode())
-    for t in (*teacher.state_dict().values(), x, y):
-        h.update(t.detach().cpu().contiguous().numpy().tobytes())
-    path = folder and pathlib.Path(folder) / f"teacher-{h.hexdigest()[:16]}.safetensors"
-    if path and path.is_file():
-        try:
-            with safe_open(path, "pt", device=str(x.device)) as f:
-                return f.get_tensor("a"), f.get_tensor("g") if gradients else None
-        except SafetensorError:
-            path.unlink()               # damaged: compute it again
-    a, g, kept = [], [], torch.half if x.dtype == torch.float else x.dtype
-    with fast.layers(teacher):
-        for i in progress(range(0, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
+    name = store.digest(*teacher.state_dict().values(), x, y, words=f"{tau} {gradients} {teacher}")[:16]
+    path = folder and pathlib.Path(folder) / f"teacher-{name}.safetensors"
+    if path and (kept := _kept(path, gradients, x.device)):
+        return kept
+    a, g, half = [], [], torch.half if x.dtype == torch.float else x.dtype
+    pieces, begun, last, done = [], 0, time.monotonic(), 0
+    while path and (kept := _kept(piece := path.with_stem(f"{path.stem}.from-{done}"), gradients, x.device)):
+        a.append(kept[0]), g.append(kept[1]), pieces.append(piece)
+        begun = done = done + len(kept[0])
+    with attacks.frozen(teacher), fast.layers(teacher):
+        for i in progress(range(done, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
             logits, grad = _ask(teacher, x[i:i + chunk], y[i:i + chunk], tau, gradients)
             a.append(logits)
-            g.append(grad.to(kept).contiguous() if gradients else grad)
+            g.append(grad.to(half).contiguous() if gradients else grad)
+            done += len(logits)
+            if path and time.monotonic() - last > every and done < len(x):
+                pieces.append(path.with_stem(f"{path.stem}.from-{begun}"))
+                new = len(pieces) - 1                                   # one entry a piece from here on
+                a[new:], g[new:] = [torch.cat(a[new:])], [torch.cat(g[new:]) if gradients else None]
+                _keep_constants(pieces[-1], a[-1], g[-1])
+                begun, last = done, time.monotonic()
     a, g = torch.cat(a), torch.cat(g) if gradients else None
     losses.true_class(a, y)
     if not a.isfinite().all():
@@ -55,8 +63,26 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64):
         raise ValueError(f"the teacher's answers are probabilities (each row sums to 1, the first is {[round(v, 3) for v in a[0].tolist()[:3]]}...); "
                          "it must give logits: leave its softmax out")
     if path:
-        store.write(path, save({"a": a.cpu(), **({"g": g.cpu()} if gradients else {})}))
+        _keep_constants(path, a, g)
+        for piece in pieces:
+            piece.unlink(missing_ok=True)
     return a, g
+
+
+def _keep_constants(path, a, g):
+    store.write(path, save({"a": a.cpu(), **({} if g is None else {"g": g.cpu()})}))
+
+
+def _kept(path, gradients, device):
+    """(a, g) out of a file of the teacher's constants, g None without `gradients`; None where there is no whole file."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt", device=str(device)) as f:
+            return f.get_tensor("a"), f.get_tensor("g") if gradients else None
+    except SafetensorError:
+        path.unlink()                   # damaged: compute it again
+        return None
 
 
 def _ask(teacher, x, y, tau, gradients):
@@ -88,11 +114,11 @@ class Run(NamedTuple):
     history: list
 
 
-def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None, quick=True):
+def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None, quick=True, every=EVERY):
     """Train `net` in place by Algorithm 1 and return a Run.
 
-    `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is
-    renewed every epoch; if it is there, training goes on from it and ends as if it had never stopped.
+    `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is renewed at the end of every epoch and
+    every `every` seconds, hint stage included; if it is there, training goes on from it and ends as if it had never stopped.
     `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
     `quick` lets `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's own step.
     A method that asks the teacher at images of its own (`live`) finds it frozen: it takes no gradient, and is afterwards as it was.
@@ -128,62 +154,91 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
         if how.live:
             stack.enter_context(attacks.frozen(teacher))
             stack.enter_context(fast.layers(teacher) if quick else contextlib.nullcontext())
-        return _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T)
+        return _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, every)
 
 
-def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T):
+def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, every):
     """The epochs of `fit`: x, y, a_T and g_T hold the images, followed by their mirror images with r.flip."""
     step, n = optimiser(net, r), len(data.x_train)
     steps = math.ceil(n / r.batch) * r.replays
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
-    resumed = state and pathlib.Path(state).is_file()
-    if hint_epochs and not resumed:
+    images = store.digest(data.x_train, data.y_train)[:12] if state else ""
+    guide = f"a teacher {store.digest(*teacher.state_dict().values(), words=repr(teacher))[:12]}" if state and how.scores else "no teacher"
+    identity = [repr(r), method, f"seed {seed}", f"{n} images of {data.name}", images, guide]
+    at = _resume(state, net, step, identity) if state and pathlib.Path(state).is_file() else None
+    if hint_epochs and (at is None or "hint" in at):
         if teacher is None:
             raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set hint_epochs=0")
-        hints.hint_stage(net, teacher, data, r, hint_epochs, seed)
-    start, best, best_epoch, history = 0, copy.deepcopy(net.state_dict()), -1, []
-    identity = [repr(r), method, f"seed {seed}", f"{n} images of {data.name}"]
-    if resumed:
-        start, best, best_epoch, history = _resume(state, net, step, identity)
-    bar = progress(range(start, r.epochs), desc=method, initial=start, total=r.epochs)
+        keep = state and (lambda place: _write_state(state, {"run": identity, "hint": place}))
+        hints.hint_stage(net, teacher, data, r, hint_epochs, seed, at and at["hint"], keep, every)
+        at = None
+    history = at["history"] if at else []
+    best, best_epoch = (at["best"], at["best_epoch"]) if at else (copy.deepcopy(net.state_dict()), -1)
+    inside, last = (at or {}).get("inside"), time.monotonic()
+    keep = lambda **more: _write_state(state, {"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best, "best_epoch": best_epoch, "history": history, **more})
+    bar = progress(range(len(history), r.epochs), desc=method, initial=len(history), total=r.epochs)
     for epoch in bar:
-        begun, lam, sums = time.perf_counter(), lam_at(r, epoch), {}
+        lam, sums, done = lam_at(r, epoch), {}, 0
         more = {"share": epoch / r.epochs, "carry": {}}
         networks.training(net, r.frozen_norm)
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(seed * 100_003 + epoch)
             order = torch.randperm(n)
             order = (order + n * torch.randint(2, (n,)) if r.flip else order).to(x.device)
-            batches = (_batch(pick, x, y, a_T, g_T, lam, how, r, teacher)._replace(**more) for pick in order.split(r.batch))
-            for i, batch in enumerate(b for b in batches for _ in range(r.replays)):     # Algorithm 1, lines 3 and 4
-                with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
-                    terms = how.terms(net, batch, r)                        # lines 5 and 6: Eq. 17
-                    loss = sum(weight * value for weight, value in terms.values())
-                for group in step.param_groups:
-                    group["lr"] = group["base"] * rate_at(r, epoch * steps + i, r.epochs * steps)
-                step.zero_grad()
-                loss.backward()                                             # line 7
-                if r.clip:
-                    torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
-                step.step()
-                networks.clip_kernels_(net)
-                for name, (_, value) in terms.items():
-                    sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
+            took = 0.0
+            if inside:                                                      # go on within the epoch
+                done, sums, more["carry"], took = (inside[k] for k in ("done", "sums", "carry", "took"))
+                set_generators(inside["generators"], x.device)
+                inside = None
+            clock = time.perf_counter if x.is_cuda else time.process_time           # of a CPU its own seconds: what else runs there does not count
+            begun = clock() - took
+            for pick in order.split(r.batch)[done:]:
+                batch = _batch(pick, x, y, a_T, g_T, lam, how, r, teacher)._replace(**more)
+                for again in range(r.replays):                              # Algorithm 1, lines 3 and 4
+                    with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
+                        terms = how.terms(net, batch, r)                    # lines 5 and 6: Eq. 17
+                        loss = sum(weight * value for weight, value in terms.values())
+                    for group in step.param_groups:
+                        group["lr"] = group["base"] * rate_at(r, epoch * steps + done * r.replays + again, r.epochs * steps)
+                    step.zero_grad()
+                    loss.backward()                                         # line 7
+                    if r.clip:
+                        torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
+                    step.step()
+                    networks.clip_kernels_(net)
+                    for name, (_, value) in terms.items():
+                        sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
+                done += 1
+                if state and time.monotonic() - last > every:
+                    keep(inside={"done": done, "sums": sums, "carry": more["carry"], "took": clock() - begun, "generators": generators(x.device)})
+                    last = time.monotonic()
         row = {"epoch": epoch + 1, **{name: (v / (n * r.replays)).item() for name, v in sums.items()}}
         if not all(map(math.isfinite, row.values())):
             raise FloatingPointError(f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2")
-        row["ms_per_image"] = (time.perf_counter() - begun) / n * 1000
+        row["ms_per_image"] = (clock() - begun) / n * 1000
         row["val_accuracy"] = accuracy(net, data.x_val, data.y_val)
         history.append(row)
         if best_epoch < 0 or row["val_accuracy"] >= history[best_epoch - 1]["val_accuracy"]:
             best, best_epoch = copy.deepcopy(net.state_dict()), epoch + 1
         bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k != "epoch"})
         if state:
-            _keep(state, net, step, identity, best, best_epoch, history)
+            keep()
+            last = time.monotonic()
     last = net.eval()
     winner = copy.deepcopy(last)
     winner.load_state_dict(best)
     return Run(last, winner.eval(), best_epoch, history)
+
+
+def generators(device):
+    """What torch's random numbers will be from here on, on the CPU and on a GPU."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_generators(states, device):
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
 def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
@@ -232,21 +287,23 @@ def _try(who, net, x):
             m.training = training
 
 
-def _keep(state, net, step, identity, best, best_epoch, history):
+def _write_state(state, content):
     raw = io.BytesIO()
-    torch.save({"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best,
-                "best_epoch": best_epoch, "history": history}, raw)
+    torch.save(content, raw)
     store.write(state, raw.getvalue())
 
 
 def _resume(state, net, step, identity):
+    """What a state file holds, its weights and optimiser taken in; of a run that is still in its hint stage under "hint"."""
     try:
         s = torch.load(state, weights_only=True, map_location=next(net.parameters()).device)
         if s["run"] != identity:
-            raise ValueError(f"{state} belongs to another run ({', '.join(map(str, s['run'][1:]))}); delete it or name another file")
+            raise ValueError(f"{state} belongs to another run ({', '.join(map(str, s['run'][1:4]))}, its own teacher and images); delete it or name another file")
+        if "hint" in s:
+            return s
         net.load_state_dict(s["net"])
         step.load_state_dict(s["step"])
-        return len(s["history"]), s["best"], s["best_epoch"], s["history"]
+        return {k: s.get(k) for k in ("best", "best_epoch", "history", "inside")}
     except ValueError:
         raise
     except Exception as error:

@@ -6,8 +6,10 @@ import sys
 import time
 import traceback
 
-from . import jobs, settings, store
+from . import jobs, mistakes, settings, store
 from .jobs import called, find, of, span
+
+KEEP = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}       # glibc keeps a step's big blocks instead of returning them
 
 
 def finish(job, work, folder=None, device="cpu", draws=2, have=()):
@@ -22,6 +24,10 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
         curves = None
     else:
         rows, curves, state = jobs.do(job, work, folder, device, draws, runs=work / "runs")
+    if job.dataset in mistakes.LEVEL:
+        net, _ = store.load_checkpoint(find(job, work), device=device)
+        d = jobs.images(job, folder, device)
+        mistakes.write(work / "mistakes" / f"{stem}.npz", mistakes.find(net, d.x_test, d.y_test, *mistakes.LEVEL[job.dataset], draws))
     for name, lines, columns in ((f"rows/{stem}.csv", rows, store.COLUMNS), (f"curves/{stem}.csv", curves, store.CURVE_COLUMNS)):
         if lines is not None:
             store.write(work / name, store.table(lines, columns))
@@ -64,7 +70,7 @@ def on_processes(ranked, work, done, deadline, slots=1, folder=None, device="cpu
     """
     spawn, begun = multiprocessing.get_context("spawn"), begun or time.time()
     todo, running, ended, failed = {job: took for job, _, took in ranked}, {}, 0, []
-    os.environ.update(OMP_NUM_THREADS="1", THP_MEM_ALLOC_ENABLE="1", TQDM_DISABLE="1")
+    os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1", **KEEP)
     try:
         while todo or running:
             for job, process in list(running.items()):

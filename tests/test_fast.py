@@ -229,3 +229,26 @@ def test_bf16_points_the_same_way_and_is_off_by_default(pair):
 def test_flips_are_for_cifar_alone():
     assert [recipes.recipe("short", d).flip for d in ("digits", "mnist", "usps", "cifar10", "cifar100")] == [False] * 3 + [True] * 2
     assert recipes.recipe("paper", "cifar10").flip
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_the_first_order_gradient_of_one_channel_is_pytorchs(padding):
+    torch.manual_seed(3)
+    net = nn.Sequential(nn.Conv2d(1, 6, 5, padding=padding), nn.Flatten(), nn.LazyLinear(3)).double()
+    x = torch.rand(7, 1, 9, 11, dtype=torch.float64, requires_grad=True)
+    ask = lambda: torch.autograd.grad(net(x).square().sum(), [x, *net.parameters()])
+    plain = ask()
+    with fast.layers(net):
+        quick = ask()
+    for a, b in zip(plain, quick):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_frozen_teacher_gives_its_constants_without_a_weight_gradient(monkeypatch):
+    teacher, asked, back = networks.build("cifar_teacher@0.05").eval(), [], fast._back
+    monkeypatch.setattr(fast, "_back", lambda *args: (asked.append(args[-1]), back(*args))[1])
+    x, y = torch.rand(4, 3, 32, 32), torch.arange(4)
+    a, g = train.teacher_constants(teacher, x, y, 3.0, "tempered")
+    assert asked and not any(weight or bias for _, weight, bias in asked) and all(p.requires_grad for p in teacher.parameters())
+    want_a, want_g = losses.input_gradient(teacher, x, y, 3.0)
+    torch.testing.assert_close(a, want_a.detach()), torch.testing.assert_close(g, want_g.half(), rtol=1e-3, atol=1e-6)

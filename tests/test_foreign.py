@@ -197,7 +197,7 @@ def digits(n=32):
 
 def test_fitnet_alone_takes_a_quarter_of_its_epochs_for_the_hints(monkeypatch):
     asked = []
-    monkeypatch.setattr(hints, "hint_stage", lambda net, teacher, d, r, epochs, seed: asked.append(epochs))
+    monkeypatch.setattr(hints, "hint_stage", lambda net, teacher, d, r, epochs, seed, *state: asked.append(epochs))
     guide = networks.build("digits_mlp_teacher").eval()
     for method, epochs, own in (("fitnet", 8, 0), ("fitnet", 2, 0), ("fitnet", 4, 3), ("kd", 8, 0)):
         train.fit(tanh_net(), digits(), method, R._replace(epochs=epochs, hint_epochs=own), teacher=guide)

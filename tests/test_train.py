@@ -76,7 +76,7 @@ def test_the_state_of_another_run_is_refused_and_kept(tmp_path, other):
     state = tmp_path / "run.state"
     fit(state=state)
     content = state.read_bytes()
-    with pytest.raises(ValueError, match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+\); delete it or name another"):
+    with pytest.raises(ValueError, match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+, its own teacher and images\); delete it or name another"):
         fit(**{"state": state, **other})
     assert state.read_bytes() == content
 
@@ -232,3 +232,65 @@ def test_a_share_of_the_dropout_is_what_training_drops_and_the_network_keeps_its
     assert set(seen) == {0.5, 0.25, 0.0} and net[0].p == 0.5
     with pytest.raises(ValueError, match="dropout=1.5 must lie between 0 and 1"):
         train.recipe("short", "digits", dropout=1.5)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["robust", "fitnet", "noise_augmented", "fast_ard", "bss", "matched"])
+def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_never_had(method, tmp_path, monkeypatch):
+    """A state after every step; stopped after every third write, however many runs that takes."""
+    d = D._replace(x_train=D.x_train[:96], y_train=D.y_train[:96], x_val=D.x_val[:50], y_val=D.y_val[:50])
+    r = R._replace(epochs=2, batch=32, hint_epochs=2 * (method == "fitnet"), flip=True, replays=2 if method == "fast_ard" else 1)
+    begin = lambda: torch.nn.Sequential(torch.nn.Dropout(0.2), *train.start("digits_student", d))
+    whole, state = train.fit(begin(), d, method, r, 1, teacher()), tmp_path / "run.state"
+    write, left, runs = train._write_state, [0], 0
+
+    def written(*args):
+        write(*args)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Stop
+    monkeypatch.setattr(train, "_write_state", written)
+    again = None
+    while again is None:
+        left[0], runs = 3, runs + 1
+        try:
+            again = train.fit(begin(), d, method, r, 1, teacher(), state, every=-1)
+        except Stop:
+            pass
+    assert runs > 2 and same(whole, again)
+
+
+def test_the_teachers_constants_are_kept_in_pieces_and_go_on_after_the_last(tmp_path, monkeypatch):
+    net, asked, ask = teacher(), [], train._ask
+    whole = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", chunk=16)
+
+    def count(*args):
+        asked.append(len(args[1]))
+        if len(asked) == 5:
+            raise Stop
+        return ask(*args)
+    monkeypatch.setattr(train, "_ask", count)
+    with pytest.raises(Stop):
+        train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1)
+    assert len(list(tmp_path.iterdir())) == 4, "a piece a chunk"
+    again = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1)
+    assert sum(asked[5:]) == len(D.x_train) - 4 * 16 and len(list(tmp_path.iterdir())) == 1, "goes on after the last piece, and clears them away"
+    assert all(map(torch.equal, whole, again)) and all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path)))
+    damaged = next(tmp_path.iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path)))
+
+
+@pytest.mark.parametrize("change", ["teacher", "images"])
+def test_a_state_knows_its_teacher_and_its_images(change, tmp_path):
+    state, guide, d = tmp_path / "run.state", teacher(), D
+    train.fit(student(), d, "kd", R, 0, guide, state)
+    if change == "teacher":
+        guide[-1].weight.data += 1e-3
+    else:
+        d = d._replace(x_train=d.x_train.flip(-1))
+    with pytest.raises(ValueError, match="run.state belongs to another run .*its own teacher and images.*; delete it or name another"):
+        train.fit(student(), d, "kd", R, 0, guide, state)

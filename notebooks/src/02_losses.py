@@ -35,7 +35,7 @@ print(f"{len(x)} test images")
 #
 # > $\mathcal L_{KD} = H(o_S, y) + \lambda H(\tau(o_S), \tau(o_T))$ (Eq. 3), with $\tau(o)_j \propto e^{a_j/\tau}$ (Eq. 4); $\mathcal L_S = \frac1n\sum \max(0, \gamma + f_T - f_S)$ (Eq. 15); $\mathcal L_G = \frac1n\sum\|\nabla_x f_S^\tau - \nabla_x f_T^\tau\|^2$ (Eq. 16).
 
-# %%
+# %% tags=["computed"]
 a_T, g_T = losses.input_gradient(net_T, x, y, tau)
 print("student     cross-entropy   soft   L_S     L_G")
 for name, net in nets.items():
@@ -120,7 +120,7 @@ print("   ".join(f"{name}: gap {n.mean():.3f}" for name, n in norms.items()))
 #
 # $\nabla_x f_S$ is itself computed by backpropagation. To lower $\mathcal L_G$ we need its derivative with respect to the weights: differentiate the backward pass. With `create_graph=True` autograd does just that. Check one weight with a central difference, in double precision:
 
-# %%
+# %% tags=["computed"]
 def L_G(net):
     _, g_S = losses.input_gradient(net, x.double(), y, tau, create_graph=True)
     return losses.gradient_loss(g_S, g_T.double())

@@ -56,7 +56,7 @@ print("\n".join(walked))
 # %% [markdown]
 # The network is not linear, so a few steps are needed, each much smaller than the one before. The library's `boundary.search` takes them for many images at once and knows when to stop: once $L_k < 0$ the sample is **accepted**; once a third class beats both it is **rejected**, for it lies in that class's country, not on this border. Where to walk? To any class, or to the teacher's second choice:
 
-# %%
+# %% tags=["computed"]
 with torch.no_grad():
     a = nets["teacher"](x)
 second = a.scatter(1, y[:, None], -torch.inf).argmax(1)
@@ -101,7 +101,7 @@ figures.show(figures.gradient_pictures(x[own, 0], ends, [f"{y[i]} to {second[i]}
 #
 # $$\mathrm{MagSim} = \frac{\min(\|u\|, \|v\|)}{\max(\|u\|, \|v\|)}, \qquad \mathrm{AngSim} = \frac{\langle u, v\rangle}{\|u\|\,\|v\|}.$$
 
-# %%
+# %% tags=["computed"]
 def mag_ang(u, v):
     lengths = torch.stack([u.norm(dim=1), v.norm(dim=1)])
     return (lengths.min(0).values / lengths.max(0).values).mean(), ((u * v).sum(1) / lengths.prod(0)).mean()
@@ -215,7 +215,7 @@ print(f"MNIST, teacher seed {', '.join(map(str, T.seed))}: {100 * (T.correct / T
 # %% [markdown]
 # In angle BSS did what it promises: 0.283 for KD, 0.482 for BSS. In distance it did not (MagSim 0.748 and 0.663). MagSim does not say who has the nearer boundary; the walks do, here from forty test images to the second choice, one network each:
 
-# %%
+# %% tags=["computed"]
 x_m, y_m = data.gallery("mnist")
 for m in ("teacher", "standard", "kd", "robust", "shuffled", "target_zero", "bss"):
     net = load_or_train("mnist", m, 0, "read")
