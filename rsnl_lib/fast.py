@@ -11,7 +11,7 @@ from torch import nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from . import networks
+from . import fourier, networks
 
 _back = torch.ops.aten.convolution_backward          # (input gradient, weight gradient, bias gradient), those asked for
 
@@ -116,6 +116,12 @@ class _Larger(Function):
         return _Spread.apply(up, ctx.first)
 
 
+def transformable(conv):
+    """Is a convolution better done as a product per frequency (`fourier`)? With kernels of 5 and more over 32 channels and more it is."""
+    plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
+    return plain and min(conv.kernel_size) >= 5 and conv.in_channels >= 32
+
+
 class Conv2d(nn.Conv2d):
     def forward(self, x):
         if not torch.is_grad_enabled():
@@ -128,10 +134,17 @@ class Maxout(networks.Maxout):
         return _Larger.apply(self.layer(x)) if torch.is_grad_enabled() else super().forward(x)
 
 
+class Frequencies(Conv2d):
+    def forward(self, x):
+        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        return fourier.conv2d(x, self.weight, self.bias, self.padding)
+
+
 @contextlib.contextmanager
-def layers(net):
+def layers(net, transform=True):
     """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in channels_last, and every maxout of two pieces
-    keeps one bit a unit; afterwards all is as before.
+    keeps one bit a unit; afterwards all is as before. With `transform` the convolutions that are `transformable` go by `fourier.conv2d`.
 
     Under no_grad only the layout differs: evaluation gains by that alone, most in batches of about 64.
     Convolutions with a padding given in words or by other than zeros stay as they are, and so does every other layer. Where the
@@ -142,7 +155,7 @@ def layers(net):
     for m in pairs:
         m.__class__ = Maxout
     for m in convs:
-        m.__class__ = Conv2d
+        m.__class__ = Frequencies if transform and transformable(m) else Conv2d
         m.weight.data = m.weight.data.to(memory_format=torch.channels_last)
     try:
         yield net

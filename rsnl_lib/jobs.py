@@ -1,4 +1,5 @@
 """One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -180,7 +181,14 @@ RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, whe
 
 def mults(job):
     """Multiplications of one image in a job's network."""
-    return networks.count(networks.build(job.net, 100 if job.dataset == "cifar100" else 10), networks.SHAPES[job.dataset.split("_")[0]])[1]
+    return _mults(job.net, 100 if job.dataset == "cifar100" else 10, networks.SHAPES[job.dataset.split("_")[0]])
+
+
+@functools.cache
+def _mults(network, classes, shape):
+    import torch
+    with torch.device("meta"):                      # shapes alone: no weight is drawn, no image asked
+        return networks.count(networks.build(network, classes), shape)[1]
 
 
 def seconds(job, measured={}, rate=RATE["cpu"], trained=False):

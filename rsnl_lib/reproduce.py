@@ -41,8 +41,21 @@ def asked(cell):
     return {level, ("clean", 0, "")} if cell["quantity"] == "drop" else {level}
 
 
-def filled(cell, done, recipe="short", seeds=10):
-    """The seeds (a list) for which our rows answer a cell exactly: its data set, network and training noise, the recipe unchanged.
+def answers(cell, done, recipe="short", seeds=10):
+    """{seed: {(perturbation, level, unit): row}} of the networks that answer a measured cell exactly: its data set, network and training noise, the recipe
+    unchanged, by whatever seed of its teacher. Seeds from `seeds` on belong to the register (data/claims) and answer no cell yet.
+    """
+    one, found = {k: str(v) for k, v in job_of(cell, 0, recipe).row().items()}, {}
+    for name, rows in done.items():
+        own = dict(zip(jobs.NAMES, name))
+        own["teacher"] = own["teacher"].partition(" seed ")[0]
+        if {**own, "seed": one["seed"]} == one and int(own["seed"]) < seeds and asked(cell) <= set(rows):
+            found[int(own["seed"])] = rows
+    return dict(sorted(found.items()))
+
+
+def filled(cell, done, recipe="short"):
+    """The seeds (a list) for which our rows answer a cell (`answers`).
 
     A count follows from the code and stands as [0]; so does a speed-up once its network's milliseconds are among the rows.
     """
@@ -52,7 +65,7 @@ def filled(cell, done, recipe="short", seeds=10):
         return [0]
     if cell["kind"] == "timed":
         return [0] if {cell["network"], "cifar_teacher"} <= timed().keys() else []
-    return [s for s in range(seeds) if asked(cell) <= set(of(job_of(cell, s, recipe), done))]
+    return list(answers(cell, done, recipe))
 
 
 def enough(cell, seeds):
@@ -73,6 +86,9 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
     """
     wanted = {}
     for cell in (c for c in cells if c["kind"] == "measured"):
+        unchanged = not any(v for k, v in plan.items() if k != "recipe")
+        if unchanged and len(filled(cell, done, plan.get("recipe", "short"))) >= enough(cell, seeds):
+            continue
         for seed in range(enough(cell, seeds)):
             job = job_of(cell, seed, **plan)
             if not asked(cell) <= set(of(job, done)):

@@ -3,8 +3,8 @@ import html
 import math
 import re
 
-from . import claims, figures, jobs, networks, paper
-from .reproduce import asked, enough, filled, job_of
+from . import claims, figures, networks, paper
+from .reproduce import answers, asked, enough
 
 MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": "", "quoted": "”", "counted": "#"}
 
@@ -28,12 +28,12 @@ def answer(cell, done, recipe="short", speed=None):
         if not speed or cell["network"] not in speed:
             return out
         return out | dict(mark="counted", ours=speed["cifar_teacher"] / speed[cell["network"]], seeds=[0], told=f"{cell['place']}: our milliseconds, another machine than theirs")
-    seeds = filled(cell, done, recipe)
+    found = answers(cell, done, recipe)
+    seeds = list(found)
     if not seeds:
         return out
     values, rows = [], []
-    for seed in seeds:
-        mine = jobs.of(job_of(cell, seed, recipe), done)
+    for mine in found.values():
         share = {level: int(mine[level]["correct"]) / int(mine[level]["n"]) for level in asked(cell)}
         level = paper.key(cell)[-3:]
         values.append(paper.as_printed(cell, share[level], share.get(("clean", 0, ""))))

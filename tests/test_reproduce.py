@@ -352,3 +352,13 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
     for job in plan:
         workers.finish(job._replace(), tmp_path / "home", draws=1)
     assert numbers(tmp_path / "work") == numbers(tmp_path / "home") and len(numbers(tmp_path / "work")) == 2 * 48
+
+
+def test_a_cell_that_other_seeds_fill_is_not_left_and_any_teacher_will_do():
+    """USPS has students 1 to 5 and not 0: its cells are full, and no job of them is offered."""
+    done = jobs.known(reproduce.read(ROOT / "data" / "results"))
+    assert not [j for j in reproduce.left(paper.cells("III"), done) if j.dataset == "usps"]
+    c = cell("VI.kd.error")
+    one = row(reproduce.job_of(c)._replace(seed=4, teacher_seed=7))
+    assert reproduce.filled(c, jobs.known([one])) == [4] and not reproduce.left([c], jobs.known([one])).get(reproduce.job_of(c))
+    assert reproduce.filled(c, jobs.known([row(reproduce.job_of(c)._replace(seed=14, teacher_seed=4))])) == [], "the register's own"
