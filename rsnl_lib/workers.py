@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import pathlib
 import sys
+import threading
 import time
 import traceback
 
@@ -34,10 +35,16 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
     state.unlink(missing_ok=True)
 
 
+def _end_with(parent):
+    parent.join()
+    os._exit(1)
+
+
 def child(job, work, *rest):
-    """`finish` in a process of its own, one thread, its words in a log."""
+    """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign does, however that ends."""
     import torch
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     log = pathlib.Path(work) / "log" / f"{job.path().stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", buffering=1) as sys.stdout:
