@@ -65,7 +65,7 @@ for to, target in {"the next digit": (y + 1) % 10, "the second choice": second}.
         s = boundary.search(nets["teacher"], x, y, target, eta=None, halvings=halvings)
         k = s.accepted
         print(f"to {to:17} {halvings:2} halvings: {k.float().mean():4.0%} of {len(x)} accepted, {s.steps[k].float().mean():.1f} steps each, "
-              f"gap {s.before[k].mean():6.2f} before, {s.after[k].mean():+.3f} after, top two logits apart by {boundary.top_two(s.logits[k]).max():.3f} at most")
+              f"gap {s.before[k].mean():6.2f} before, {s.after[k].mean():+.2f} after, top two logits apart by {boundary.top_two(s.logits[k]).max():.2f} at most")
 
 # %% [markdown]
 # To the second choice nearly every walk arrives, to some other digit more than half of them are stopped in a third country. Newton's last step overshoots, by some tenths of a logit on average; halving it ten times (not in the paper) puts the sample on the line to a few thousandths on average.
