@@ -89,6 +89,20 @@ def robust(net, teacher, x, y, r, lam):
     return _kd(a_S, a_T, y, r, lam) + r.C1 * L_G + r.C2 * L_S, a_S
 
 
+def constants(teacher, x, y, tau):
+    """The teacher's logits and the input gradient of its tempered score, by plain autograd."""
+    x = x.detach().requires_grad_()
+    a = teacher(x)
+    g, = torch.autograd.grad(F.softmax(a / tau, dim=1).gather(1, y[:, None]).sum(), x)
+    return a.detach(), g
+
+
+def crop(x, pad):
+    """Each image cropped at random out of itself with zeros around, as a loop over torchvision's RandomCrop does."""
+    one = transforms.RandomCrop(x.shape[-1], padding=pad)
+    return torch.stack([one(image) for image in x])
+
+
 def step(loss_of, net, teacher, x, y, r, lam):
     """Gradients of one batch, left in the parameters; the loss and the accuracy as numbers, for the log."""
     loss, a = loss_of(net, teacher, x, y, r, lam)

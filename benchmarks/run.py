@@ -14,6 +14,7 @@ import copy
 import os
 import pathlib
 import random
+import subprocess
 import sys
 import time
 from typing import NamedTuple
@@ -26,7 +27,7 @@ import numpy as np  # noqa: E402
 import peer  # noqa: E402
 import torch  # noqa: E402
 
-from rsnl_lib import data, evaluate, fast, methods, networks, recipes, settings, store, train  # noqa: E402
+from rsnl_lib import attacks, data, evaluate, fast, methods, networks, recipes, settings, store, train  # noqa: E402
 
 COLUMNS = "line peer_ms ours_ms ratio low high floor ok rounds load hardware torch commit date".split()
 MEAN, STD = {1: (0.1307,), 3: (0.4914, 0.4822, 0.4465)}, {1: (0.3081,), 3: (0.2470, 0.2435, 0.2616)}       # by channels
@@ -55,9 +56,15 @@ LINES = {
     "data-cifar": Line("data", "peer cifar", {"cifar": 1}, 15.0),
     "data-mnist": Line("data", "peer mnist", {"mnist": 1}, 30.0),
     "sweep-mnist": Line("sweep", "peer", {"ours": 1}, 1.7),
+    "pgd-mnist": Line("pgd", "peer", {"ours": 1}, 1.25),
+    "constants-cifar": Line("teacher", "plain constants", {"constants": 1}, 1.5),
+    "teacher-cifar": Line("teacher", "direct step", {"step": 1}, 2.0),
+    "kd-crop-cifar": Line("crop", "peer", {"ours": 1}, 1.2),
 }
-AGAIN = {"mnist": "kd", "cifar": "robust", "epoch": "ours", "data": "cifar", "sweep": "ours"}     # what A/A times twice
-ROUNDS = {"mnist": (11, 31), "cifar": (3, 15), "epoch": (5, 15), "data": (11, 31), "sweep": (5, 15)}      # quick, else
+AGAIN = {"mnist": "kd", "cifar": "robust", "epoch": "ours", "data": "cifar", "sweep": "ours", "pgd": "ours", "teacher": "constants", "crop": "ours"}     # what A/A times twice
+ROUNDS = {"mnist": (11, 31), "cifar": (3, 15), "epoch": (5, 15), "data": (11, 31), "sweep": (5, 15), "pgd": (5, 15), "teacher": (3, 9), "crop": (3, 9)}      # quick, else
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
+GET = f"{pathlib.Path(sys.executable).name} -m pip install --no-deps --target benchmarks/peers torchattacks==3.5.1"
 
 
 def clock(work, repeats=1):
@@ -210,7 +217,7 @@ def epochs(n=384, held=77):
     def ours():
         net = copy.deepcopy(start)
         with fast.layers(net):
-            train._epochs(net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T)
+            train._epochs(net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T, train.EVERY)
 
     return {"peer": (theirs, 1), "ours": (ours, 1), "constants": (lambda: train.teacher_constants(teacher, x, y_x, r.tau, how.gradients), 1)}
 
@@ -241,7 +248,71 @@ def sweeps(n=256, snrs=(9, 3)):
     return {"peer": (lambda: peer.sweep(plain, images, y, snrs, DEVICE), 1), "ours": (lambda: evaluate.sweep(nets, x, y_x, plan, draws=1), 1)}
 
 
-GROUPS = {"mnist": lambda: steps("mnist", 3), "cifar": lambda: steps("cifar", 2), "epoch": epochs, "data": paths, "sweep": sweeps}
+def attacked(batch=128):
+    """A step of adversarial training on the MNIST student, ten steps of ascent: torchattacks' PGD in a plain loop, and ours."""
+    sys.path.append(str(PEERS))
+    try:
+        import torchattacks
+    except ImportError:
+        return None
+    net, how = network("mnist_student").train(), methods.METHODS["pgd_at"]
+    r = recipes.recipe("short", "mnist", "pgd_at", attack_steps=10, step=0.25)
+    x, y = torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE), torch.arange(batch, device=DEVICE) % 10
+    plain = peer.network(net)
+    ascent = torchattacks.PGD(plain, eps=r.epsilon, alpha=r.step * r.epsilon, steps=r.attack_steps)
+    ascent.set_model_training_mode(model_training=True)
+    number = torch.arange(batch, device=DEVICE)
+    return {"peer": (lambda: peer.step(peer.cross_entropy, plain, None, ascent(x, y), y, r, 0.0), 1),
+            "ours": (lambda: our_step(net, how, r, lambda: train._batch(number, x, y, None, None, 0.0, how, r, None)), 1)}
+
+
+def teachers(batch=64):
+    """The 9M teacher: score and input gradient of a batch against plain PyTorch with frozen weights; a training step with and without the transform."""
+    net, r = network("cifar_teacher").eval(), recipes.recipe("short", "cifar10", "teacher")
+    images, y = pictures(batch, 3, 32)
+    x, y = tensors(images).to(DEVICE), y.to(DEVICE)
+    plain, twin = peer.network(net).requires_grad_(False), copy.deepcopy(net).train()
+
+    def constants():
+        with attacks.frozen(net), fast.layers(net):
+            train._ask(net, x, y, r.tau, "tempered")
+
+    def step(transform):
+        with fast.layers(twin, transform):
+            twin.zero_grad()
+            torch.nn.functional.cross_entropy(twin(x), y).backward()
+
+    return {"plain constants": (lambda: peer.constants(plain, x, y, r.tau), 1), "constants": (constants, 1), "direct step": (lambda: step(False), 1), "step": (lambda: step(True), 1)}
+
+
+def crops(batch=64):
+    """A KD step of Student 1 on random crops, the 9M teacher asked live: a peer's loop over tensors, and ours."""
+    net, big, how = network("cifar_student1").train(), network("cifar_teacher").eval(), methods.METHODS["kd"]
+    r = recipes.recipe("short", "cifar10_pixels", "kd")
+    images, y = pictures(batch, 3, 32)
+    x, y, number = tensors(images).to(DEVICE), y.to(DEVICE), torch.arange(batch, device=DEVICE)
+    net_P, big_P = peer.network(net), peer.network(big).requires_grad_(False)
+
+    def ours():
+        with attacks.frozen(big), fast.layers(big):
+            our_step(net, how, r, lambda: train._batch(number, x, y, None, None, 2.0, how, r, big))
+
+    return {"peer": (lambda: peer.step(peer.kd, net_P, big_P, peer.crop(x, r.crop), y, r, 2.0), 1), "ours": (ours, 1)}
+
+
+def missing(most=1.0):
+    """CPU seconds that `rsnl reproduce --missing` takes beyond importing torch, the least of three; printed, True if at most `most`."""
+    def spent(*command):
+        before = os.times()
+        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, cwd=PEERS.parents[1])
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+    took = min(spent("-m", "rsnl_lib", "reproduce", "--missing") for _ in range(3)) - min(spent("-c", "import torch") for _ in range(3))
+    print(f"missing: {took:.2f} CPU seconds beyond importing torch, at most {most} {'PASS' if took <= most else 'FAIL'}")
+    return took <= most
+
+
+GROUPS = {"mnist": lambda: steps("mnist", 3), "cifar": lambda: steps("cifar", 2), "epoch": epochs, "data": paths, "sweep": sweeps, "pgd": attacked, "teacher": teachers, "crop": crops}
 
 
 def main(argv=None):
@@ -258,11 +329,17 @@ def main(argv=None):
     print(f"\n{'line':<18} {'peer ms':>9} {'ours ms':>9}   {'ratio':>6} {'[10-90 %]':<17} floor")
     for g, names in wanted.items():
         if names:
-            made, needed = GROUPS[g](), {AGAIN[g], *(v for name in names for v in (LINES[name].peer, *LINES[name].ours))}
+            made = GROUPS[g]()
+            if made is None:
+                print(f"{names[0]:<18} not timed: torchattacks is not here, put it beside this file with: {GET}")
+                continue
+            needed = {AGAIN[g], *(v for name in names for v in (LINES[name].peer, *LINES[name].ours))}
             variants = {k: v for k, v in made.items() if k in needed} | {"again": made[AGAIN[g]]}
             for row in table(g, names, interleaved(variants, ROUNDS[g][not args.quick])):
                 rows.append(row)
                 print(shown(row), flush=True)
+    if args.only == list(LINES):
+        good &= missing()
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else ""
     print(f"\nload average {load}, torch {torch.__version__}, {settings.hardware()}")
     if args.rows:

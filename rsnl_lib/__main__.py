@@ -99,6 +99,7 @@ def train(args):
     store.append(rows_file, rows)
     store.append(curves_file, curves, store.CURVE_COLUMNS)
     state.unlink(missing_ok=True)
+    state.with_suffix(".rows").unlink(missing_ok=True)
     best = max(((float(c["value"]), c["epoch"]) for c in curves if c["quantity"] == "val_accuracy"), default=(0, 0))[1]
     print(f"{state.stem}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {job.plan().epochs} epochs, best on validation: epoch {best}")
 

@@ -62,11 +62,11 @@ def within(d, epsilon, norm="inf"):
 def first(x, epsilon, norm="inf", start="uniform", generator=None):
     """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a pixel (TRADES), or "zero".
 
-    Drawn on the CPU, so the same on every device, from `generator` or else from torch's global one, of which "zero" takes nothing.
+    Drawn where `generator` is, or else from torch's own on the images' device, of which "zero" takes nothing.
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
-    kind = dict(generator=generator, dtype=x.dtype, device=generator.device if generator else "cpu")
+    kind = dict(generator=generator, dtype=x.dtype, device=generator.device if generator else x.device)
     if start == "normal":
         return 0.001 * torch.randn(x.shape, **kind).to(x.device)
     if one_of("norm", str(norm), NORMS) == "inf":
@@ -82,9 +82,9 @@ def cross_entropy(y):
 
 
 def _checked(x, low, high):
-    """Images x if they are some and lie in [low, high]; on a GPU, which would have to be waited for, that is not asked."""
+    """Images x if they are some and lie in [low, high]; asked on the CPU alone: a GPU would have to be waited for."""
     room(low, high)
-    if isinstance(x, torch.Tensor) and x.is_cuda:
+    if isinstance(x, torch.Tensor) and x.device.type != "cpu":
         return x
     if len(perturb.images(x)):
         least, most = map(float, x.aminmax())

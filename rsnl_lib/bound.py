@@ -135,8 +135,9 @@ def steepest(w, q=2):
 
 def random_in_ball(x, R, q=2, generator=None):
     """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R u^(1/d), u uniform."""
-    d = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    u = torch.rand(len(x), generator=generator, dtype=x.dtype) ** (1 / x[0].numel())
+    where = generator.device if generator else x.device
+    d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
+    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (1 / x[0].numel())
     return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)
 
 
@@ -169,15 +170,15 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
         tried = [kept]
         if flip is not None:
             length = norm(flip - x, q).clamp_min(1e-30)
-            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in torch.linspace(0, 1, 65, dtype=x.dtype)]
+            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)]
             sizes = torch.stack([point_gap(h, z, p) for z in scan])
             at = sizes.argmax(0)
-            tried.append(torch.stack(scan)[at, torch.arange(len(x))])
+            tried.append(torch.stack(scan)[at, torch.arange(len(x), device=x.device)])
             best = torch.maximum(best, sizes.amax(0))
         for _ in range(starts):                                     # each start is the best of ten random points
             some = [x + random_in_ball(x, R, q, generator) for _ in range(10)]
             sizes = torch.stack([point_gap(h, z.clamp(0, 1) if box else z, p) for z in some])
-            tried.append(torch.stack(some)[sizes.argmax(0), torch.arange(len(x))])
+            tried.append(torch.stack(some)[sizes.argmax(0), torch.arange(len(x), device=x.device)])
         for z in tried:
             for k in range(steps):
                 z = z.detach().clamp(0, 1) if box else z.detach()
@@ -295,7 +296,7 @@ def cheapest(w, c, q, low, high):
 @torch.no_grad()
 def on_segment(h, x, z, halvings=12):
     """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first gets there: (n, ...)."""
-    a, b = torch.zeros(len(x), dtype=x.dtype), torch.ones(len(x), dtype=x.dtype)
+    a, b = torch.zeros(len(x), dtype=x.dtype, device=x.device), torch.ones(len(x), dtype=x.dtype, device=x.device)
     for _ in range(halvings):
         t = (a + b) / 2
         flipped = h(x + (z - x) * like(t, x)) <= 0
@@ -317,7 +318,7 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
     keep = (lambda z: z.clamp(0, 1)) if box else (lambda z: z)
     with torch.no_grad():
         there = h(x) <= 0
-    r, best = torch.full((len(x),), math.inf, dtype=x.dtype), x.clone()
+    r, best = torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device), x.clone()
     r[there] = 0
 
     def offer(z):

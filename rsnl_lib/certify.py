@@ -4,6 +4,7 @@
 by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of the stacked pair. Beside them
 smoothing votes, for networks too large for these, and the exact answer for networks of two inputs.
 """
+import copy
 import math
 
 import torch
@@ -81,11 +82,14 @@ def sound_radii(net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1
     """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm) lets the teacher catch up.
 
     `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least of its bound and the
-    cheaper ones, so the order never turns. Where the teacher leads already (or rounding cannot exclude it) both are 0.
+    cheaper ones, so the order never turns. Computed on the CPU, wherever the networks are. Where the teacher leads already (or rounding cannot exclude it) both are 0.
     """
     one_of("method", method, SOUND)
     if method == "lipsdp" and (p != 2 or box):
         raise ValueError(f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'")
+    if points(x).device.type != "cpu":
+        mine = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
+        return tuple(r.to(x.device) for r in sound_radii(*mine, x.cpu(), y.cpu(), method, p, space, tau, box, parts))
     with torch.no_grad():
         a_S, _ = bound.both(*(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double())
     true_class(a_S.expand(len(x), -1), y)
@@ -116,11 +120,12 @@ def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
     positive("sigma", sigma)
     if not 0 < positive("alpha", alpha) < 1:
         raise ValueError(f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001")
-    h, wins = bound.head_start(net_S, net_T, y), torch.zeros(len(x), dtype=torch.int64)
+    h, wins = bound.head_start(net_S, net_T, y), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    where = generator.device if generator else x.device
     with torch.no_grad():
         for _ in range(whole("draws", draws, 1)):
-            wins += h(x + sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype)) > 0
-    k = wins.double().numpy()
+            wins += h(x + sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)) > 0
+    k = wins.double().cpu().numpy()
     low = torch.as_tensor(beta.ppf(alpha, k, draws - k + 1)).nan_to_num(0.0)
     return (sigma * torch.special.ndtri(low)).clamp_min(0), low
 

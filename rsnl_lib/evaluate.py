@@ -83,8 +83,8 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
     one_of("sound", sound, ("none", *certify.SOUND))
     if not len(perturb.images(x)):
         raise ValueError("there are no images to measure; x is empty")
-    x, n, nan = x.to(dtype), len(x), torch.full((len(x),), math.nan, dtype=dtype)
-    net_S, seeds = bound.exact(net_S, dtype), None if seeds is None else seeds.to(dtype)
+    x, n, nan = x.to(dtype), len(x), torch.full((len(x),), math.nan, dtype=dtype, device=x.device)
+    net_S, seeds = bound.exact(net_S, dtype), None if seeds is None else seeds.to(x.device, dtype)
     net_T = None if net_T is None else bound.exact(net_T, dtype)
     bound.fit_together(net_S, net_S if net_T is None else net_T, x)
     generator = torch.Generator().manual_seed(seed)
@@ -112,7 +112,7 @@ def margins(net_S, net_T, x, y, tau=1.0, snr=0.0, sound="none", seeds=None, rest
         if len(part):
             h = bound.head_start(net_S, net_T, labels)
             flip, point = bound.smallest_flip(h, part, **attack)
-            radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=dtype)[:, None]
+            radii = flip.nan_to_num(posinf=10.0) * torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0], dtype=dtype, device=x.device)[:, None]
             G = bound.estimate_ascent(h, part, radii, flip=point, starts=1, steps=5, generator=generator)
             out["flip"][ahead], out["estimate"][ahead] = flip, bound.profile_radii(here.m[ahead], radii, G)[1]
             if sound != "none":
@@ -157,7 +157,7 @@ def ladder(net_S, net_T, x, y, space="logit", p=2, box=False, sound=("spectral",
     keep("smallest flip found", "flip", flip)
     keep("m / gap at x", "no bound", bound.printed_radius(m, bound.point_gap(h, x, p)))
     keep("samples, min(R, m/G)", "estimate", bound.capped_radius(m, bound.estimate_sampling(h, x, flip, p, 200, box, kept), flip))
-    radii = flip * torch.linspace(0.1, 1, 10, dtype=x.dtype)[:, None]
+    radii = flip * torch.linspace(0.1, 1, 10, dtype=x.dtype, device=x.device)[:, None]
     r_fp, r_int = bound.profile_radii(m, radii, bound.estimate_ascent(h, x, radii, p, point, box=box, generator=kept))
     keep("ascent, fixed point", "estimate", r_fp)
     keep("ascent, integral", "estimate", r_int)

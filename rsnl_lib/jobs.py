@@ -1,13 +1,17 @@
 """One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
 import functools
+import json
 import pathlib
 from typing import NamedTuple
+
+import torch
 
 from . import data, evaluate, networks, perturb, recipes, settings, store, train
 from .settings import CHECKPOINTS, whole
 
 ELSEWHERE = {"mnist": ("usps", "usps_resized"), "usps": ("mnist",), "usps_resized": ("mnist",)}      # Table III: trained here, tested there
 NAMES = ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed")         # the columns that tell a run
+ENTRY = ("perturbation", "level", "unit")                                                                # what tells a row of one run
 TEACHERS = 3            # teachers of a data set over which the students' seeds go round in a campaign
 
 
@@ -139,37 +143,60 @@ def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=Non
     curves = [{**{k: head[k] for k in store.CURVE_COLUMNS if k in head}, "settings": words, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}",
                "hardware": made["hardware"], "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"]
     net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
-    return [{**head, "space": d.space, **row, **made} for row in measure(net, d, draws, folder)], curves, state
+    return [{**head, "space": d.space, **row, **made} for row in measure(net, d, draws, folder, kept=state.with_suffix(".rows"))], curves, state
 
 
-def measure(net, d, draws=2, folder=None, but=()):
+def measure(net, d, draws=2, folder=None, but=(), kept=None):
     """Result rows of one network on the levels that its data set needs, class by class, and on the other digits (Table III).
 
     perturbation "class" has the label as its level; "usps", "usps_resized" and "mnist" are that data set's test images (unit
-    "test") or, of USPS, all its images ("all"). `but` holds the (perturbation, level, unit) that are not wanted.
+    "test") or, of USPS, all its images ("all"). `but` holds the (perturbation, level, unit) that are not wanted. `kept` is a file that holds
+    what is measured so far: a call that finds it there goes on after it; whoever has the rows safe deletes it.
     """
-    wanted = lambda kind, level, unit: (kind, level, unit) not in but
-    plan = [entry for entry in evaluate.needed(d.name) if wanted(*entry)]
-    rows = evaluate.sweep({"net": net}, d.x_test, d.y_test, plan, draws) if plan else []
+    known, name = {}, store.digest(*net.state_dict().values(), words=f"{draws} {d.name}")
+    if kept and pathlib.Path(kept).is_file():
+        before = json.loads(pathlib.Path(kept).read_text())
+        known = {tuple(row[k] for k in ENTRY): row for row in before["rows"]} if before["net"] == name else {}
+    rows = []
+
+    def take(kind, level, unit, ask):
+        """Add the row of one entry: the one that is kept, or what `ask` measures."""
+        if (kind, level, unit) in but:
+            return
+        if (kind, level, unit) not in known:
+            known[kind, level, unit] = {**ask(), "perturbation": kind, "level": level, "unit": unit}
+            if kept:
+                store.write(kept, json.dumps({"net": name, "rows": list(known.values())}).encode())
+        rows.append(known[kind, level, unit])
+
+    def clean(x, y):
+        return _sweep(net, x, y, ("clean", 0, ""), 1)
+
+    for entry in evaluate.needed(d.name):
+        take(*entry, lambda: _sweep(net, d.x_test, d.y_test, entry, draws))
     if d.classes <= 20 and d.name not in ELSEWHERE:
         for k in range(d.classes):
-            if wanted("class", k, "label"):
-                mine = d.y_test == k
-                rows += [{**row, "perturbation": "class", "level": k, "unit": "label"}
-                         for row in evaluate.sweep({"net": net}, d.x_test[mine], d.y_test[mine], [("clean", 0, "")])]
-    for name in ELSEWHERE.get(d.name, ()):
-        if wanted(name, 0, "test") or wanted(name, 0, "all"):
+            take("class", k, "label", lambda: clean(d.x_test[d.y_test == k], d.y_test[d.y_test == k]))
+    for place in ELSEWHERE.get(d.name, ()):
+        parts = ("test",) if place == "mnist" else ("train", "val", "test")
+        units = ("test",) if place == "mnist" else ("test", "all")
+        if all((place, 0, unit) in but or (place, 0, unit) in known for unit in units):
+            other = None
+        else:
             try:
-                other = data.load(name, folder, d.x_test.device)
+                other = data.load(place, folder, d.x_test.device)
             except OSError as error:
-                print(f"{name}: not measured, its images are not here ({error})")
+                print(f"{place}: not measured, its images are not here ({error})")
                 continue
-            parts = ("test",) if name == "mnist" else ("train", "val", "test")
-            done = [evaluate.sweep({"net": net}, getattr(other, f"x_{p}"), getattr(other, f"y_{p}"), [("clean", 0, "")])[0] for p in parts]
-            for unit, some in (("test", done[-1:]), ("all", done)):
-                if wanted(name, 0, unit) and (unit == "test" or len(parts) > 1):
-                    rows.append({**some[0], "perturbation": name, "level": 0, "unit": unit, **{k: sum(row[k] for row in some) for k in ("n", "correct")}})
-    return [{k: v for k, v in row.items() if k != "key"} for row in rows]
+        for unit in units:
+            take(place, 0, unit, lambda: clean(*(torch.cat([getattr(other, f"{t}_{part}") for part in (parts if unit == "all" else ("test",))]) for t in "xy")))
+    return rows
+
+
+def _sweep(net, x, y, entry, draws):
+    """`evaluate.sweep` of one network at one (perturbation, level, unit): its row."""
+    row, = evaluate.sweep({"net": net}, x, y, [entry], draws)
+    return {k: v for k, v in row.items() if k != "key"}
 
 
 PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "matched": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12}             # convolution passes of a step; others 3,
@@ -186,9 +213,9 @@ def mults(job):
 
 @functools.cache
 def _mults(network, classes, shape):
-    import torch
-    with torch.device("meta"):                      # shapes alone: no weight is drawn, no image asked
-        return networks.count(networks.build(network, classes), shape)[1]
+    with torch.device("meta"):                      # no weight is drawn; to run it there too would take seconds to load
+        net = networks.build(network, classes)
+    return networks.count(net.to_empty(device="cpu"), shape)[1]
 
 
 def seconds(job, measured={}, rate=RATE["cpu"], trained=False):

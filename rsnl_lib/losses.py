@@ -25,8 +25,8 @@ def labels(a, y):
 
 
 def true_class(a, y):
-    """`labels`, and each is one of the classes 0..k-1 (not asked on a GPU, which would have to be waited for); returns y."""
-    if len(labels(a, y)) and not y.is_cuda:
+    """`labels`, and each is one of the classes 0..k-1 (asked on the CPU alone: a GPU would have to be waited for); returns y."""
+    if len(labels(a, y)) and y.device.type == "cpu":
         low, high = map(int, y.aminmax())
         if low < 0 or high >= a.shape[1]:
             raise ValueError(f"labels run from {low} to {high}; logits of {a.shape[1]} classes want labels 0 to {a.shape[1] - 1}")
@@ -46,8 +46,8 @@ def score(a, y, tau=1.0):
 
 def split_logits(a, y):
     """(a_y (n,), a with -inf at the true class (n, k)): the true class's logit and the others."""
-    own = torch.zeros_like(a, dtype=torch.bool).scatter_(1, true_class(a, y)[:, None], True)
-    return a[own], a.masked_fill(own, -math.inf)
+    index = true_class(a, y)[:, None]
+    return a.gather(1, index)[:, 0], a.scatter(1, index, -math.inf)
 
 
 def height(a, y, space="logit", tau=1.0):

@@ -106,7 +106,7 @@ def random_directions(g_T, seed, chunk=1000):
 
 def shuffled(net, b, r):
     """Control: `robust` with the teacher's gradients dealt anew, each step, among the images of one class in the batch: nearly their class's mean."""
-    drawn = torch.randperm(len(b.y)).to(b.y.device)
+    drawn = torch.randperm(len(b.y), device=b.y.device)
     place, giver = b.y.argsort(stable=True), drawn[b.y[drawn].argsort(stable=True)]
     g_T = torch.empty_like(b.g_T)
     g_T[place] = b.g_T[giver]
@@ -115,7 +115,7 @@ def shuffled(net, b, r):
 
 def noise_augmented(net, b, r):
     """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the clean ones."""
-    return kd(net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape).to(b.x)), r)
+    return kd(net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape, device=b.x.device).to(b.x)), r)
 
 
 def direct(net, b, r):

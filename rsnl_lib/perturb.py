@@ -19,10 +19,10 @@ def images(x):
 
 
 def points(x):
-    """`x` if it is a float tensor of finite numbers, whatever its shape, else a ValueError."""
+    """`x` if it is a float tensor of finite numbers (asked on the CPU alone: a GPU would have to be waited for), whatever its shape, else a ValueError."""
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise ValueError(f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}")
-    if not torch.isfinite(x).all():
+    if x.device.type == "cpu" and not torch.isfinite(x).all():
         raise ValueError("images hold NaN or infinite values; every pixel must be finite")
     return x
 
@@ -101,7 +101,7 @@ def apply(kind, x, level, generator=None, unit="dB"):
 def random_crop(x, pad):
     """x (n, c, h, w) moved by up to `pad` pixels each way, each image by its own draw, zeros from outside (arXiv 1302.4389: 4)."""
     n, _, h, w = x.shape
-    top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1)).to(x.device)
+    top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1), device=x.device)
     rows, cols = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)
     out = torch.nn.functional.pad(x, [pad] * 4)[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], cols[:, None]]
     return out.permute(0, 3, 1, 2)

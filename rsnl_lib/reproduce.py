@@ -45,12 +45,12 @@ def answers(cell, done, recipe="short", seeds=10):
     """{seed: {(perturbation, level, unit): row}} of the networks that answer a measured cell exactly: its data set, network and training noise, the recipe
     unchanged, by whatever seed of its teacher. Seeds from `seeds` on belong to the register (data/claims) and answer no cell yet.
     """
-    one, found = {k: str(v) for k, v in job_of(cell, 0, recipe).row().items()}, {}
+    dataset, method, network, guide, *rest, _ = map(str, job_of(cell, 0, recipe).row().values())
+    found, need = {}, asked(cell)
     for name, rows in done.items():
-        own = dict(zip(jobs.NAMES, name))
-        own["teacher"] = own["teacher"].partition(" seed ")[0]
-        if {**own, "seed": one["seed"]} == one and int(own["seed"]) < seeds and asked(cell) <= set(rows):
-            found[int(own["seed"])] = rows
+        if name[:3] == (dataset, method, network) and list(name[4:7]) == rest and name[3].partition(" seed ")[0] == guide:
+            if int(name[7]) < seeds and need <= rows.keys():
+                found[int(name[7])] = rows
     return dict(sorted(found.items()))
 
 
@@ -122,7 +122,7 @@ def paces(rates, hardware):
 
 def rank(wanted, done, device="cpu", places=()):
     """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to each for its start."""
-    pace, rate = paces([RESULTS / "curves.csv"], settings.hardware()), jobs.RATE[device]
+    pace, rate = paces([RESULTS / "curves.csv"], settings.hardware()), jobs.RATE[device.partition(":")[0]]
     took = {job: jobs.seconds(job, pace, rate, trained=bool(of(job, done) and find(job, *places))) for job in wanted}
     return sorted(((job, cells, took[job]) for job, cells in wanted.items()), key=lambda item: -item[1] / (item[2] + 30))
 
@@ -239,7 +239,7 @@ def campaign(args):
             "teacher_settings": " ".join(args.teacher_set)}
     cells = [] if args.lines else paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
-    device = settings.device(args.device).type
+    device = str(settings.device(args.device))
     done = known(read(RESULTS, work / "rows"))
     if args.lines == ["register"]:
         mine = {j: n for j, n in register.left(done, register.teachers(args.teachers)).items() if args.dataset in (None, j.dataset)}

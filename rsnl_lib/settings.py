@@ -80,7 +80,7 @@ def whole(name, value, low=0):
 
 
 def device(name="auto"):
-    """The torch device called `name`; "auto" takes a GPU where there is one."""
+    """The torch device called `name`; "auto" takes a GPU where there is one, which then computes in single precision, not in TF32's ten bits."""
     import torch
     gpu = torch.cuda.is_available()
     if name == "auto":
@@ -88,6 +88,7 @@ def device(name="auto"):
     if str(name).startswith("cuda") and not gpu:
         raise ValueError(f"device={name!r}: torch sees no GPU here; use 'cpu' or 'auto'")
     one_of("device", str(name).split(":")[0], ("cpu", "cuda"))
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device(name)
 
 

@@ -151,7 +151,7 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
         stack.enter_context(networks.dropping(net, r.dropout))
         if quick:
             stack.enter_context(fast.layers(net))
-        if how.live:
+        if how.live or how.scores and r.crop:
             stack.enter_context(attacks.frozen(teacher))
             stack.enter_context(fast.layers(teacher) if quick else contextlib.nullcontext())
         return _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, every)

@@ -60,7 +60,7 @@ def survives(net, x, y, epsilon, kind="pgd", steps=None, restarts=None, step=0.2
     with torch.no_grad():
         a = torch.cat([net(part) for part in x.split(chunk)])
     alive = a.argmax(1) == true_class(a, y)
-    judge = PyTorchClassifier(net, torch.nn.CrossEntropyLoss(), tuple(x.shape[1:]), a.shape[1], clip_values=(0.0, 1.0), device_type="cpu")
+    judge = PyTorchClassifier(net, torch.nn.CrossEntropyLoss(), tuple(x.shape[1:]), a.shape[1], clip_values=(0.0, 1.0), device_type="gpu" if x.is_cuda else "cpu")
     ball = dict(norm=math.inf, eps=epsilon, eps_step=step * epsilon, batch_size=chunk)
     if kind == "autoattack":
         series = [evasion.AutoProjectedGradientDescent(judge, **ball, max_iter=steps, nb_random_init=restarts, loss_type=t, verbose=False)
@@ -72,7 +72,7 @@ def survives(net, x, y, epsilon, kind="pgd", steps=None, restarts=None, step=0.2
         torch.manual_seed(seed)
         for attack in series:
             for pick in filter(len, alive.nonzero()[:, 0].split(chunk)):
-                z = torch.from_numpy(attack.generate(x[pick].numpy(), y[pick].numpy()))
+                z = torch.from_numpy(attack.generate(x[pick].cpu().numpy(), y[pick].cpu().numpy())).to(x.device)
                 with torch.no_grad():
                     alive[pick] = net(z).argmax(1) == y[pick]
     return alive

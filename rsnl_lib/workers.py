@@ -21,7 +21,7 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
     if place and not state.is_file():
         net, head = store.load_checkpoint(place, device=device)
         d = jobs.images(job, folder, device)
-        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + [{**job.row(), "space": d.space, **row, **store.provenance()} for row in jobs.measure(net, d, draws, folder, have)]
+        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + [{**job.row(), "space": d.space, **row, **store.provenance()} for row in jobs.measure(net, d, draws, folder, have, state.with_suffix(".rows"))]
         curves = None
     else:
         rows, curves, state = jobs.do(job, work, folder, device, draws, runs=work / "runs")
@@ -33,6 +33,7 @@ def finish(job, work, folder=None, device="cpu", draws=2, have=()):
         if lines is not None:
             store.write(work / name, store.table(lines, columns))
     state.unlink(missing_ok=True)
+    state.with_suffix(".rows").unlink(missing_ok=True)
 
 
 def _end_with(parent):

@@ -22,7 +22,7 @@ KERNELS = {
     "avx2 convolutions": {"DNNL_MAX_CPU_ISA": "AVX2"},
     "sse convolutions": {"DNNL_MAX_CPU_ISA": "SSE41"},
     "plain loops": {"ATEN_CPU_CAPABILITY": "default"},
-    "two threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
+    "two threads": {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"},
     "noise": {"RSNL_NOISE": "1e-6"},
     "other noise": {"RSNL_NOISE": "1e-6", "RSNL_NOISE_SEED": "12345"},
 }
