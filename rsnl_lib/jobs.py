@@ -2,6 +2,7 @@
 import functools
 import json
 import pathlib
+import statistics
 from typing import NamedTuple
 
 import torch
@@ -218,8 +219,19 @@ def _mults(network, classes, shape):
     return networks.count(net.to_empty(device="cpu"), shape)[1]
 
 
+def rate(measured):
+    """Floating-point operations a second of this machine: the median over what was `measured` on it ({(network, method): ms per image and epoch}); None of nothing."""
+    found = [_passes(method, 10) * 2 * _mults(net, 10, networks.SHAPES[net.split("_")[0]]) * 1000 / ms for (net, method), ms in measured.items()]
+    return statistics.median(found) if found else None
+
+
+def _passes(method, attack_steps):
+    """Convolution passes of a training step: forward, images, weights."""
+    return 5 + 2 * attack_steps if method in ATTACKED else PASSES.get(method, 3)
+
+
 def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
-    """How long a job will take: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
+    """How long a job will take, in seconds of its processor: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
 
     One that is `trained` needs but a look at some test images.
     """
@@ -229,7 +241,6 @@ def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
     if trained:
         return 5 + 2 * n_test * each
     ms = measured.get((job.net, job.method))
-    passes = 5 + 2 * r.attack_steps if job.method in ATTACKED else PASSES.get(job.method, 3)
-    epoch = n * (passes * each if ms is None else ms / 1000)
+    epoch = n * (_passes(job.method, r.attack_steps) * each if ms is None else ms / 1000)
     ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
     return r.epochs * epoch + ask + 2 * n_test * len(evaluate.needed(job.dataset)) * each

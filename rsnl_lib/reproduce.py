@@ -122,7 +122,9 @@ def paces(rates, hardware):
 
 def rank(wanted, done, device="cpu", places=()):
     """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to each for its start."""
-    pace, rate = paces([RESULTS / "curves.csv"], settings.hardware()), jobs.RATE[device.partition(":")[0]]
+    files = [RESULTS / "curves.csv", *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv"))]
+    pace = paces(files, settings.hardware())
+    rate = jobs.rate(pace) or jobs.RATE[device.partition(":")[0]]
     took = {job: jobs.seconds(job, pace, rate, trained=bool(of(job, done) and find(job, *places))) for job in wanted}
     return sorted(((job, cells, took[job]) for job, cells in wanted.items()), key=lambda item: -item[1] / (item[2] + 30))
 

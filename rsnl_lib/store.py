@@ -8,7 +8,7 @@ import pathlib
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 
 from . import networks
 from .settings import RESULTS, commit, hardware
@@ -35,17 +35,21 @@ def can_write(path):
 
 
 def write(path, content):
-    """Write bytes to `path` through a temporary file beside it: the old content stays whole until the new one is."""
+    """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside it: the old content stays whole until the new one is."""
     path = pathlib.Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            part.write_bytes(content)
+            if isinstance(content, dict):
+                part.touch()                        # with the usual rights, which save_file leaves alone
+                save_file(content, part)            # without a copy of them all in memory
+            else:
+                part.write_bytes(content)
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from . import attacks, fast, hints, losses, networks, perturb, store
 from .data import Data, load
@@ -70,7 +69,7 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, ever
 
 
 def _keep_constants(path, a, g):
-    store.write(path, save({"a": a.cpu(), **({} if g is None else {"g": g.cpu()})}))
+    store.write(path, {"a": a.cpu(), **({} if g is None else {"g": g.cpu()})})
 
 
 def _kept(path, gradients, device):

@@ -4,7 +4,6 @@ import pathlib
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from .settings import progress
 from .store import write
@@ -54,7 +53,7 @@ def gcn_zca(x, x_test, folder, chunk=2000):
         for i in progress(range(0, len(t), chunk), desc="whiten", leave=False):
             out[i:i + chunk] = ((gcn(t[i:i + chunk]) - mean) @ P).view(-1, *t.shape[1:]).float()
         done.append(out)
-    write(path, save({"train": done[0], "test": done[1], "mean": mean, "P": P}))
+    write(path, {"train": done[0], "test": done[1], "mean": mean, "P": P})
     return done[0], done[1]
 
 

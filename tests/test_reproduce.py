@@ -115,6 +115,18 @@ def test_estimates_follow_measurements_first(monkeypatch):
     assert jobs.seconds(job, trained=True) < 20 < jobs.seconds(job)
 
 
+def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
+    """Twice the speed of the one network that was measured is twice that of another; other hardware's rows count for nothing."""
+    job = Job("mnist", "standard", "mnist_student")
+    one = {("mnist_student", "robust"): 2.0}
+    fast = {key: ms / 2 for key, ms in one.items()}
+    assert jobs.rate({}) is None and jobs.rate(fast) == pytest.approx(2 * jobs.rate(one))
+    assert jobs.seconds(job, one, jobs.rate(one)) == pytest.approx(2 * jobs.seconds(job, fast, jobs.rate(fast)))
+    line = {**dict.fromkeys(store.CURVE_COLUMNS, ""), "network": "mnist_student", "method": "robust", "quantity": "ms_per_image", "value": "2.0", "hardware": "here"}
+    (tmp_path / "a.csv").write_bytes(store.table([line, {**line, "hardware": "there", "value": "50"}], store.CURVE_COLUMNS))
+    assert reproduce.paces([tmp_path / "a.csv"], "here") == one
+
+
 @pytest.mark.parametrize("text, seconds", [("90s", 90), ("9m", 540), ("1.5h", 5400)])
 def test_budgets(text, seconds):
     assert reproduce.budget(text) == seconds

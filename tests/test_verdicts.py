@@ -88,6 +88,18 @@ def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_ru
     assert list(robust.get_xdata()) == [3, 2, 1] and robust.get_ydata()[2] == pytest.approx((97 + 96.5 + 98) / 3)
 
 
+def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called():
+    def rows(method, settings, teacher):
+        return {**dict.fromkeys(jobs.NAMES, ""), "dataset": "cifar10", "method": method, "network": "cifar_student1", "teacher": teacher, "recipe": "short", "settings": settings, "seed": "0",
+                "perturbation": "gaussian", "level": "4", "unit": "dB", "n": "100", "correct": "70"}
+    three, four = ("epochs=3", "cifar_teacher@0.5 epochs=2"), ("epochs=4", "cifar_teacher@0.5 epochs=2")
+    found = lambda *of: verdicts.family(jobs.known([rows(m, *way) for way, methods in of for m in methods]), "cifar10", ("teacher", "kd", "robust"))
+    assert found((three, ["kd", "robust"]), (four, ["kd"])) == three and found((three, ["kd"]), (four, ["kd"])) == four
+    assert found((four, ["kd"]), (("", "cifar_teacher seed 2"), ["kd"])) == ("", "cifar_teacher") == found()
+    fig = verdicts.figure2(jobs.known([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust"))
+    assert "epochs=3, by cifar_teacher@0.5 epochs=2" in fig.axes[1].get_title()
+
+
 def test_runs_keep_methods_recipes_and_settings_apart():
     assert list(verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher")) == [1, 2, 3]
     assert verdicts.runs(DONE, "mnist", "robust", settings="C1=1.0", teacher="mnist_teacher") == {} == verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher@0.5")
