@@ -6,8 +6,9 @@ Both sides run in one process on one thread, in turn, in a new random order ever
 time between two events), and the ratio of two times of the same round: median [10-90 %]. Exit status 1 if a line misses its
 floor. A line A/A times one thing twice: the error of such a ratio. Images and weights are random, from a fixed seed. Both sides'
 steps end with the gradients, without an optimiser; the epochs have one, the same on both. The teacher's constants and the
-images as tensors are made beforehand and not counted, except in epoch-mnist: a tenth of the constants, as in ten epochs. The
-lines cost-* count our robust step in stock cross-entropy steps of the peer: their floor is a ceiling.
+images as tensors are made beforehand and not counted, except in epoch-mnist: a tenth of the constants, as in ten epochs, and in
+kd-cifar-20: a tenth of the scores, those of both flips over twenty epochs. The lines cost-* count our robust step in stock
+cross-entropy steps of the peer: their floor is a ceiling.
 """
 import argparse
 import copy
@@ -51,6 +52,7 @@ LINES = {
     "cost-cifar": Line("cifar", "stock", {"robust": 1}, 2.2, aim=1.3),
     "kd-mnist": Line("mnist", "peer kd", {"kd": 1}, 2.5),
     "kd-cifar": Line("cifar", "peer kd", {"kd": 1}, 5.0),
+    "kd-cifar-20": Line("cifar", "peer kd", {"kd": 1, "scores": 0.1}, 2.5),
     "epoch-mnist": Line("epoch", "peer", {"ours": 1, "constants": 0.1}, 2.2),
     "epoch-mnist-cached": Line("epoch", "peer", {"ours": 1}, 2.2),
     "data-cifar": Line("data", "peer cifar", {"cifar": 1}, 15.0),
@@ -167,6 +169,11 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
     pick = number + batch * (number % 2) * r.flip
     net_P, big_P, seen = peer.network(net), peer.network(big).requires_grad_(False), x[pick]
     variants = {"stock": lambda: peer.step(peer.cross_entropy, net_P, None, seen, y, r, lam)}
+
+    def scores():
+        with attacks.frozen(big), fast.layers(big):
+            train._ask(big, seen, y, r.tau, "")
+    variants["scores"] = scores
     for m in ("kd", "robust"):
         how = methods.METHODS[m]
         variants[f"peer {m}"] = lambda loss_of=getattr(peer, m): peer.step(loss_of, net_P, big_P, seen, y, r, lam)

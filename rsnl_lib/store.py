@@ -42,8 +42,10 @@ def write(path, content):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             if isinstance(content, dict):
-                part.touch()                        # with the usual rights, which save_file leaves alone
-                save_file(content, part)            # without a copy of them all in memory
+                part.touch()
+                rights = part.stat().st_mode
+                save_file(content, part)            # without a copy of them all in memory, but for its owner alone
+                part.chmod(rights)
             else:
                 part.write_bytes(content)
             os.replace(part, path)
