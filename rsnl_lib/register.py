@@ -9,7 +9,7 @@ import statistics
 
 import numpy as np
 
-from . import jobs, mistakes, store
+from . import claims, jobs, mistakes, store
 from .settings import ROOT, one_of
 
 FOLDER = ROOT / "data" / "claims"
@@ -97,14 +97,6 @@ def with_words(*words):
     return " ".join(filter(None, words))
 
 
-def share(done, job, keys):
-    """Mean share of right answers of a job over (perturbation, level, unit) `keys`; None where a row is missing."""
-    rows = jobs.of(job, done)
-    if not all(k in rows for k in keys):
-        return None
-    return sum(int(rows[k]["correct"]) / int(rows[k]["n"]) for k in keys) / len(keys)
-
-
 def value(line, method, settings, teacher, done, told, others):
     """What a line measures of one network, in points; None where it is not there.
 
@@ -118,8 +110,8 @@ def value(line, method, settings, teacher, done, told, others):
             return None
         own, *rest = (mistakes.agreement(told[one], guide) for guide in guides)
         return 100 * (own - statistics.fmean(rest))
-    found = share(done, one, [(line["perturbation"], v, line["unit"]) for v in line["levels"]])
-    clean = share(done, one, [("clean", 0.0, "")]) if line["measure"] == "drop" else 0.0
+    found = claims.share(done, one, [(line["perturbation"], v, line["unit"]) for v in line["levels"]])
+    clean = claims.share(done, one, [("clean", 0.0, "")]) if line["measure"] == "drop" else 0.0
     return None if None in (found, clean) else 100 * (found - clean)
 
 

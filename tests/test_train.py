@@ -278,10 +278,10 @@ def test_the_teachers_constants_are_kept_in_pieces_and_go_on_after_the_last(tmp_
     assert len(list(tmp_path.iterdir())) == 4, "a piece a chunk"
     again = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1)
     assert sum(asked[5:]) == len(D.x_train) - 4 * 16 and len(list(tmp_path.iterdir())) == 1, "goes on after the last piece, and clears them away"
-    assert all(map(torch.equal, whole, again)) and all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path)))
+    assert all(map(torch.equal, whole, again)) and all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16)))
     damaged = next(tmp_path.iterdir())
     damaged.write_bytes(damaged.read_bytes()[:100])
-    assert all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path)))
+    assert all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16)))
 
 
 @pytest.mark.parametrize("change", ["teacher", "images"])
