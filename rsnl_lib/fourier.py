@@ -11,28 +11,26 @@ import torch
 
 
 @functools.cache
-def _waves(rows, columns, size, dtype, device):
-    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and i < columns."""
-    angle = torch.outer(torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64)).remainder(size) * (2 * math.pi / size)
+def _waves(rows, columns, size, dtype, device, first=0):
+    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first + columns."""
+    angle = torch.outer(torch.arange(rows, dtype=torch.float64), first + torch.arange(columns, dtype=torch.float64)).remainder(size) * (2 * math.pi / size)
     return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
 
 
 def _turned(re, im, cos, sin, way):
     """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k), re and im (k, ...)."""
     flat_re, flat_im = re.reshape(len(re), -1), im.reshape(len(im), -1)
-    out_re = torch.addmm(cos @ flat_re, sin, flat_im, alpha=-way)
-    out_im = torch.addmm(cos @ flat_im, sin, flat_re, alpha=way)
-    return out_re, out_im
+    return torch.addmm(cos @ flat_re, -way * sin, flat_im), torch.addmm(cos @ flat_im, way * sin, flat_re)
 
 
-def _spectrum(t, rows, columns):
-    """(re, im) of the transform of t (h, w, ...) over its first two axes at `rows` x `columns` frequencies of the size (rows, columns): (rows, half, ...)."""
+def _spectrum(t, rows, columns, top=0, left=0):
+    """(re, im) of the transform of t (h, w, ...), which begins at (top, left) of a field of zeros of the size (rows, columns): each (rows * half, ...)."""
     h, w, *more = t.shape
     half = columns // 2 + 1
-    cos, sin = _waves(half, w, columns, t.dtype, t.device)
+    cos, sin = _waves(half, w, columns, t.dtype, t.device, left)
     flat = t.reshape(h, w, -1)
     re, im = torch.matmul(cos, flat), torch.matmul(-sin, flat)
-    cos, sin = _waves(rows, h, rows, t.dtype, t.device)
+    cos, sin = _waves(rows, h, rows, t.dtype, t.device, top)
     re, im = _turned(re, im, cos, sin, -1)
     return re.view(rows * half, *more), im.view(rows * half, *more)
 
@@ -47,7 +45,7 @@ def _back(re, im, rows, columns, out_rows, out_columns):
     if columns % 2 == 0:
         twice[-1] = 1 / columns                                                           # and, of an even size, the fastest
     cos, sin = (m * twice for m in _waves(out_columns, half, columns, re.dtype, re.device))
-    out = torch.matmul(cos, re.view(out_rows, half, -1)) - torch.matmul(sin, im.view(out_rows, half, -1))
+    out = torch.baddbmm(torch.matmul(cos, re.view(out_rows, half, -1)), -sin.expand(out_rows, -1, -1), im.view(out_rows, half, -1))
     return out.view(out_rows, out_columns, *more)
 
 
@@ -56,10 +54,9 @@ def conv2d(x, w, b=None, padding=(0, 0)):
     (h, v), (k, l), (p, q) = x.shape[2:], w.shape[2:], padding
     out_rows, out_columns = h + 2 * p - k + 1, v + 2 * q - l + 1
     rows, columns = max(h + p, k, out_rows), max(v + q, l, out_columns)        # what wraps around meets zeros
-    shift = torch.nn.functional.pad(x.permute(2, 3, 0, 1), (0, 0, 0, 0, q, 0, p, 0)) if p or q else x.permute(2, 3, 0, 1)
-    x_re, x_im = _spectrum(shift, rows, columns)
+    x_re, x_im = _spectrum(x.permute(2, 3, 0, 1), rows, columns, p, q)
     w_re, w_im = _spectrum(w.permute(2, 3, 1, 0), rows, columns)
     y_re = torch.baddbmm(torch.bmm(x_re, w_re), x_im, w_im)
-    y_im = torch.baddbmm(torch.bmm(x_im, w_re), x_re, w_im, alpha=-1)
+    y_im = torch.baddbmm(torch.bmm(x_im, w_re), -x_re, w_im)
     y = _back(y_re, y_im, rows, columns, out_rows, out_columns).permute(2, 3, 0, 1)
     return y if b is None else y + b[:, None, None]

@@ -216,7 +216,8 @@ def mults(job):
 def _mults(network, classes, shape):
     with torch.device("meta"):                      # no weight is drawn; to run it there too would take seconds to load
         net = networks.build(network, classes)
-    return networks.count(net.to_empty(device="cpu"), shape)[1]
+    net.load_state_dict({k: torch.zeros(v.shape, dtype=v.dtype, device="cpu") for k, v in net.state_dict().items()}, assign=True)
+    return networks.count(net, shape)[1]
 
 
 def rate(measured):
