@@ -1,4 +1,4 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity, reproduce, page."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity, reproduce, register, page."""
 import argparse
 import pathlib
 import sys
@@ -9,6 +9,20 @@ from .settings import CHECKPOINTS, DATASETS, RESULTS
 def campaign(args):
     from . import reproduce
     reproduce.campaign(args)
+
+
+def show_register(args):
+    from . import jobs, mistakes, register, reproduce
+    folders = [pathlib.Path(f) for f in args.work]
+    done = jobs.known(reproduce.read(RESULTS, *(f / "rows" for f in folders)))
+    every = register.networks()
+    left = register.left(done)
+    told = mistakes.known(every, mistakes.FOLDER, *(f / "mistakes" for f in folders))
+    whole = [t for t in register.TEACHERS if not left.keys() & set(register.networks([t]))]
+    print(f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole teachers: {', '.join(map(str, whole)) or 'none'}")
+    for line in register.judged(done, told):
+        effect = f"{line['mean']:+6.2f} [{line['low']:+.2f}, {line['high']:+.2f}] p {line['p']:.3f}" if line["n"] else ""
+        print(f"{line['family']} {line['line']:24} {line['n']} teachers  {effect:36} {line['word']}")
 
 
 def page(args):
@@ -350,6 +364,8 @@ def main(argv=None):
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
     c.add_argument("--work", metavar="DIR", help="where rows, checkpoints and unfinished runs are kept (default: campaign in the data folder)")
     c.add_argument("--out", metavar="DIR", help="pack rows and checkpoints there at the end, at most 8 files under 15 MiB")
+    c = command("register", show_register, "the registered study (data/claims): what has rows, and every line with its interval, p and word", "register")
+    c.add_argument("--work", nargs="*", default=[], metavar="DIR", help="also the rows of campaigns that are not merged yet")
     c = command("page", page, "make figure3.html: Figure 3 with the shipped MNIST networks, in one file for any browser", "page")
     c.add_argument("--out", metavar="FILE", help="where it goes (default: figure3.html in the project)")
     args = parser.parse_args(argv)

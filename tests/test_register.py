@@ -209,6 +209,24 @@ def test_the_spread_is_that_of_the_first_registers_rows_and_power_is_its_own_wor
     assert sure == small == 1 and vain < 0.3
 
 
+def test_the_command_says_what_is_there_and_judges_what_is_whole(tmp_path, monkeypatch, capsys):
+    from rsnl_lib import __main__, store
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(__main__, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(mistakes, "FOLDER", tmp_path / "results" / "mistakes")
+    __main__.main(["register"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "0 of 312 registered networks have their rows; whole teachers: none" and len(lines) == 36 and all(line.endswith("not run") for line in lines[1:])
+    keys = [(k, v, u) for k, v, u in register.asked("mnist")]
+    rows = [{**dict.fromkeys(store.COLUMNS, ""), **row} for t in range(3, 11) for m, w, c in (("kd", "", 900), *(("robust", w, 910 + t) for w in register.WEIGHTS["mnist"]))
+            for row in rows_of(register.job("mnist", m, w, t), dict.fromkeys(keys, c))]
+    store.write(tmp_path / "work" / "rows" / "a.csv", store.table(rows))
+    __main__.main(["register", "--work", str(tmp_path / "work")])
+    said = {line.split()[1]: line for line in capsys.readouterr().out.splitlines()}
+    assert "8 teachers   +1.65" in said["white-kd"] and said["white-kd"].endswith("supported") and said["white-fitnet"].endswith("not run")
+    assert "p 0.008" in said["white-kd"]
+
+
 def test_the_register_is_older_than_every_row_of_it():
     git = lambda *args: subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True)
     if git("rev-parse", "--is-inside-work-tree").returncode or git("rev-parse", "--is-shallow-repository").stdout.strip() == "true":

@@ -181,3 +181,15 @@ def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, mon
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     got = store.everyone("digits")
     assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(got.perturbation) == ["clean"] * 4 + ["pgd"]
+
+
+def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
+    import pandas as pd
+
+    from rsnl_lib import register
+    first = [("mnist", "mnist_student", 0), ("mnist", "mnist_student", 5), ("mnist", "mnist_teacher", 2), ("digits", "digits_teacher", 4), ("digits", "digits_student", 13), ("usps", "mnist_teacher", 2)]
+    second = [(j.dataset, j.net, j.seed) for j in register.networks()]
+    frame = pd.DataFrame(first + second, columns=["dataset", "network", "seed"])
+    assert store.registered(frame).tolist() == [False] * len(first) + [True] * len(second)
+    shown = store.shipped("mnist", ["teacher", "standard", "kd", "robust"])
+    assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(shown[shown.method == "teacher"].seed) <= {0, 1, 2}
