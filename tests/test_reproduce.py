@@ -219,6 +219,25 @@ def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
     assert not list((tmp_path / "work").rglob("*.part"))
 
 
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="children are read out of /proc")
+def test_its_processes_end_with_a_campaign_that_is_killed_alone(tmp_path):
+    """SIGKILL to the campaign and not to its group: nobody goes on training into a folder that the next call will use."""
+    run = start(tmp_path, "--work", tmp_path / "work", "--set", "epochs=2000", "--teacher-set", "epochs=2000")
+    children = lambda: [int(c) for c in pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    until = time.monotonic() + 60
+    while not list((tmp_path / "work").rglob("*.state")) and run.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    mine = children()
+    assert mine, "something trains"
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    until = time.monotonic() + 10
+    alive = lambda pid: pathlib.Path(f"/proc/{pid}").is_dir() and "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    while any(map(alive, mine)) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert not any(map(alive, mine))
+
+
 def test_a_budget_stops_it_and_the_next_call_goes_on(tmp_path, whole):
     run = start(tmp_path, "--work", tmp_path / "work", "--budget", "4s")
     begun = time.time()
