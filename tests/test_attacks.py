@@ -49,27 +49,28 @@ def test_the_attack_stays_in_its_ball_and_in_its_range_and_raises_the_loss(net, 
 
 
 def test_one_step_from_the_image_is_the_fast_gradient_sign_method(net):
-    x = X.clone().requires_grad_()
+    """In float64, where no sign hangs on a rounding."""
+    net, x = copy.deepcopy(net).double(), X.double().requires_grad_()
     F.cross_entropy(net(x), Y).backward()
-    z = attacks.pgd(net, X, CE, 0.1, 0.1, 1, start="zero")
-    assert torch.equal(z, (X + 0.1 * x.grad.sign()).clamp(0, 1)) and (x.grad != 0).float().mean() > 0.99
-    free = attacks.pgd(net, X, CE, 0.5, 0.2, 1, "2", "zero", None, None)
+    z = attacks.pgd(net, X.double(), CE, 0.1, 0.1, 1, start="zero")
+    assert torch.equal(z, (X.double() + 0.1 * x.grad.sign()).clamp(0, 1)) and (x.grad != 0).double().mean() > 0.99
+    free = attacks.pgd(net, X.double(), CE, 0.5, 0.2, 1, "2", "zero", None, None)
     for i in range(len(X)):
-        torch.testing.assert_close(free[i], X[i] + 0.2 * x.grad[i] / x.grad[i].norm())
+        torch.testing.assert_close(free[i], X[i].double() + 0.2 * x.grad[i] / x.grad[i].norm())
 
 
 def test_ten_steps_are_the_loop_written_down(net):
-    """ARD's: a uniform start that is not clamped, then a step of 2/255 by the sign, back into the ball, back into [0, 1]."""
-    eps = 8 / 255
-    z = X + (torch.rand(X.shape, generator=seeded(3)) * 2 - 1) * eps
+    """ARD's: a uniform start that is not clamped, then a step of 2/255 by the sign, back into the ball, back into [0, 1]; in float64."""
+    net, x, eps = copy.deepcopy(net).double(), X.double(), 8 / 255
+    z = x + (torch.rand(x.shape, generator=seeded(3), dtype=torch.float64) * 2 - 1) * eps
     assert z.min() < 0 and z.max() > 1
     for _ in range(10):
         z = z.detach().requires_grad_()
         F.cross_entropy(net(z), Y).backward()
-        z = torch.min(torch.max(z + 2 / 255 * z.grad.sign(), X - eps), X + eps).clamp(0, 1)
+        z = torch.min(torch.max(z + 2 / 255 * z.grad.sign(), x - eps), x + eps).clamp(0, 1)
     net.zero_grad()
-    got = attacks.pgd(net, X, CE, eps, 2 / 255, generator=seeded(3))
-    assert (got - z).abs().max() < 1e-6 and not got.requires_grad
+    got = attacks.pgd(net, x, CE, eps, 2 / 255, generator=seeded(3))
+    assert (got - z).abs().max() < 1e-12 and not got.requires_grad
 
 
 def test_clamp_start_moves_the_start_alone(net):
