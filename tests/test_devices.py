@@ -15,6 +15,23 @@ META = torch.device("meta")
 WAITING = ("bss",)                          # walks whose length depends on the images: it waits at every step, and says so
 
 
+class OneDevice(torch.overrides.TorchFunctionMode):
+    """Refuses every call that is given tensors of both devices, in-place sums too, which the meta device alone lets pass; copies are allowed, and single numbers."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        flat = [t for v in (*args, *(kwargs or {}).values()) for t in (v if isinstance(v, (tuple, list)) else (v,))]
+        where = {t.device.type for t in flat if isinstance(t, torch.Tensor) and t.dim()}
+        name = getattr(function, "__name__", "")
+        assert len(where) < 2 or name in ("copy_", "to", "cpu", "_has_compatible_shallow_copy_type", "__set__"), f"{name} mixes {sorted(where)}"
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def one_device():
+    with OneDevice():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_autocast(monkeypatch):
     """PyTorch knows no autocast of the meta device."""
