@@ -43,6 +43,7 @@ def weights(line):
     return WEIGHTS["few" if "images=" in line["settings"] else line["dataset"]]
 
 
+@functools.cache
 def recipe_of_the_teachers(dataset):
     """The settings of the registered teachers' recipe, as `networks.csv` has them."""
     return next(row["settings"] for row in store.lines(FOLDER / "networks.csv") if (row["dataset"], row["method"]) == (dataset, "teacher"))
