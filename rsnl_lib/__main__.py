@@ -342,8 +342,8 @@ def main(argv=None):
                 "reproduce --table VI --budget 9m --jobs 2")
     c.add_argument("--missing", action="store_true", help="only list the work left, with its estimated time and what it needs")
     c.add_argument("--merge", metavar="DIR", help="take in the rows and checkpoints of a campaign's folder, packed or not")
-    c.add_argument("--for", nargs="+", dest="lines", choices=("register", "claims", "study", "neighbours"),
-                   help="instead of the paper's cells: the registered networks (data/claims), or the comparisons of that file in data/")
+    c.add_argument("--for", nargs="+", dest="lines", choices=("register", "cifar", "claims", "study", "neighbours"),
+                   help="instead of the paper's cells: the registered networks (data/claims), those of CIFAR-10 (data/claims/cifar.csv), or the comparisons of that file in data/")
     c.add_argument("--teachers", metavar="RANGE", help="with --for register: only these teachers and their students, such as 3-5")
     c.add_argument("--table", help="only this table: I to VII, or 2a for the text on Fig. 2(a)")
     c.add_argument("--dataset", help="only this data set")

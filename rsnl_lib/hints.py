@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import losses, networks
+from . import losses, networks, settings
 from .settings import one_of, progress, whole
 
 HINTS = ("regress", "classify")
@@ -93,7 +93,7 @@ def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=
                     order = torch.randperm(len(x)) if at is None else at["order"].cpu()
                     if at:
                         total, done = at["total"], at["done"]
-                        torch.set_rng_state(at["generator"].cpu())
+                        settings.set_generators(at["generators"], x.device)
                         at = None
                     for pick in order.to(x.device).split(r.batch)[done:]:
                         loss = _hint(goal, net, teacher, regressor, probe, seen, x[pick], y[pick])
@@ -105,7 +105,7 @@ def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=
                         networks.clip_kernels_(net)
                         total, done = total + loss.detach() * len(pick), done + 1
                         if keep and time.monotonic() - last > every:
-                            keep({"turn": turn, "epoch": epoch, "done": done, "order": order, "total": total, "generator": torch.get_rng_state(), "step": step.state_dict(),
+                            keep({"turn": turn, "epoch": epoch, "done": done, "order": order, "total": total, "generators": settings.generators(x.device), "step": step.state_dict(),
                                   **{name: module.state_dict() for name, module in parts.items()}})
                             last = time.monotonic()
         finally:

@@ -1,13 +1,14 @@
 """One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
 import functools
 import json
+import math
 import pathlib
 import statistics
 from typing import NamedTuple
 
 import torch
 
-from . import data, evaluate, networks, perturb, recipes, settings, store, train
+from . import data, evaluate, fast, networks, perturb, recipes, settings, store, train
 from .settings import CHECKPOINTS, whole
 
 ELSEWHERE = {"mnist": ("usps", "usps_resized"), "usps": ("mnist",), "usps_resized": ("mnist",)}      # Table III: trained here, tested there
@@ -204,25 +205,30 @@ PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "mat
 ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")                                  # and these 5, and 2 a step of their attack
 IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
           "cifar10": (40_000, 10_000), "cifar10_pixels": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
+TRANSFORMED = 0.3      # time of a multiplication that the transform saves or makes cheaper, in those of a direct convolution: measured on the 9M teacher
+GROWTH = 0.2           # a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400 million, on two processors
 RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU
 
 
-def mults(job):
-    """Multiplications of one image in a job's network."""
-    return _mults(job.net, 100 if job.dataset == "cifar100" else 10, networks.SHAPES[job.dataset.split("_")[0]])
+def work(job):
+    """Multiplications of one image in a job's network, those of a convolution by the transform (`fourier`) as what they cost in time."""
+    return _work(job.net, 100 if job.dataset == "cifar100" else 10)
 
 
 @functools.cache
-def _mults(network, classes, shape):
+def _work(network, classes=10):
     with torch.device("meta"):                      # no weight is drawn; to run it there too would take seconds to load
         net = networks.build(network, classes)
     net.load_state_dict({k: torch.zeros(v.shape, dtype=v.dtype, device="cpu") for k, v in net.state_dict().items()}, assign=True)
-    return networks.count(net, shape)[1]
+    return networks.count(net, networks.SHAPES[network.split("_")[0]], lambda layer: TRANSFORMED if isinstance(layer, torch.nn.Conv2d) and fast.transformable(layer) else 1)[1]
 
 
-def rate(measured):
-    """Floating-point operations a second of this machine: the median over what was `measured` on it ({(network, method): ms per image and epoch}); None of nothing."""
-    found = [_passes(method, 10) * 2 * _mults(net, 10, networks.SHAPES[net.split("_")[0]]) * 1000 / ms for (net, method), ms in measured.items()]
+def rate(measured, work):
+    """Floating-point operations a second of this machine in a network of `work` multiplications; None where nothing was measured on it.
+
+    `measured` is {(network, method): ms per image and epoch}; the median over it, each carried to the size of the network that is asked for (`GROWTH`).
+    """
+    found = [_passes(method, 10) * 2 * _work(net) * 1000 / ms * (work / _work(net)) ** GROWTH for (net, method), ms in measured.items()]
     return statistics.median(found) if found else None
 
 
@@ -231,17 +237,23 @@ def _passes(method, attack_steps):
     return 5 + 2 * attack_steps if method in ATTACKED else PASSES.get(method, 3)
 
 
-def seconds(job, measured={}, rate=RATE["cpu"], trained=False):
+def _time(work, measured, device):
+    """Seconds of one pass of one image through a network of `work` multiplications."""
+    return 2 * work / (rate(measured, work) or RATE[device])
+
+
+def seconds(job, measured={}, device="cpu", trained=False, asks=True):
     """How long a job will take, in seconds of its processor: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
 
-    One that is `trained` needs but a look at some test images.
+    One that is `trained` needs but a look at some test images; one that does not ask its teacher (`asks`) finds what the teacher says in the cache.
     """
     n, n_test = IMAGES[job.dataset]
     n = int(job.word("images", n))
-    r, each = job.plan(), 2 * mults(job) / rate
+    r, each = job.plan(), _time(work(job), measured, device)
     if trained:
         return 5 + 2 * n_test * each
     ms = measured.get((job.net, job.method))
     epoch = n * (_passes(job.method, r.attack_steps) * each if ms is None else ms / 1000)
-    ask = (1 + r.flip) * n * 3 * 2 * mults(job.teacher()) / rate if job.guided else 0
+    passes = (3 if train.METHODS[job.method].gradients else 1) * (1 + r.flip)
+    ask = passes * n * _time(work(job.teacher()), measured, device) if job.guided and asks else 0
     return r.epochs * epoch + ask + 2 * n_test * len(evaluate.needed(job.dataset)) * each

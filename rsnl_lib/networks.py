@@ -220,14 +220,14 @@ def build(name, classes=10):
                            norm and isinstance(m, Maxout) and isinstance(m.layer, nn.Conv2d) else (m,)))) if norm else net
 
 
-def count(net, shape):
-    """(weights, multiplications for one image of `shape`): weights without biases, as the paper counts (Table VII)."""
+def count(net, shape, share=lambda layer: 1):
+    """(weights, multiplications for one image of `shape`): weights without biases, as the paper counts (Table VII). Of a layer's multiplications its `share` counts."""
     mults = 0
 
     def add(layer, inputs, out):
         nonlocal mults
         places = out[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
-        mults += layer.weight.numel() * places
+        mults += layer.weight.numel() * places * share(layer)
 
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     hooks = [m.register_forward_hook(add) for m in layers]

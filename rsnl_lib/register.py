@@ -9,7 +9,7 @@ import statistics
 
 import numpy as np
 
-from . import claims, jobs, mistakes, store
+from . import claims, evaluate, jobs, mistakes, store
 from .settings import ROOT, one_of
 
 FOLDER = ROOT / "data" / "claims"
@@ -73,7 +73,7 @@ def teachers(text=None):
 
 @functools.cache
 def order():
-    return {j: i for i, j in enumerate(networks())}
+    return {j: i for i, j in enumerate([*networks(), *described()])}
 
 
 def place(job):
@@ -81,14 +81,22 @@ def place(job):
     return order().get(job, -1)
 
 
-def left(done, teachers=TEACHERS):
-    """{job: 1} of the registered jobs of which a row is missing, in the order in which they are trained."""
-    return {j: 1 for j in networks(teachers) if not set(asked(j.dataset)) <= set(jobs.of(j, done))}
+@functools.cache
+def described():
+    """The CIFAR-10 networks that are described without p, in the order in which they are trained (`cifar.csv`): one teacher, one start."""
+    return [jobs.Job("cifar10", row["method"], row["network"], settings=row["settings"]) for row in store.lines(FOLDER / "cifar.csv")]
+
+
+def left(done, wanted=None):
+    """{job: 1} of the registered jobs, or of the jobs `wanted`, of which a row is missing, in the order in which they are trained."""
+    return {j: 1 for j in wanted or networks() if not set(asked(j.dataset)) <= set(jobs.of(j, done))}
 
 
 @functools.cache
 def asked(dataset):
-    """Every (perturbation, level, unit) that a registered line or Fig. 2(a) needs of a data set's networks, clean images first."""
+    """Every (perturbation, level, unit) that a registered line or Fig. 2(a) needs of a data set's networks, clean images first; of CIFAR's all that is measured."""
+    if dataset == "cifar10":
+        return tuple(evaluate.needed(dataset))
     mine = [(line["perturbation"], v, line["unit"]) for line in lines() if line["dataset"] == dataset for v in line["levels"]]
     curve = [("gaussian", v, "dB") for v in range(10, 0, -1)] if dataset == "mnist" else []
     return tuple(dict.fromkeys([("clean", 0, ""), *curve, *mine]))

@@ -129,8 +129,11 @@ def rank(wanted, done, device="cpu", places=()):
     """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to each for its start."""
     files = [RESULTS / "curves.csv", *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv"))]
     pace = paces(files, settings.hardware())
-    rate = jobs.rate(pace) or jobs.RATE[device.partition(":")[0]]
-    took = {job: jobs.seconds(job, pace, rate, trained=bool(of(job, done) and find(job, *places))) for job in wanted}
+    took, asked_before = {}, {(job_name[0], job_name[3]) for job_name in done if job_name[3]}
+    for job in wanted:
+        guide = tuple(map(str, (job.row()["dataset"], job.row()["teacher"])))
+        took[job] = jobs.seconds(job, pace, device.partition(":")[0], trained=bool(of(job, done) and find(job, *places)), asks=guide not in asked_before)
+        asked_before.add(guide)
     return sorted(((job, cells, took[job]) for job, cells in wanted.items()), key=lambda item: -item[1] / (item[2] + 30))
 
 
@@ -248,12 +251,15 @@ def campaign(args):
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
     device = str(settings.device(args.device))
     done = known(read(RESULTS, work / "rows"))
-    if args.lines == ["register"]:
-        mine = {j: n for j, n in register.left(done, register.teachers(args.teachers)).items() if args.dataset in (None, j.dataset)}
+    registered = args.lines in (["register"], ["cifar"])
+    if registered:
+        listed = register.described() if args.lines == ["cifar"] else register.networks(register.teachers(args.teachers))
+        mine = {j: n for j, n in register.left(done, listed).items() if args.dataset in (None, j.dataset)}
         wanted = dict(sorted(with_teachers(mine, (work,)).items(), key=lambda item: register.place(item[0])))
     elif args.lines:
-        if "register" in args.lines:
-            raise ValueError("--for register stands alone: the registered networks are trained in their own order; ask for the others in another call")
+        alone = next((name for name in args.lines if name not in claims.FILES), None)
+        if alone:
+            raise ValueError(f"--for {alone} stands alone: its networks are trained in their own order; ask for the others in another call")
         lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
         wanted = with_teachers(claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done), (work,))
     else:
@@ -270,7 +276,7 @@ def campaign(args):
     with workers.lock(work):
         deadline = begun + (budget(args.budget) if args.budget else 10**9)
         ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
-        if args.lines == ["register"]:
+        if registered:
             ranked.sort(key=lambda item: register.place(item[0]))
         for job in wanted.keys() - {j for j, _, _ in ranked}:
             print(f"left out: {called(job)} {needs(job, {}, args.folder)}")

@@ -92,6 +92,20 @@ def device(name="auto"):
     return torch.device(name)
 
 
+def generators(device):
+    """What torch's random numbers will be from here on, on the CPU and on a GPU."""
+    import torch
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_generators(states, device):
+    """Put the random numbers back to where `generators` found them."""
+    import torch
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
+
+
 @functools.cache
 def processor():
     """The processor by name, with family and model where the name alone says little; else the architecture."""

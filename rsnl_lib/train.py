@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from . import attacks, fast, hints, losses, networks, perturb, store
+from . import attacks, fast, hints, losses, networks, perturb, settings, store
 from .data import Data, load
 from .methods import METHODS, Batch
 from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
@@ -187,7 +187,7 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
             took = 0.0
             if inside:                                                      # go on within the epoch
                 done, sums, more["carry"], took = (inside[k] for k in ("done", "sums", "carry", "took"))
-                set_generators(inside["generators"], x.device)
+                settings.set_generators(inside["generators"], x.device)
                 inside = None
             clock = time.perf_counter if x.is_cuda else time.process_time           # of a CPU its own seconds: what else runs there does not count
             begun = clock() - took
@@ -209,7 +209,7 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
                         sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
                 done += 1
                 if state and time.monotonic() - last > every:
-                    keep(inside={"done": done, "sums": sums, "carry": more["carry"], "took": clock() - begun, "generators": generators(x.device)})
+                    keep(inside={"done": done, "sums": sums, "carry": more["carry"], "took": clock() - begun, "generators": settings.generators(x.device)})
                     last = time.monotonic()
         row = {"epoch": epoch + 1, **{name: (v / (n * r.replays)).item() for name, v in sums.items()}}
         if not all(map(math.isfinite, row.values())):
@@ -227,17 +227,6 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
     winner = copy.deepcopy(last)
     winner.load_state_dict(best)
     return Run(last, winner.eval(), best_epoch, history)
-
-
-def generators(device):
-    """What torch's random numbers will be from here on, on the CPU and on a GPU."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
-def set_generators(states, device):
-    torch.set_rng_state(states[0].cpu())
-    if device.type == "cuda" and len(states) > 1:
-        torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
 def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):

@@ -46,6 +46,24 @@ def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
         assert {(line["perturbation"], v, line["unit"]) for v in line["levels"]} <= set(measured), line["line"]
 
 
+def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(tmp_path, monkeypatch, capsys):
+    from rsnl_lib import __main__
+    listed = register.described()
+    assert len(listed) == len(set(listed)) == 9 and all(j.dataset == "cifar10" and j.seed == j.teacher_seed == 0 and not j.settings for j in listed)
+    assert listed[0].method == "teacher" and all(j.teacher() == listed[0] for j in listed[1:])
+    assert [register.place(j) for j in listed] == list(range(312, 321))
+    assert [(r.epochs, r.dropout) for r in (listed[0].plan(), listed[1].plan())] == [(20, 0.5), (12, 1.0)]
+    done = {tuple(map(str, listed[1].row().values())): dict.fromkeys(register.asked("cifar10"))}
+    assert list(register.left(done, listed)) == [listed[0], *listed[2:]]
+    assert ("gaussian", 4.0, "dB") in register.asked("cifar10") and ("poisson", 4.0, "dB") in register.asked("cifar10") and ("occlusion", 2.0, "pixels") in register.asked("cifar10")
+    monkeypatch.setenv("RSNL_DATA", str(tmp_path))
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
+    __main__.main(["reproduce", "--for", "cifar", "--missing"])
+    assert capsys.readouterr().out.splitlines()[-1] == "9 jobs left"
+    with pytest.raises(SystemExit, match="--for cifar stands alone"):
+        __main__.main(["reproduce", "--for", "claims", "cifar", "--missing"])
+
+
 def test_few_images_are_the_first_of_the_training_images(monkeypatch):
     j = jobs.Job("digits", "kd", "digits_student", settings="images=70 epochs=2")
     d, every = jobs.images(j), jobs.images(jobs.Job("digits", "kd", "digits_student"))

@@ -111,7 +111,10 @@ def test_names_of_checkpoints_tell_jobs_apart():
 def test_estimates_follow_measurements_first(monkeypatch):
     job = Job("mnist", "robust", "mnist_student")
     slow, fast = jobs.seconds(job, {("mnist_student", "robust"): 4.0}), jobs.seconds(job, {("mnist_student", "robust"): 1.0})
-    assert slow - fast == pytest.approx(8 * 50_000 * 3 / 1000)
+    assert slow == pytest.approx(4 * fast)
+    longer = jobs.seconds(job._replace(settings="epochs=16"), {("mnist_student", "robust"): 4.0})
+    assert longer - slow == pytest.approx(8 * 50_000 * 4 / 1000)
+    assert jobs.seconds(job, asks=False) < jobs.seconds(job)                # the teacher is asked once, its answers are kept
     assert jobs.seconds(job, trained=True) < 20 < jobs.seconds(job)
 
 
@@ -120,8 +123,10 @@ def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
     job = Job("mnist", "standard", "mnist_student")
     one = {("mnist_student", "robust"): 2.0}
     fast = {key: ms / 2 for key, ms in one.items()}
-    assert jobs.rate({}) is None and jobs.rate(fast) == pytest.approx(2 * jobs.rate(one))
-    assert jobs.seconds(job, one, jobs.rate(one)) == pytest.approx(2 * jobs.seconds(job, fast, jobs.rate(fast)))
+    assert jobs.rate({}, 1e6) is None and jobs.rate(fast, 1e6) == pytest.approx(2 * jobs.rate(one, 1e6))
+    assert jobs.seconds(job, one) == pytest.approx(2 * jobs.seconds(job, fast))
+    both = {**one, ("cifar_student4", "kd"): 20.0}
+    assert jobs.rate(both, 2e6) == pytest.approx(jobs.rate(both, 1e6) * 2 ** jobs.GROWTH)
     line = {**dict.fromkeys(store.CURVE_COLUMNS, ""), "network": "mnist_student", "method": "robust", "quantity": "ms_per_image", "value": "2.0", "hardware": "here"}
     (tmp_path / "a.csv").write_bytes(store.table([line, {**line, "hardware": "there", "value": "50"}], store.CURVE_COLUMNS))
     assert reproduce.paces([tmp_path / "a.csv"], "here") == one
