@@ -1,4 +1,5 @@
 """One environment for all tests and for every kernel that nbval starts; and a word on the browser test at the end."""
+
 import os
 import pathlib
 import sys
@@ -17,6 +18,7 @@ nbtools.environment()
 def one_thread():
     """A module's tests run on one thread, as the library's commands do (tests/kernels.py asks for two)."""
     import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     yield
@@ -27,10 +29,13 @@ def pytest_configure(config):
     """nbval's options stand here, so that `pytest --nbval` means the same from any folder."""
     if hasattr(config.option, "nbval_current_env"):
         config.option.nbval_current_env = True
-        config.option.nbval_sanitize_with = str(pathlib.Path(__file__).parent / "tests" / "nbval_sanitize.cfg")
+        config.option.nbval_sanitize_with = str(
+            pathlib.Path(__file__).parent / "tests" / "nbval_sanitize.cfg"
+        )
         config.option.nbval_cell_timeout = 300
         config.option.nbval_kernel_startup_timeout = 120
         from nbval.plugin import IPyNbCell
+
         IPyNbCell.compare_outputs = rounding.forgiving(IPyNbCell.compare_outputs)
 
 
@@ -43,7 +48,9 @@ def pytest_terminal_summary(terminalreporter):
                 if outcome == "skipped":
                     word = "skipped, " + report.longrepr[2].removeprefix("Skipped: ")
                 else:
-                    said += [f"{k}: {v}" for k, v in report.user_properties if f"{k}: {v}" not in said]
+                    said += [
+                        f"{k}: {v}" for k, v in report.user_properties if f"{k}: {v}" not in said
+                    ]
                     word = "; ".join(["ran", *said])
     terminalreporter.line("")
     terminalreporter.line(f"browser: {word}")

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Set-up and tasks; needs nothing but Python 3.11 or newer.
 
-    python3 run.py demo            run every notebook into runs/, then serve JupyterLab (--no-lab: stop before that)
-    python3 run.py test [...]      run every test, the notebooks' cells included; more arguments go to pytest
-    python3 run.py lab             serve JupyterLab on this machine only
-    python3 run.py render [NN ...] execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb (all, or those named)
-    python3 run.py pull NN         take an edit made in JupyterLab back into notebooks/src/NN_name.py
-    python3 run.py lock            resolve pyproject.toml anew into constraints.txt
+python3 run.py demo            run every notebook into runs/, then serve JupyterLab (--no-lab: stop before that)
+python3 run.py test [...]      run every test, the notebooks' cells included; more arguments go to pytest
+python3 run.py lab             serve JupyterLab on this machine only
+python3 run.py render [NN ...] execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb (all, or those named)
+python3 run.py pull NN         take an edit made in JupyterLab back into notebooks/src/NN_name.py
+python3 run.py lock            resolve pyproject.toml anew into constraints.txt
 """
+
 import concurrent.futures
 import hashlib
 import os
@@ -23,8 +24,8 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PY = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAMP = VENV / "installed"              # written last: what was installed
-HALF = VENV / "installing"              # there only while an installation runs
+STAMP = VENV / "installed"  # written last: what was installed
+HALF = VENV / "installing"  # there only while an installation runs
 LOG = ROOT / "runs" / "install.log"
 NEEDED = "torch torchvision numpy pandas sklearn matplotlib ipywidgets jupyterlab papermill pytest nbval xdist jupytext"
 PROBE = """
@@ -36,10 +37,14 @@ for name in sys.argv[2:]:
 spec = importlib.util.find_spec("rsnl_lib")
 sys.exit(spec is None or not os.path.samefile(os.path.dirname(os.path.dirname(spec.origin)), sys.argv[1]))
 """
-ENV = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MPLBACKEND")}
+ENV = {
+    k: v
+    for k, v in os.environ.items()
+    if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MPLBACKEND")
+}
 ENV["JUPYTER_PREFER_ENV_PATH"] = "1"
 if ENV.get("RSNL_DATA"):
-    ENV["RSNL_DATA"] = os.path.abspath(ENV["RSNL_DATA"])        # kernels run in other folders
+    ENV["RSNL_DATA"] = os.path.abspath(ENV["RSNL_DATA"])  # kernels run in other folders
 children = set()
 
 
@@ -49,7 +54,9 @@ def say(text):
 
 def call(command, **options):
     """Run a command to its end and return its exit status; it ends with us."""
-    child = subprocess.Popen([str(c) for c in command], cwd=ROOT, env=options.pop("env", ENV), **options)
+    child = subprocess.Popen(
+        [str(c) for c in command], cwd=ROOT, env=options.pop("env", ENV), **options
+    )
     children.add(child)
     try:
         return child.wait()
@@ -78,8 +85,16 @@ def wanted():
 def starts(*code):
     """Does the environment's Python run this code?"""
     try:
-        return subprocess.run([PY, "-I", "-c", *code], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              timeout=120).returncode == 0
+        return (
+            subprocess.run(
+                [PY, "-I", "-c", *code],
+                env=ENV,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=120,
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -102,7 +117,9 @@ def setup():
         try:
             venv.create(VENV, with_pip=True, clear=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            sys.exit(f"cannot make {VENV} ({error}); on Debian or Ubuntu try: apt install python3-venv")
+            sys.exit(
+                f"cannot make {VENV} ({error}); on Debian or Ubuntu try: apt install python3-venv"
+            )
     HALF.touch()
     STAMP.unlink(missing_ok=True)
     install()
@@ -113,9 +130,19 @@ def setup():
 
 def install():
     LOG.parent.mkdir(exist_ok=True)
-    pip = [PY, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--retries", "2"]
+    pip = [
+        PY,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries",
+        "2",
+    ]
     what = ["-c", "constraints.txt", "-e", ".[test]"]
     with open(LOG, "w") as log:
+
         def run(command):
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 job = pool.submit(call, command, stdout=log, stderr=subprocess.STDOUT)
@@ -129,12 +156,16 @@ def install():
                 return job.result() == 0
 
         uv = run([*pip, "uv>=0.8"])
-        if uv and run([PY, "-m", "uv", "pip", "install", "--python", PY, "--compile-bytecode", *what]):
+        if uv and run(
+            [PY, "-m", "uv", "pip", "install", "--python", PY, "--compile-bytecode", *what]
+        ):
             return
         if run([*pip, *what]):
             return
-    sys.exit("Installing failed with uv and with pip: check the network (and free disk space, 6 GB) and run this again; "
-             f"what they said is in {LOG.relative_to(ROOT)}")
+    sys.exit(
+        "Installing failed with uv and with pip: check the network (and free disk space, 6 GB) and run this again; "
+        f"what they said is in {LOG.relative_to(ROOT)}"
+    )
 
 
 def stop_all():
@@ -151,10 +182,25 @@ def run_notebook(path):
     began = time.time()
     log = ROOT / "runs" / f"{path.stem}.log"
     with open(log, "w") as out:
-        status = call([PY, "-m", "papermill", path, ROOT / "runs" / path.name, "--cwd", path.parent, "-k", "python3",
-                       "--no-progress-bar", "--log-level", "WARNING"],
-                      env={"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **ENV},
-                      stdout=out, stderr=subprocess.STDOUT)
+        status = call(
+            [
+                PY,
+                "-m",
+                "papermill",
+                path,
+                ROOT / "runs" / path.name,
+                "--cwd",
+                path.parent,
+                "-k",
+                "python3",
+                "--no-progress-bar",
+                "--log-level",
+                "WARNING",
+            ],
+            env={"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **ENV},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     if status == 0:
         log.unlink()
     return path.stem, status, time.time() - began
@@ -167,19 +213,27 @@ def demo(args):
     say(f"running {len(books)} notebooks, {jobs} at a time, into runs/")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
-            for i, job in enumerate(concurrent.futures.as_completed([pool.submit(run_notebook, b) for b in books]), 1):
+            for i, job in enumerate(
+                concurrent.futures.as_completed([pool.submit(run_notebook, b) for b in books]), 1
+            ):
                 name, status, seconds = job.result()
-                say(f"[{i:2}/{len(books)}] {name:28} {'FAILED' if status else 'ok':6} {seconds:5.0f} s")
+                say(
+                    f"[{i:2}/{len(books)}] {name:28} {'FAILED' if status else 'ok':6} {seconds:5.0f} s"
+                )
                 took.append((seconds, name))
                 failed += [name] * bool(status)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             stop_all()
             raise
-    say(f"{len(books) - len(failed)} of {len(books)} notebooks ran in {time.time() - began:.0f} s; longest first: "
-        + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(took, reverse=True)))
+    say(
+        f"{len(books) - len(failed)} of {len(books)} notebooks ran in {time.time() - began:.0f} s; longest first: "
+        + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(took, reverse=True))
+    )
     for name in failed:
-        tail = (ROOT / "runs" / f"{name}.log").read_text(errors="replace").rstrip().splitlines()[-12:]
+        tail = (
+            (ROOT / "runs" / f"{name}.log").read_text(errors="replace").rstrip().splitlines()[-12:]
+        )
         say(f"--- {name} failed; the end of runs/{name}.log:\n" + "\n".join(tail))
     if failed or "--no-lab" in args:
         return int(bool(failed))
@@ -197,10 +251,22 @@ def lab(args):
                 port += 1
     token = secrets.token_hex(24)
     first = "/lab/tree/notebooks/00_start_here.ipynb"
-    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform in ("darwin", "win32")
-    command = [str(PY), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", "--ServerApp.ip=127.0.0.1",
-               f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--LabApp.default_url={first}",
-               "--Application.log_level=WARN"]
+    screen = (
+        os.environ.get("DISPLAY")
+        or os.environ.get("WAYLAND_DISPLAY")
+        or sys.platform in ("darwin", "win32")
+    )
+    command = [
+        str(PY),
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={ROOT}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--LabApp.default_url={first}",
+        "--Application.log_level=WARN",
+    ]
     command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     command += [] if screen else ["--no-browser"]
     env = {**ENV, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": str(ROOT / "jupyter")}
@@ -208,7 +274,9 @@ def lab(args):
     if os.name == "nt":
         return call(command + args, env=env)
     os.chdir(ROOT)
-    os.execve(command[0], command + args, env)      # the server takes this process's place, so Ctrl-C reaches it
+    os.execve(
+        command[0], command + args, env
+    )  # the server takes this process's place, so Ctrl-C reaches it
 
 
 def test(args):
@@ -225,8 +293,27 @@ def pull(args):
 
 
 def lock(args):
-    return call([PY, "-m", "uv", "pip", "compile", "-q", "--universal", "--upgrade", "--python-version", "3.11",
-                 "--all-extras", "--no-header", "--no-annotate", "pyproject.toml", "-o", "constraints.txt", *args])
+    return call(
+        [
+            PY,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "-q",
+            "--universal",
+            "--upgrade",
+            "--python-version",
+            "3.11",
+            "--all-extras",
+            "--no-header",
+            "--no-annotate",
+            "pyproject.toml",
+            "-o",
+            "constraints.txt",
+            *args,
+        ]
+    )
 
 
 TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, lock)}

@@ -2,6 +2,7 @@
 
 The other side of benchmarks/run.py. Nothing here is made slower than the usual way; its gradients are those of rsnl_lib.
 """
+
 import copy
 
 import torch
@@ -47,7 +48,10 @@ class Pictures(Dataset):
 
 
 def loader(images, labels, mean, std, batch=128, flip=False):
-    steps = [transforms.RandomHorizontalFlip()] * flip + [transforms.ToTensor(), transforms.Normalize(mean, std)]
+    steps = [transforms.RandomHorizontalFlip()] * flip + [
+        transforms.ToTensor(),
+        transforms.Normalize(mean, std),
+    ]
     return DataLoader(Pictures(images, labels, transforms.Compose(steps)), batch, shuffle=True)
 
 
@@ -80,8 +84,8 @@ def robust(net, teacher, x, y, r, lam):
     x = x.detach().requires_grad_()
     a_T, a_S = teacher(x), net(x)
     f_T, f_S = (F.softmax(a / r.tau, dim=1).gather(1, y[:, None]).sum() for a in (a_T, a_S))
-    g_T, = torch.autograd.grad(f_T, x)
-    g_S, = torch.autograd.grad(f_S, x, create_graph=True)
+    (g_T,) = torch.autograd.grad(f_T, x)
+    (g_S,) = torch.autograd.grad(f_S, x, create_graph=True)
     a_T = a_T.detach()
     lead = (F.softmax(a_S, dim=1) - F.softmax(a_T, dim=1)).gather(1, y[:, None])
     L_G = ((g_S - g_T) ** 2).sum(dim=(1, 2, 3)).mean()
@@ -93,7 +97,7 @@ def constants(teacher, x, y, tau):
     """The teacher's logits and the input gradient of its tempered score, by plain autograd."""
     x = x.detach().requires_grad_()
     a = teacher(x)
-    g, = torch.autograd.grad(F.softmax(a / tau, dim=1).gather(1, y[:, None]).sum(), x)
+    (g,) = torch.autograd.grad(F.softmax(a / tau, dim=1).gather(1, y[:, None]).sum(), x)
     return a.detach(), g
 
 
@@ -136,8 +140,10 @@ def sweep(nets, images, labels, snrs, device, batch=64):
     rows = []
     for net in nets:
         for snr in snrs:
+
             def noise(t, snr=snr):
                 return t + torch.randn_like(t) * (t.square().mean() / 10 ** (snr / 10)).sqrt()
+
             noisy = Pictures(images, labels, transforms.Compose([transforms.ToTensor(), noise]))
             rows.append(accuracy(net, DataLoader(noisy, batch), device))
     return rows

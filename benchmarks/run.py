@@ -10,6 +10,7 @@ images as tensors are made beforehand and not counted, except in epoch-mnist: a 
 kd-cifar-20: a tenth of the scores, those of both flips over twenty epochs. The lines cost-* count our robust step in stock
 cross-entropy steps of the peer: their floor is a ceiling.
 """
+
 import argparse
 import copy
 import os
@@ -20,7 +21,7 @@ import sys
 import time
 from typing import NamedTuple
 
-if __name__ == "__main__":                      # before torch is loaded
+if __name__ == "__main__":  # before torch is loaded
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -28,16 +29,36 @@ import numpy as np  # noqa: E402
 import peer  # noqa: E402
 import torch  # noqa: E402
 
-from rsnl_lib import attacks, data, evaluate, fast, methods, networks, recipes, settings, store, train  # noqa: E402
+from rsnl_lib import (
+    attacks,
+    data,
+    evaluate,
+    fast,
+    methods,
+    networks,
+    recipes,
+    settings,
+    store,
+    train,
+)  # noqa: E402
 
-COLUMNS = "line peer_ms ours_ms ratio low high floor ok rounds load hardware torch commit date".split()
-MEAN, STD = {1: (0.1307,), 3: (0.4914, 0.4822, 0.4465)}, {1: (0.3081,), 3: (0.2470, 0.2435, 0.2616)}       # by channels
-PAIRS = {"mnist": ("mnist_student", "mnist_teacher", 1, 28, 128, "mnist"), "cifar": ("cifar_student1", "cifar_teacher", 3, 32, 64, "cifar10")}
+COLUMNS = (
+    "line peer_ms ours_ms ratio low high floor ok rounds load hardware torch commit date".split()
+)
+MEAN, STD = (
+    {1: (0.1307,), 3: (0.4914, 0.4822, 0.4465)},
+    {1: (0.3081,), 3: (0.2470, 0.2435, 0.2616)},
+)  # by channels
+PAIRS = {
+    "mnist": ("mnist_student", "mnist_teacher", 1, 28, 128, "mnist"),
+    "cifar": ("cifar_student1", "cifar_teacher", 3, 32, 64, "cifar10"),
+}
 DEVICE = settings.device("auto")
 
 
 class Line(NamedTuple):
     """time of `peer` / time of `ours` ({variant: weight}, of one group) is at least `floor`; with an `aim` ours / peer is at most that."""
+
     group: str
     peer: str
     ours: dict
@@ -63,8 +84,26 @@ LINES = {
     "teacher-cifar": Line("teacher", "direct step", {"step": 1}, 2.0),
     "kd-crop-cifar": Line("crop", "peer", {"ours": 1}, 1.2),
 }
-AGAIN = {"mnist": "kd", "cifar": "robust", "epoch": "ours", "data": "cifar", "sweep": "ours", "pgd": "ours", "teacher": "constants", "crop": "ours"}     # what A/A times twice
-ROUNDS = {"mnist": (11, 31), "cifar": (3, 15), "epoch": (5, 15), "data": (11, 31), "sweep": (5, 15), "pgd": (5, 15), "teacher": (3, 9), "crop": (3, 9)}      # quick, else
+AGAIN = {
+    "mnist": "kd",
+    "cifar": "robust",
+    "epoch": "ours",
+    "data": "cifar",
+    "sweep": "ours",
+    "pgd": "ours",
+    "teacher": "constants",
+    "crop": "ours",
+}  # what A/A times twice
+ROUNDS = {
+    "mnist": (11, 31),
+    "cifar": (3, 15),
+    "epoch": (5, 15),
+    "data": (11, 31),
+    "sweep": (5, 15),
+    "pgd": (5, 15),
+    "teacher": (3, 9),
+    "crop": (3, 9),
+}  # quick, else
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
 GET = f"{pathlib.Path(sys.executable).name} -m pip install --no-deps --target benchmarks/peers torchattacks==3.5.1"
 
@@ -100,8 +139,17 @@ def compared(name, peer_ms, ours_ms, floor="", aim=0):
     ratios = np.divide(ours_ms, peer_ms) if aim else np.divide(peer_ms, ours_ms)
     ratio, low, high = (float(v) for v in np.quantile(ratios, (0.5, 0.1, 0.9)))
     ok = abs(ratio - 1) <= 0.05 if floor == "" else ratio <= floor if aim else ratio >= floor
-    return {"line": name, "peer_ms": float(np.median(peer_ms)), "ours_ms": float(np.median(ours_ms)), "ratio": ratio, "low": low, "high": high,
-            "floor": floor, "ok": ok, "rounds": len(ratios)}
+    return {
+        "line": name,
+        "peer_ms": float(np.median(peer_ms)),
+        "ours_ms": float(np.median(ours_ms)),
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "floor": floor,
+        "ok": ok,
+        "rounds": len(ratios),
+    }
 
 
 def table(group, names, times):
@@ -109,16 +157,29 @@ def table(group, names, times):
     rows = []
     for name in names:
         line = LINES[name]
-        rows.append(compared(name, times[line.peer], sum(w * np.array(times[v]) for v, w in line.ours.items()), line.floor, line.aim))
+        rows.append(
+            compared(
+                name,
+                times[line.peer],
+                sum(w * np.array(times[v]) for v, w in line.ours.items()),
+                line.floor,
+                line.aim,
+            )
+        )
     return [*rows, compared(f"A/A {group} {AGAIN[group]}", times[AGAIN[group]], times["again"])]
 
 
 def shown(row):
     """A row of the table in words."""
     if line := LINES.get(row["line"]):
-        word = f"{'<=' if line.aim else '>='} {line.floor:<4g} {'PASS' if row['ok'] else 'FAIL'}" + f", aim {line.aim}" * bool(line.aim)
+        word = (
+            f"{'<=' if line.aim else '>='} {line.floor:<4g} {'PASS' if row['ok'] else 'FAIL'}"
+            + f", aim {line.aim}" * bool(line.aim)
+        )
     else:
-        word = f"{100 * (row['ratio'] - 1):+.1f} %" + "  A/A outside 5 %: run it again" * (not row["ok"])
+        word = f"{100 * (row['ratio'] - 1):+.1f} %" + "  A/A outside 5 %: run it again" * (
+            not row["ok"]
+        )
     span = f"[{row['low']:.2f}-{row['high']:.2f}]"
     return f"{row['line']:<18} {row['peer_ms']:9.2f} {row['ours_ms']:9.2f}   {row['ratio']:6.2f} {span:<17} {word}"
 
@@ -161,7 +222,12 @@ def our_step(net, how, r, batch_of):
 
 def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10.0):
     """({variant: step} of a student and a teacher, "stock" and of each method "peer kd" and "kd"; the networks, ours and the peer's)."""
-    net, big, r, lam = network(student, dtype).train(), network(teacher, dtype).eval(), recipes.recipe("short", kind, "robust", C1=C1), 2.0
+    net, big, r, lam = (
+        network(student, dtype).train(),
+        network(teacher, dtype).eval(),
+        recipes.recipe("short", kind, "robust", C1=C1),
+        2.0,
+    )
     images, y = pictures(batch, channels, side)
     x, y = tensors(images, r.flip).to(DEVICE, dtype), y.to(DEVICE)
     both, number = torch.cat([y, y]) if r.flip else y, torch.arange(batch, device=DEVICE)
@@ -173,18 +239,31 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
     def scores():
         with attacks.frozen(big), fast.layers(big):
             train._ask(big, seen, y, r.tau, "")
+
     variants["scores"] = scores
     for m in ("kd", "robust"):
         how = methods.METHODS[m]
-        variants[f"peer {m}"] = lambda loss_of=getattr(peer, m): peer.step(loss_of, net_P, big_P, seen, y, r, lam)
-        variants[m] = lambda how=how: our_step(net, how, r, lambda: train._batch(pick, x, both, a_T, g_T if how.gradients else None, lam, how, r, big))
+        variants[f"peer {m}"] = lambda loss_of=getattr(peer, m): peer.step(
+            loss_of, net_P, big_P, seen, y, r, lam
+        )
+        variants[m] = lambda how=how: our_step(
+            net,
+            how,
+            r,
+            lambda: train._batch(
+                pick, x, both, a_T, g_T if how.gradients else None, lam, how, r, big
+            ),
+        )
     return variants, (net, net_P)
 
 
 def difference(variants, nets, method):
     """The gradient of our step against the peer's: ||ours - peer|| / ||peer||, the worst parameter's."""
     variants[f"peer {method}"](), variants[method]()
-    return max(((p.grad - q.grad).norm() / q.grad.norm()).item() for p, q in zip(*(net.parameters() for net in nets)))
+    return max(
+        ((p.grad - q.grad).norm() / q.grad.norm()).item()
+        for p, q in zip(*(net.parameters() for net in nets))
+    )
 
 
 def gradients(name):
@@ -197,13 +276,19 @@ def gradients(name):
         if dtype == torch.double:
             good = max(found.values()) <= 1e-10
             word = f" (at most 1e-10) {'PASS' if good else 'FAIL'}"
-        print(f"gradients on {name}, {str(dtype)[6:]}: ours differ from the peer's by", ", ".join(f"{v:.1e} ({m})" for m, v in found.items()) + word)
+        print(
+            f"gradients on {name}, {str(dtype)[6:]}: ours differ from the peer's by",
+            ", ".join(f"{v:.1e} ({m})" for m, v in found.items()) + word,
+        )
     return good
 
 
 def steps(name, repeats):
     """A pair's steps, `repeats` of them in one measurement; of the peer's with a teacher one."""
-    return {k: (step, 1 if k.startswith("peer") else repeats) for k, step in pair(*PAIRS[name])[0].items()}
+    return {
+        k: (step, 1 if k.startswith("peer") else repeats)
+        for k, step in pair(*PAIRS[name])[0].items()
+    }
 
 
 def epochs(n=384, held=77):
@@ -213,7 +298,9 @@ def epochs(n=384, held=77):
     (images, y), (images_v, y_v) = pictures(n, 1, 28), pictures(held, 1, 28, seed=1)
     x, x_v, y_x, y_xv = (t.to(DEVICE) for t in (tensors(images), tensors(images_v), y, y_v))
     d = data.Data("mnist", 10, x, y_x, x_v, y_xv, x_v, y_xv)
-    batches, test = (peer.loader(i, l, MEAN[1], STD[1], r.batch) for i, l in ((images, y), (images_v, y_v)))
+    batches, test = (
+        peer.loader(i, l, MEAN[1], STD[1], r.batch) for i, l in ((images, y), (images_v, y_v))
+    )
     plain, teacher_P = peer.network(start), peer.network(teacher).requires_grad_(False)
     a_T, g_T = train.teacher_constants(teacher, x, y_x, r.tau, how.gradients)
 
@@ -226,7 +313,11 @@ def epochs(n=384, held=77):
         with fast.layers(net):
             train._epochs(net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T, train.EVERY)
 
-    return {"peer": (theirs, 1), "ours": (ours, 1), "constants": (lambda: train.teacher_constants(teacher, x, y_x, r.tau, how.gradients), 1)}
+    return {
+        "peer": (theirs, 1),
+        "ours": (ours, 1),
+        "constants": (lambda: train.teacher_constants(teacher, x, y_x, r.tau, how.gradients), 1),
+    }
 
 
 def paths(n=2000, batch=128):
@@ -237,13 +328,18 @@ def paths(n=2000, batch=128):
         x, both = tensors(images, flip).to(DEVICE), (torch.cat([y, y]) if flip else y).to(DEVICE)
         batches = peer.loader(images, y, MEAN[channels], STD[channels], batch, flip)
 
-        def ours(x=x, both=both, flip=flip, r=recipes.recipe("short", name.replace("cifar", "cifar10"))):
+        def ours(
+            x=x, both=both, flip=flip, r=recipes.recipe("short", name.replace("cifar", "cifar10"))
+        ):
             order = torch.randperm(n)
             order = (order + n * torch.randint(2, (n,)) if flip else order).to(DEVICE)
             for pick in order.split(batch):
                 train._batch(pick, x, both, None, None, 1.0, methods.METHODS["standard"], r, None)
 
-        made |= {f"peer {name}": (lambda batches=batches: peer.read(batches, DEVICE), 1), name: (ours, 30)}
+        made |= {
+            f"peer {name}": (lambda batches=batches: peer.read(batches, DEVICE), 1),
+            name: (ours, 30),
+        }
     return made
 
 
@@ -251,8 +347,15 @@ def sweeps(n=256, snrs=(9, 3)):
     """Five MNIST networks under noise: each by itself over pictures, and evaluate.sweep of all."""
     nets = {i: network("mnist_student" if i else "mnist_teacher", seed=i).eval() for i in range(5)}
     plain, (images, y) = [peer.network(net) for net in nets.values()], pictures(n, 1, 28)
-    x, y_x, plan = tensors(images, normal=False).to(DEVICE), y.to(DEVICE), [("gaussian", s, "dB") for s in snrs]
-    return {"peer": (lambda: peer.sweep(plain, images, y, snrs, DEVICE), 1), "ours": (lambda: evaluate.sweep(nets, x, y_x, plan, draws=1), 1)}
+    x, y_x, plan = (
+        tensors(images, normal=False).to(DEVICE),
+        y.to(DEVICE),
+        [("gaussian", s, "dB") for s in snrs],
+    )
+    return {
+        "peer": (lambda: peer.sweep(plain, images, y, snrs, DEVICE), 1),
+        "ours": (lambda: evaluate.sweep(nets, x, y_x, plan, draws=1), 1),
+    }
 
 
 def attacked(batch=128):
@@ -264,13 +367,23 @@ def attacked(batch=128):
         return None
     net, how = network("mnist_student").train(), methods.METHODS["pgd_at"]
     r = recipes.recipe("short", "mnist", "pgd_at", attack_steps=10, step=0.25)
-    x, y = torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE), torch.arange(batch, device=DEVICE) % 10
+    x, y = (
+        torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE),
+        torch.arange(batch, device=DEVICE) % 10,
+    )
     plain = peer.network(net)
     ascent = torchattacks.PGD(plain, eps=r.epsilon, alpha=r.step * r.epsilon, steps=r.attack_steps)
     ascent.set_model_training_mode(model_training=True)
     number = torch.arange(batch, device=DEVICE)
-    return {"peer": (lambda: peer.step(peer.cross_entropy, plain, None, ascent(x, y), y, r, 0.0), 1),
-            "ours": (lambda: our_step(net, how, r, lambda: train._batch(number, x, y, None, None, 0.0, how, r, None)), 1)}
+    return {
+        "peer": (lambda: peer.step(peer.cross_entropy, plain, None, ascent(x, y), y, r, 0.0), 1),
+        "ours": (
+            lambda: our_step(
+                net, how, r, lambda: train._batch(number, x, y, None, None, 0.0, how, r, None)
+            ),
+            1,
+        ),
+    }
 
 
 def teachers(batch=64):
@@ -289,12 +402,21 @@ def teachers(batch=64):
             twin.zero_grad()
             torch.nn.functional.cross_entropy(twin(x), y).backward()
 
-    return {"plain constants": (lambda: peer.constants(plain, x, y, r.tau), 1), "constants": (constants, 1), "direct step": (lambda: step(False), 1), "step": (lambda: step(True), 1)}
+    return {
+        "plain constants": (lambda: peer.constants(plain, x, y, r.tau), 1),
+        "constants": (constants, 1),
+        "direct step": (lambda: step(False), 1),
+        "step": (lambda: step(True), 1),
+    }
 
 
 def crops(batch=64):
     """A KD step of Student 1 on random crops, the 9M teacher asked live: a peer's loop over tensors, and ours."""
-    net, big, how = network("cifar_student1").train(), network("cifar_teacher").eval(), methods.METHODS["kd"]
+    net, big, how = (
+        network("cifar_student1").train(),
+        network("cifar_teacher").eval(),
+        methods.METHODS["kd"],
+    )
     r = recipes.recipe("short", "cifar10_pixels", "kd")
     images, y = pictures(batch, 3, 32)
     x, y, number = tensors(images).to(DEVICE), y.to(DEVICE), torch.arange(batch, device=DEVICE)
@@ -304,28 +426,62 @@ def crops(batch=64):
         with attacks.frozen(big), fast.layers(big):
             our_step(net, how, r, lambda: train._batch(number, x, y, None, None, 2.0, how, r, big))
 
-    return {"peer": (lambda: peer.step(peer.kd, net_P, big_P, peer.crop(x, r.crop), y, r, 2.0), 1), "ours": (ours, 1)}
+    return {
+        "peer": (lambda: peer.step(peer.kd, net_P, big_P, peer.crop(x, r.crop), y, r, 2.0), 1),
+        "ours": (ours, 1),
+    }
 
 
 def missing(most=1.0):
     """CPU seconds that `rsnl reproduce --missing` takes beyond importing torch, the least of three; printed, True if at most `most`."""
+
     def spent(*command):
         before = os.times()
-        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, cwd=PEERS.parents[1])
+        subprocess.run(
+            [sys.executable, *command], check=True, stdout=subprocess.DEVNULL, cwd=PEERS.parents[1]
+        )
         after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-    took = min(spent("-m", "rsnl_lib", "reproduce", "--missing") for _ in range(3)) - min(spent("-c", "import torch") for _ in range(3))
-    print(f"missing: {took:.2f} CPU seconds beyond importing torch, at most {most} {'PASS' if took <= most else 'FAIL'}")
+        return (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+
+    took = min(spent("-m", "rsnl_lib", "reproduce", "--missing") for _ in range(3)) - min(
+        spent("-c", "import torch") for _ in range(3)
+    )
+    print(
+        f"missing: {took:.2f} CPU seconds beyond importing torch, at most {most} {'PASS' if took <= most else 'FAIL'}"
+    )
     return took <= most
 
 
-GROUPS = {"mnist": lambda: steps("mnist", 3), "cifar": lambda: steps("cifar", 2), "epoch": epochs, "data": paths, "sweep": sweeps, "pgd": attacked, "teacher": teachers, "crop": crops}
+GROUPS = {
+    "mnist": lambda: steps("mnist", 3),
+    "cifar": lambda: steps("cifar", 2),
+    "epoch": epochs,
+    "data": paths,
+    "sweep": sweeps,
+    "pgd": attacked,
+    "teacher": teachers,
+    "crop": crops,
+}
 
 
 def main(argv=None):
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"lines: {', '.join(LINES)}")
+    p = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=f"lines: {', '.join(LINES)}"
+    )
     p.add_argument("--quick", action="store_true", help="fewer rounds")
-    p.add_argument("--only", nargs="+", metavar="LINE", choices=list(LINES), default=list(LINES), help="these lines alone")
+    p.add_argument(
+        "--only",
+        nargs="+",
+        metavar="LINE",
+        choices=list(LINES),
+        default=list(LINES),
+        help="these lines alone",
+    )
     p.add_argument("--rows", metavar="FILE", help="append the table to this CSV file")
     args = p.parse_args(argv)
     if args.rows:
@@ -338,9 +494,14 @@ def main(argv=None):
         if names:
             made = GROUPS[g]()
             if made is None:
-                print(f"{names[0]:<18} not timed: torchattacks is not here, put it beside this file with: {GET}")
+                print(
+                    f"{names[0]:<18} not timed: torchattacks is not here, put it beside this file with: {GET}"
+                )
                 continue
-            needed = {AGAIN[g], *(v for name in names for v in (LINES[name].peer, *LINES[name].ours))}
+            needed = {
+                AGAIN[g],
+                *(v for name in names for v in (LINES[name].peer, *LINES[name].ours)),
+            }
             variants = {k: v for k, v in made.items() if k in needed} | {"again": made[AGAIN[g]]}
             for row in table(g, names, interleaved(variants, ROUNDS[g][not args.quick])):
                 rows.append(row)
@@ -350,7 +511,9 @@ def main(argv=None):
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else ""
     print(f"\nload average {load}, torch {torch.__version__}, {settings.hardware()}")
     if args.rows:
-        store.append(args.rows, [{**row, "load": load, **store.provenance()} for row in rows], COLUMNS)
+        store.append(
+            args.rows, [{**row, "load": load, **store.provenance()} for row in rows], COLUMNS
+        )
     return 0 if good and all(row["ok"] for row in rows if row["line"] in LINES) else 1
 
 

@@ -1,4 +1,5 @@
 """Messages to the browser leave at once: by default TCP holds the second of two small ones until the first is acknowledged, up to 40 ms."""
+
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
 
@@ -8,4 +9,4 @@ class Prompt(ZMQChannelsWebsocketConnection):
         return super().connect()
 
 
-c.ServerApp.kernel_websocket_connection_class = Prompt      # noqa: F821
+c.ServerApp.kernel_websocket_connection_class = Prompt  # noqa: F821

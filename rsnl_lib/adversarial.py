@@ -5,19 +5,29 @@ clean images, "ce_adv" and "kl_adv" for those on x', "self" for the student agai
 over the classes everywhere: the code of ARD, RSLAD and AdaAD divides by the classes too (`nn.KLDivLoss()`), which makes it 10 times
 smaller on ten classes. With alpha = 1 the term on clean images is left out, and with it the student's pass over them.
 """
+
 import torch
 import torch.nn.functional as F
 
 from . import attacks
 
-OUTER = dict(start="normal", mode="eval")          # the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
+OUTER = dict(
+    start="normal", mode="eval"
+)  # the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
 
 
 def divergence(a_S, a_T, t=1.0):
     """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image, (n,), in nats: logits a (n, k), scores o = softmax(a / t)."""
     if a_S.shape != a_T.shape:
-        raise ValueError(f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape")
-    return F.kl_div(F.log_softmax(a_S / t, dim=1), F.log_softmax(a_T / t, dim=1), reduction="none", log_target=True).sum(dim=1)
+        raise ValueError(
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape"
+        )
+    return F.kl_div(
+        F.log_softmax(a_S / t, dim=1),
+        F.log_softmax(a_T / t, dim=1),
+        reduction="none",
+        log_target=True,
+    ).sum(dim=1)
 
 
 def kl(a_S, a_T, t=1.0):
@@ -33,7 +43,18 @@ def trust(a_T, y, beta):
 def attack(net, b, r, loss, **how):
     """x' for a batch with the recipe's epsilon, step, attack_steps, attack_norm and clamp."""
     low, high = (0.0, 1.0) if r.clamp else (None, None)
-    return attacks.pgd(net, b.x, loss, r.epsilon, r.step * r.epsilon, r.attack_steps, r.attack_norm, low=low, high=high, **how)
+    return attacks.pgd(
+        net,
+        b.x,
+        loss,
+        r.epsilon,
+        r.step * r.epsilon,
+        r.attack_steps,
+        r.attack_norm,
+        low=low,
+        high=high,
+        **how,
+    )
 
 
 def ask(b, x):
@@ -44,7 +65,9 @@ def ask(b, x):
 
 def _teacher(b):
     if b.teacher is None:
-        raise ValueError("b.teacher=None: this method asks the teacher at attacked images; give the teacher itself, not its scores alone")
+        raise ValueError(
+            "b.teacher=None: this method asks the teacher at attacked images; give the teacher itself, not its scores alone"
+        )
     return b.teacher
 
 
@@ -73,7 +96,7 @@ def ard(net, b, r):
 
 def _ard(net, b, r, a_adv):
     clean = {"ce": (1 - r.alpha, F.cross_entropy(net(b.x), b.y))} if r.alpha < 1 else {}
-    return {"kl_adv": (r.alpha * r.tau ** 2, kl(a_adv, b.a_T, r.tau)), **clean}
+    return {"kl_adv": (r.alpha * r.tau**2, kl(a_adv, b.a_T, r.tau)), **clean}
 
 
 def fast_ard(net, b, r):
@@ -86,12 +109,18 @@ def fast_ard(net, b, r):
     The gradient is taken at the clamped x', so a pixel at its bound can still turn.
     """
     carry = {} if b.carry is None else b.carry
-    delta = carry.setdefault("delta", torch.zeros_like(b.x))[:len(b.x)]
+    delta = carry.setdefault("delta", torch.zeros_like(b.x))[: len(b.x)]
     x_ = b.x + delta
     x_ = (x_.clamp(0, 1) if r.clamp else x_).requires_grad_()
 
     def climb(g):
-        delta.copy_(attacks.within(delta + r.step * r.epsilon * attacks.steepest(g, r.attack_norm), r.epsilon, r.attack_norm))
+        delta.copy_(
+            attacks.within(
+                delta + r.step * r.epsilon * attacks.steepest(g, r.attack_norm),
+                r.epsilon,
+                r.attack_norm,
+            )
+        )
 
     x_.register_hook(climb)
     return _ard(net, b, r, net(x_))

@@ -3,6 +3,7 @@
 Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each image is attacked by itself.
 What a finished network withstands is better asked of a library kept for that (the extra `test` has one).
 """
+
 import contextlib
 import math
 
@@ -48,7 +49,9 @@ def steepest(g, norm="inf"):
     """The move of length 1 that climbs a gradient g (n, c, h, w) fastest: its sign, or g / ||g||_2 image by image; none where g is 0."""
     if one_of("norm", str(norm), NORMS) == "inf":
         return g.sign()
-    g = g / g.abs().amax((1, 2, 3), keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)          # lest tiny gradients vanish when squared
+    g = g / g.abs().amax((1, 2, 3), keepdim=True).clamp_min(
+        torch.finfo(g.dtype).tiny
+    )  # lest tiny gradients vanish when squared
     return g / lengths(g).clamp_min(torch.finfo(g.dtype).tiny)
 
 
@@ -66,7 +69,9 @@ def first(x, epsilon, norm="inf", start="uniform", generator=None):
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
-    kind = dict(generator=generator, dtype=x.dtype, device=generator.device if generator else x.device)
+    kind = dict(
+        generator=generator, dtype=x.dtype, device=generator.device if generator else x.device
+    )
     if start == "normal":
         return 0.001 * torch.randn(x.shape, **kind).to(x.device)
     if one_of("norm", str(norm), NORMS) == "inf":
@@ -88,13 +93,32 @@ def _checked(x, low, high):
         return x
     if len(perturb.images(x)):
         least, most = map(float, x.aminmax())
-        if least < (-math.inf if low is None else low) - 1e-6 or most > (math.inf if high is None else high) + 1e-6:
-            raise ValueError(f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r}; give the range of the images, "
-                             "or None for images without one, such as whitened ones (recipe setting clamp=False)")
+        if (
+            least < (-math.inf if low is None else low) - 1e-6
+            or most > (math.inf if high is None else high) + 1e-6
+        ):
+            raise ValueError(
+                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r}; give the range of the images, "
+                "or None for images without one, such as whitened ones (recipe setting clamp=False)"
+            )
     return x
 
 
-def pgd(net, x, loss, epsilon, step, steps=10, norm="inf", start="uniform", low=0.0, high=1.0, clamp_start=False, mode=None, generator=None):
+def pgd(
+    net,
+    x,
+    loss,
+    epsilon,
+    step,
+    steps=10,
+    norm="inf",
+    start="uniform",
+    low=0.0,
+    high=1.0,
+    clamp_start=False,
+    mode=None,
+    generator=None,
+):
     """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the ball of radius epsilon around x and into [low, high].
 
     `loss(a, x')` takes logits (n, k) and gives a number or (n,); what it gives is summed. Defaults as in the code of ARD
@@ -111,6 +135,6 @@ def pgd(net, x, loss, epsilon, step, steps=10, norm="inf", start="uniform", low=
     with frozen(net), standing(net, mode), torch.enable_grad():
         for _ in range(steps if len(x) else 0):
             z.requires_grad_()
-            g, = torch.autograd.grad(loss(net(z), z).sum(), z)
+            (g,) = torch.autograd.grad(loss(net(z), z).sum(), z)
             z = bounded(x + within(z.detach() + step * steepest(g, norm) - x, epsilon, norm))
     return z

@@ -6,6 +6,7 @@ perturbation shorter than r_fp = max_s min(s, h(x) / G(s)) and than the integral
 What this file computes of G is an ESTIMATE from below (`point_gap`, `estimate_...`); the `sound_...` functions of
 `interval`, `lipsdp` and `certify` bound it from above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers (n,).
 """
+
 import copy
 import math
 from typing import NamedTuple
@@ -28,7 +29,9 @@ def both(net_S, net_T, z):
     """(a_S, a_T): both networks' logits (n, k), of the same classes."""
     a_S, a_T = net_S(z), net_T(z)
     if a_S.shape != a_T.shape:
-        raise ValueError(f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}; both must score the same classes, (n, classes)")
+        raise ValueError(
+            f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}; both must score the same classes, (n, classes)"
+        )
     return a_S, a_T
 
 
@@ -38,7 +41,9 @@ def fit_together(net_S, net_T, x):
     try:
         both(net_S, net_T, points(x)[:1])
     except RuntimeError as error:
-        raise ValueError(f"a network does not take images of shape {tuple(x.shape[1:])} ({error}); give networks made for them") from None
+        raise ValueError(
+            f"a network does not take images of shape {tuple(x.shape[1:])} ({error}); give networks made for them"
+        ) from None
 
 
 def head_start(net_S, net_T, y, space="logit", tau=1.0):
@@ -46,18 +51,22 @@ def head_start(net_S, net_T, y, space="logit", tau=1.0):
 
     h.of(pick) is the same for some of the images.
     """
+
     def h(z):
         a_S, a_T = both(net_S, net_T, z)
         return height(a_S, y, space, tau) - height(a_T, y, space, tau)
+
     h.of = lambda pick: head_start(net_S, net_T, y[pick], space, tau)
     return h
 
 
 def right_answer(net, y):
     """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
+
     def lead(z):
         own, others = split_logits(net(z), y)
         return own - others.amax(1)
+
     lead.of = lambda pick: right_answer(net, y[pick])
     return lead
 
@@ -67,12 +76,13 @@ def gradient(h, z, create_graph=False):
     with torch.enable_grad():
         z = z if create_graph and z.requires_grad else z.detach().requires_grad_()
         value = h(z)
-        g, = torch.autograd.grad(value.sum(), z, create_graph=create_graph)
+        (g,) = torch.autograd.grad(value.sum(), z, create_graph=create_graph)
     return (value if create_graph else value.detach()), g
 
 
 class Measured(NamedTuple):
     """Theorem 1's quantities at x, each (n,): scores, head start m = f_S - f_T, ||grad f_S - grad f_T||_p and the two slopes."""
+
     f_S: torch.Tensor
     f_T: torch.Tensor
     m: torch.Tensor
@@ -84,7 +94,9 @@ class Measured(NamedTuple):
 def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
     """What stands in Eq. 7 at the images x themselves, in the given space and norm: a Measured."""
     fit_together(net_S, net_T, x)
-    (f_S, g_S), (f_T, g_T) = (gradient(lambda z: height(net(z), y, space, tau), x) for net in (net_S, net_T))
+    (f_S, g_S), (f_T, g_T) = (
+        gradient(lambda z: height(net(z), y, space, tau), x) for net in (net_S, net_T)
+    )
     return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
 
@@ -102,12 +114,15 @@ def like(r, x):
 def in_box(x):
     """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture would leave the box."""
     if x.min() < 0 or x.max() > 1:
-        raise ValueError(f"pixels run from {x.min():.3g} to {x.max():.3g}; with box=True they must lie in [0, 1], "
-                         "the theorem needs the segment from x to its perturbation inside the (convex) box")
+        raise ValueError(
+            f"pixels run from {x.min():.3g} to {x.max():.3g}; with box=True they must lie in [0, 1], "
+            "the theorem needs the segment from x to its perturbation inside the (convex) box"
+        )
     return x
 
 
 # The ball ----------------------------------------------------------------------------------------
+
 
 def onto_ball(d, R, q=2):
     """The nearest point (in L2) to d (n, ...) in the q-ball of radius R (n,)."""
@@ -137,11 +152,14 @@ def random_in_ball(x, R, q=2, generator=None):
     """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R u^(1/d), u uniform."""
     where = generator.device if generator else x.device
     d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
-    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (1 / x[0].numel())
+    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (
+        1 / x[0].numel()
+    )
     return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)
 
 
 # Estimates of G from below -----------------------------------------------------------------------
+
 
 def point_gap(h, x, p=2):
     """||grad h(x)||_p, which is G(0): what L_G sees. m / point_gap is NOT a bound."""
@@ -170,12 +188,15 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
         tried = [kept]
         if flip is not None:
             length = norm(flip - x, q).clamp_min(1e-30)
-            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)]
+            scan = [
+                x + (flip - x) * like(t * (R / length).clamp_max(1), x)
+                for t in torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)
+            ]
             sizes = torch.stack([point_gap(h, z, p) for z in scan])
             at = sizes.argmax(0)
             tried.append(torch.stack(scan)[at, torch.arange(len(x), device=x.device)])
             best = torch.maximum(best, sizes.amax(0))
-        for _ in range(starts):                                     # each start is the best of ten random points
+        for _ in range(starts):  # each start is the best of ten random points
             some = [x + random_in_ball(x, R, q, generator) for _ in range(10)]
             sizes = torch.stack([point_gap(h, z.clamp(0, 1) if box else z, p) for z in some])
             tried.append(torch.stack(some)[sizes.argmax(0), torch.arange(len(x), device=x.device)])
@@ -189,15 +210,18 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
                 kept = torch.where(like(better, x), z.detach(), kept)
                 if not size.requires_grad:
                     break
-                up, = torch.autograd.grad(size.sum(), z, allow_unused=True)
+                (up,) = torch.autograd.grad(size.sum(), z, allow_unused=True)
                 if up is None:
                     break
-                z = x + onto_ball(z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x) - x, R, q)
+                z = x + onto_ball(
+                    z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x) - x, R, q
+                )
         rows.append(best)
     return torch.stack(rows)
 
 
 # Radii -------------------------------------------------------------------------------------------
+
 
 def printed_radius(m, G):
     """The ratio of Eqs. 7 and 14 as printed, m / G: NOT a bound unless G holds on a ball at least that large."""
@@ -269,6 +293,7 @@ def gaussian_flip_share(m, gap, sigma):
 
 # The smallest flip -------------------------------------------------------------------------------
 
+
 def cheapest(w, c, q, low, high):
     """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c (n,) > 0.
 
@@ -277,14 +302,17 @@ def cheapest(w, c, q, low, high):
     if low is None:
         return -steepest(w, q) * like(c / norm(w, DUAL[q]).clamp_min(1e-30), w)
     room = torch.where(w > 0, -low, high)
-    if q == 1:                                           # spend on the pixel with the largest slope first
+    if q == 1:  # spend on the pixel with the largest slope first
         size, order = w.abs().flatten(1).sort(1, descending=True)
         gain = size * room.flatten(1).gather(1, order)
         still = (c[:, None] - gain.cumsum(1) + gain).clamp_min(0)
         spent = torch.minimum(gain, still) / size.clamp_min(1e-30)
         return -w.sign() * torch.zeros_like(spent).scatter_(1, order, spent).view_as(w)
     way = w.sign() if q == math.inf else w
-    a, b = torch.zeros_like(c), torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
+    a, b = (
+        torch.zeros_like(c),
+        torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1),
+    )
     for _ in range(50):
         t = (a + b) / 2
         d = torch.minimum(torch.maximum(-way * like(t, w), low), high)
@@ -296,7 +324,10 @@ def cheapest(w, c, q, low, high):
 @torch.no_grad()
 def on_segment(h, x, z, halvings=12):
     """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first gets there: (n, ...)."""
-    a, b = torch.zeros(len(x), dtype=x.dtype, device=x.device), torch.ones(len(x), dtype=x.dtype, device=x.device)
+    a, b = (
+        torch.zeros(len(x), dtype=x.dtype, device=x.device),
+        torch.ones(len(x), dtype=x.dtype, device=x.device),
+    )
     for _ in range(halvings):
         t = (a + b) / 2
         flipped = h(x + (z - x) * like(t, x)) <= 0
@@ -331,33 +362,49 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
             if hasattr(h, "of"):
                 z[nearer] = on_segment(h.of(nearer), x[nearer], z[nearer])
             else:
-                z = torch.where(like(nearer, x), on_segment(h, x, torch.where(like(nearer, x), z, x)), z)
+                z = torch.where(
+                    like(nearer, x), on_segment(h, x, torch.where(like(nearer, x), z, x)), z
+                )
             size = norm(z - x, q)
-            r, best = torch.where(nearer, torch.minimum(size, r), r), torch.where(like(nearer, x), z, best)
+            r, best = (
+                torch.where(nearer, torch.minimum(size, r), r),
+                torch.where(like(nearer, x), z, best),
+            )
         return z
 
     if seeds is not None:
         order, m = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1), len(seeds)
-        for column in order[:, sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})].T:       # the nearest, and some of all distances
+        for column in order[
+            :, sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})
+        ].T:  # the nearest, and some of all distances
             offer(keep(seeds[column]))
     for restart in range(whole("restarts", restarts, 1)):
         spread = torch.where(r.isfinite() & (r > 0), r, norm(x, q) / 4 + 0.1)
         z = keep(x + random_in_ball(x, spread, q, generator)) if restart else x
         for _ in range(steps):
             value, w = gradient(h, z)
-            c = value + (w * (x - z)).flatten(1).sum(1)             # the linearised h at x
+            c = value + (w * (x - z)).flatten(1).sum(1)  # the linearised h at x
             ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, low, high)
-            beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, *((-z, 1 - z) if box else (None, None)))
+            beyond = z + cheapest(
+                w, (value * 1.05).clamp_min(1e-12), q, *((-z, 1 - z) if box else (None, None))
+            )
             z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
-    for k in range(restarts):                                       # gradient steps inside a slightly smaller ball
+    for k in range(restarts):  # gradient steps inside a slightly smaller ball
         inside = torch.where(r.isfinite(), r * 0.97, torch.ones_like(r))
-        z = keep(x + onto_ball(random_in_ball(x, inside, q, generator) if k % 2 else best - x, inside, q))
+        z = keep(
+            x + onto_ball(random_in_ball(x, inside, q, generator) if k % 2 else best - x, inside, q)
+        )
         for j in range(15):
             value, w = gradient(h, z)
-            z = keep(x + onto_ball(z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x) - x, inside, q))
+            z = keep(
+                x
+                + onto_ball(
+                    z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x) - x, inside, q
+                )
+            )
             offer(z)
     found = r.isfinite() & ~there
-    if found.any():                                                 # a finer bisection, outside the loops
+    if found.any():  # a finer bisection, outside the loops
         edge = on_segment(h, x, torch.where(like(found, x), best, x), 40)
         size = norm(edge - x, q)
         with torch.no_grad():

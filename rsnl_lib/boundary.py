@@ -4,6 +4,7 @@ From an image of class b one walks against the gradient of L_k = f_b - f_k, of l
 (n, c, h, w) in the space that the network sees, logits a (n, classes), classes (n,). A network is asked, never changed: it must
 be in evaluation mode, and neither its weights nor their .grad are touched.
 """
+
 import math
 from typing import NamedTuple
 
@@ -13,19 +14,26 @@ import torch.nn.functional as F
 from . import losses, perturb
 from .settings import finite, one_of, positive, room, whole
 
-ETA, EPS, STEPS = 0.3, 1e-4, 10         # the paper's. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
+ETA, EPS, STEPS = (
+    0.3,
+    1e-4,
+    10,
+)  # the paper's. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
 RULES = ("paper", "code")
 
 
 class Samples(NamedTuple):
     """What `search` finds for each of n images."""
-    x: torch.Tensor                    # (n, c, h, w) where the walk ended
-    accepted: torch.Tensor             # (n,) bool: the rule keeps this sample
-    steps: torch.Tensor                # (n,) steps taken, 0 to `steps`
-    before: torch.Tensor               # (n,) f_b - f_k at the image
-    after: torch.Tensor                # (n,) f_b - f_k where the walk ended: below zero beyond the boundary
-    logits: torch.Tensor               # (n, classes) there
-    path: torch.Tensor | None          # (steps + 1, n, c, h, w) the image and every point after it, the last one repeated
+
+    x: torch.Tensor  # (n, c, h, w) where the walk ended
+    accepted: torch.Tensor  # (n,) bool: the rule keeps this sample
+    steps: torch.Tensor  # (n,) steps taken, 0 to `steps`
+    before: torch.Tensor  # (n,) f_b - f_k at the image
+    after: torch.Tensor  # (n,) f_b - f_k where the walk ended: below zero beyond the boundary
+    logits: torch.Tensor  # (n, classes) there
+    path: (
+        torch.Tensor | None
+    )  # (steps + 1, n, c, h, w) the image and every point after it, the last one repeated
 
 
 def gap(a, base, target):
@@ -37,7 +45,9 @@ def gap(a, base, target):
             raise ValueError(f"{name}: {error}") from None
     if (same := base == target).any():
         i = int(same.nonzero()[0])
-        raise ValueError(f"target={int(target[i])} of image {i} is its base class; a boundary lies between two different classes")
+        raise ValueError(
+            f"target={int(target[i])} of image {i} is its base class; a boundary lies between two different classes"
+        )
     return (a.gather(1, base[:, None]) - a.gather(1, target[:, None]))[:, 0]
 
 
@@ -49,13 +59,28 @@ def top_two(a):
 def _asked(net, x):
     """The images x if there are any and one can walk from them, and if `net` answers the same every time."""
     if any(m.training for m in net.modules()):
-        raise ValueError(f"the {type(net).__name__} is in training mode; call net.eval(), a boundary must hold still")
+        raise ValueError(
+            f"the {type(net).__name__} is in training mode; call net.eval(), a boundary must hold still"
+        )
     if not len(perturb.images(x)):
         raise ValueError("there are no images to start from; x is empty")
     return x.detach()
 
 
-def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", low=None, high=None, path=False, halvings=0):
+def search(
+    net,
+    x,
+    base,
+    target,
+    eta=ETA,
+    eps=EPS,
+    steps=STEPS,
+    rule="paper",
+    low=None,
+    high=None,
+    path=False,
+    halvings=0,
+):
     """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv 1805.05532, Sec. 3).
 
     A step is -eta (L_k + eps) grad L_k / ||grad L_k||_2, then pixels are clipped to low and high if given; eta is in pixels per logit.
@@ -68,14 +93,30 @@ def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", lo
     as is a start with L_k <= 0). rule "code", the authors': it ends once `base` is not the largest logit, and every sample is kept.
     ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low >= high, a network in training mode.
     """
-    whole("steps", steps, 1), whole("halvings", halvings), one_of("rule", rule, RULES), positive("eps", eps, zero=True), eta is None or positive("eta", eta)
+    (
+        whole("steps", steps, 1),
+        whole("halvings", halvings),
+        one_of("rule", rule, RULES),
+        positive("eps", eps, zero=True),
+        eta is None or positive("eta", eta),
+    )
     room(low, high)
     z, n = _asked(net, x).clone(), len(x)
-    inside = z.clone()                                                          # the point before the last
-    now = torch.arange(n, device=x.device)                                      # numbers of those still walking, of class b towards class k
-    b, k, taken, accepted = base, target, torch.zeros_like(now), torch.full((n,), rule == "code", device=x.device)
+    inside = z.clone()  # the point before the last
+    now = torch.arange(
+        n, device=x.device
+    )  # numbers of those still walking, of class b towards class k
+    b, k, taken, accepted = (
+        base,
+        target,
+        torch.zeros_like(now),
+        torch.full((n,), rule == "code", device=x.device),
+    )
     walked = [x.detach()] * (steps + 1 if path else 0)
-    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):     # under bfloat16 eps would be lost
+    with (
+        torch.enable_grad(),
+        torch.autocast(x.device.type, enabled=False),
+    ):  # under bfloat16 eps would be lost
         for i in range(steps + 1):
             at = z[now].requires_grad_()
             a = net(at)
@@ -92,18 +133,22 @@ def search(net, x, base, target, eta=ETA, eps=EPS, steps=STEPS, rule="paper", lo
                 on = a.argmax(1) == b
             if i == steps or not on.any():
                 break
-            g, = torch.autograd.grad(L[on].sum(), at)
+            (g,) = torch.autograd.grad(L[on].sum(), at)
             now, b, k, g, L = now[on], b[on], k[on], g[on], L.detach()[on]
             length = torch.linalg.vector_norm(g.flatten(1), dim=1)
-            inverse = torch.where(length > 0, 1 / length, 0)                    # without a slope there is no step
+            inverse = torch.where(length > 0, 1 / length, 0)  # without a slope there is no step
             move = ((inverse if eta is None else eta) * (L + eps) * inverse).view(-1, 1, 1, 1) * g
             inside[now] = z[now]
-            z[now] = (z[now] - move).clamp(-math.inf if low is None else low, math.inf if high is None else high)
+            z[now] = (z[now] - move).clamp(
+                -math.inf if low is None else low, math.inf if high is None else high
+            )
             taken[now] += 1
-            walked[i + 1:] = [z.clone()] * len(walked[i + 1:])
+            walked[i + 1 :] = [z.clone()] * len(walked[i + 1 :])
     over = (accepted & (before > 0) & (after < 0)).nonzero()[:, 0]
     if halvings and len(over):
-        z[over], logits[over] = _halved(net, inside[over], z[over], base[over], target[over], halvings)
+        z[over], logits[over] = _halved(
+            net, inside[over], z[over], base[over], target[over], halvings
+        )
         after[over] = gap(logits[over], base[over], target[over])
         accepted[over] &= (logits[over].argmax(1) == target[over]) | (rule == "code")
     return Samples(z, accepted, taken, before, after, logits, torch.stack(walked) if path else None)
@@ -116,7 +161,10 @@ def _halved(net, inside, outside, base, target, halvings):
         for _ in range(halvings):
             middle = (inside + outside) / 2
             beyond = (gap(net(middle), base, target) < 0).view(-1, 1, 1, 1)
-            inside, outside = torch.where(beyond, inside, middle), torch.where(beyond, middle, outside)
+            inside, outside = (
+                torch.where(beyond, inside, middle),
+                torch.where(beyond, middle, outside),
+            )
         return outside, net(outside)
 
 
@@ -124,7 +172,9 @@ def base_samples(a_T, a_S, y, count):
     """Numbers (m,) of the images to start from, m <= count: teacher and student are right about them; of too many, those with
     the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1, the largest first."""
     if a_S.shape != a_T.shape:
-        raise ValueError(f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape")
+        raise ValueError(
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape"
+        )
     right = ((a_T.argmax(1) == losses.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
     if len(right) <= whole("count", count, 1):
         return right
@@ -136,7 +186,9 @@ def targets(a_T, generator=None):
     """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p (n, classes): the teacher's
     softmax over all classes but its first, q_k / (1 - max q); the first has weight 0, a row sums to 1."""
     if a_T.dim() != 2 or a_T.shape[1] < 2:
-        raise ValueError(f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two classes or more")
+        raise ValueError(
+            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two classes or more"
+        )
     p = F.softmax(a_T.detach().scatter(1, a_T.argmax(1, keepdim=True), -math.inf), 1)
     return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
 
@@ -158,25 +210,49 @@ def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low
     when beta is 0. "bss_share", of weight 0, is how many samples were made per image of the batch.
     """
     if b.teacher is None:
-        raise ValueError("b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself, not its scores alone")
+        raise ValueError(
+            "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself, not its scores alone"
+        )
     (alpha, beta), a_S = schedule(b.share), net(b.x)
     soft, made = a_S[:0].sum(), a_S.new_zeros(())
     pick = base_samples(b.a_T, a_S.detach(), b.y, count or math.ceil(len(b.y) / 4)) if beta else ()
     if len(pick):
-        s = search(b.teacher, b.x[pick], b.y[pick], targets(b.a_T[pick])[0], eta, eps, steps, rule, low, high)
+        s = search(
+            b.teacher,
+            b.x[pick],
+            b.y[pick],
+            targets(b.a_T[pick])[0],
+            eta,
+            eps,
+            steps,
+            rule,
+            low,
+            high,
+        )
         kept = s.accepted.nonzero()[:, 0]
         if len(kept):
             made = len(kept) / len(b.y) + made
-            kept = kept if len(kept) > 1 else kept.repeat(2)                    # batch norm in training has no use for a single image
+            kept = (
+                kept if len(kept) > 1 else kept.repeat(2)
+            )  # batch norm in training has no use for a single image
             soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
-    return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
-            "bss": (beta, soft), "bss_share": (0.0, made)}
+    return {
+        "ce": (1.0, F.cross_entropy(a_S, b.y)),
+        "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
+        "bss": (beta, soft),
+        "bss_share": (0.0, made),
+    }
 
 
 def _lengths(u, v):
     if u.dim() != 2 or u.shape != v.shape:
         raise ValueError(f"vectors {tuple(u.shape)} and {tuple(v.shape)} must both be (n, d)")
-    return [torch.linalg.vector_norm(w.double(), dim=1).masked_fill(((u == 0).all(1) | (v == 0).all(1)), math.nan) for w in (u, v)]
+    return [
+        torch.linalg.vector_norm(w.double(), dim=1).masked_fill(
+            ((u == 0).all(1) | (v == 0).all(1)), math.nan
+        )
+        for w in (u, v)
+    ]
 
 
 def mag_sim(u, v):
@@ -197,7 +273,9 @@ def vectors(net, x, y, chunk=500, **how):
     (the network is right, the class is not y) and which of them `search` accepted, (n, classes) bool. `how` goes to `search`."""
     with torch.no_grad():
         a = torch.cat([net(part) for part in _asked(net, x).split(whole("chunk", chunk, 1))])
-    asked = (a.argmax(1) == losses.true_class(a, y))[:, None] & (torch.arange(a.shape[1], device=a.device) != y[:, None])
+    asked = (a.argmax(1) == losses.true_class(a, y))[:, None] & (
+        torch.arange(a.shape[1], device=a.device) != y[:, None]
+    )
     v, accepted = x.new_zeros(*a.shape, x[0].numel()), torch.zeros_like(asked)
     for i, k in (pairs.T for pairs in asked.nonzero().split(chunk) if len(pairs)):
         s = search(net, x[i], y[i], k, **how)
@@ -209,14 +287,26 @@ def alike(T, S):
     """`similarity` of two networks from what `vectors` says of each for the same images."""
     (u, asked_T, accepted_T), (v, asked_S, accepted_S) = T, S
     if u.shape != v.shape:
-        raise ValueError(f"vectors {tuple(u.shape)} and {tuple(v.shape)} must be of the same images and classes")
+        raise ValueError(
+            f"vectors {tuple(u.shape)} and {tuple(v.shape)} must be of the same images and classes"
+        )
     asked = asked_T & asked_S
     both, total = asked & accepted_T & accepted_S, int(asked.sum())
     mag, ang = mag_sim(u[both], v[both]), ang_sim(u[both], v[both])
     kept = ~mag.isnan()
-    rates = {name: int((asked & t).sum()) / total if total else math.nan for name, t in (("rate", both), ("rate_T", accepted_T), ("rate_S", accepted_S))}
-    return {"mag": mag[kept].mean().item(), "ang": ang[kept].mean().item(), "n": int(kept.sum()), "undefined": int((~kept).sum()),
-            "pairs": total, "images": int(asked.any(1).sum()), **rates}
+    rates = {
+        name: int((asked & t).sum()) / total if total else math.nan
+        for name, t in (("rate", both), ("rate_T", accepted_T), ("rate_S", accepted_S))
+    }
+    return {
+        "mag": mag[kept].mean().item(),
+        "ang": ang[kept].mean().item(),
+        "n": int(kept.sum()),
+        "undefined": int((~kept).sum()),
+        "pairs": total,
+        "images": int(asked.any(1).sum()),
+        **rates,
+    }
 
 
 def similarity(net_T, net_S, x, y, chunk=500, **how):

@@ -4,6 +4,7 @@
 by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of the stacked pair. Beside them
 smoothing votes, for networks too large for these, and the exact answer for networks of two inputs.
 """
+
 import copy
 import math
 
@@ -21,6 +22,7 @@ from .settings import one_of, positive, whole
 
 # The product of norms ----------------------------------------------------------------------------
 
+
 def operator_norm(layer, q):
     """SOUND upper bound of a layer's Lipschitz constant from q-norm to q-norm; q = 1, 2 or inf.
 
@@ -34,7 +36,9 @@ def operator_norm(layer, q):
         overlap = math.prod(math.ceil(a / b) for a, b in zip(k, step))
         share, rows = 1.0, 1.0
         if isinstance(inner, nn.AvgPool2d):
-            full = not inner.ceil_mode and (inner.padding in (0, (0, 0)) or inner.count_include_pad)    # no window is cut short
+            full = not inner.ceil_mode and (
+                inner.padding in (0, (0, 0)) or inner.count_include_pad
+            )  # no window is cut short
             share = 1 / abs(inner.divisor_override or (math.prod(k) if full else 1))
             rows = math.prod(k) * share if inner.divisor_override else 1.0
         return {1: overlap * share, 2: math.sqrt(overlap * share * rows), math.inf: rows}[q]
@@ -42,30 +46,49 @@ def operator_norm(layer, q):
         scale, _ = linear_map(inner)
         return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
     if not isinstance(inner, (nn.Linear, nn.Conv2d)):
-        return 1.0                                                 # ReLU, softplus, flatten, dropout at rest
+        return 1.0  # ReLU, softplus, flatten, dropout at rest
     w = inner.weight
     if isinstance(inner, nn.Conv2d) and inner.groups > 1:
-        raise ValueError(f"Conv2d with groups={inner.groups}: the product of norms knows groups=1 only")
+        raise ValueError(
+            f"Conv2d with groups={inner.groups}: the product of norms knows groups=1 only"
+        )
     rows = w.abs().flatten(1).sum(1).max().item()
-    most = w.abs().unflatten(0, (pieces, -1)).amax(0)              # a maxout unit follows one piece at a time
-    columns = most.sum(0).flatten(1).sum(1).max().item() if w.dim() == 4 else most.sum(0).max().item()
+    most = w.abs().unflatten(0, (pieces, -1)).amax(0)  # a maxout unit follows one piece at a time
+    columns = (
+        most.sum(0).flatten(1).sum(1).max().item() if w.dim() == 4 else most.sum(0).max().item()
+    )
     if q != 2:
         return {1: columns, math.inf: rows}[q]
     if w.dim() == 2:
         return torch.linalg.matrix_norm(w, 2).item()
     places = w.flatten(2).permute(2, 0, 1)
-    return min(math.sqrt(w.abs().sum((0, 2, 3)).max().item() * rows), torch.linalg.matrix_norm(places, 2).sum().item(),
-               math.sqrt(len(places)) * torch.linalg.matrix_norm(w.flatten(1), 2).item())
+    return min(
+        math.sqrt(w.abs().sum((0, 2, 3)).max().item() * rows),
+        torch.linalg.matrix_norm(places, 2).sum().item(),
+        math.sqrt(len(places)) * torch.linalg.matrix_norm(w.flatten(1), 2).item(),
+    )
 
 
 def lipschitz(net, y, p=2, space="logit", tau=1.0):
     """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest margin a_y - a_j; f's slope is at most 1/4."""
     flat, q = layers(net), bound.DUAL[one_of("p", p, bound.DUAL)]
-    size = math.prod(operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat))
-    w = flat[-1].weight if isinstance(flat[-1], nn.Linear) else torch.eye(int(y.max()) + 2, dtype=torch.float64)
+    size = math.prod(
+        operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat)
+    )
+    w = (
+        flat[-1].weight
+        if isinstance(flat[-1], nn.Linear)
+        else torch.eye(int(y.max()) + 2, dtype=torch.float64)
+    )
     true_class(torch.empty(len(y), len(w)), y)
     steep = torch.linalg.vector_norm(w[:, None] - w[None], p, dim=2).amax(1)[y] * size
-    return steep.detach() * {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}[one_of("space", space, bound.SPACES)] * (1 + SLACK)
+    return (
+        steep.detach()
+        * {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}[
+            one_of("space", space, bound.SPACES)
+        ]
+        * (1 + SLACK)
+    )
 
 
 def sound_spectral(net_S, net_T, y, p=2, space="logit", tau=1.0):
@@ -78,7 +101,9 @@ def sound_spectral(net_S, net_T, y, p=2, space="logit", tau=1.0):
 SOUND = ("spectral", "interval", "lipsdp")
 
 
-def sound_radii(net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1.0, box=False, parts=12):
+def sound_radii(
+    net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1.0, box=False, parts=12
+):
     """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm) lets the teacher catch up.
 
     `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least of its bound and the
@@ -86,12 +111,19 @@ def sound_radii(net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1
     """
     one_of("method", method, SOUND)
     if method == "lipsdp" and (p != 2 or box):
-        raise ValueError(f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'")
+        raise ValueError(
+            f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'"
+        )
     if points(x).device.type != "cpu":
         mine = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
-        return tuple(r.to(x.device) for r in sound_radii(*mine, x.cpu(), y.cpu(), method, p, space, tau, box, parts))
+        return tuple(
+            r.to(x.device)
+            for r in sound_radii(*mine, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
+        )
     with torch.no_grad():
-        a_S, _ = bound.both(*(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double())
+        a_S, _ = bound.both(
+            *(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double()
+        )
     true_class(a_S.expand(len(x), -1), y)
     m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
     most = sound_spectral(net_S, net_T, y, p, space, tau)
@@ -117,14 +149,29 @@ def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
     majority of the votes. That is a statement on the smoothed order, not on the two networks without noise.
     """
     from scipy.stats import beta
+
     positive("sigma", sigma)
     if not 0 < positive("alpha", alpha) < 1:
-        raise ValueError(f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001")
-    h, wins = bound.head_start(net_S, net_T, y), torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        raise ValueError(
+            f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001"
+        )
+    h, wins = (
+        bound.head_start(net_S, net_T, y),
+        torch.zeros(len(x), dtype=torch.int64, device=x.device),
+    )
     where = generator.device if generator else x.device
     with torch.no_grad():
         for _ in range(whole("draws", draws, 1)):
-            wins += h(x + sigma * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)) > 0
+            wins += (
+                h(
+                    x
+                    + sigma
+                    * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(
+                        x.device
+                    )
+                )
+                > 0
+            )
     k = wins.double().cpu().numpy()
     low = torch.as_tensor(beta.ppf(alpha, k, draws - k + 1)).nan_to_num(0.0)
     return (sigma * torch.special.ndtri(low)).clamp_min(0), low
@@ -140,7 +187,9 @@ def in_plane(net, x, axes):
 
 
 @torch.no_grad()
-def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol=1e-3, most=400_000):
+def flip_in_plane(
+    flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol=1e-3, most=400_000
+):
     """(low, high): the exact distance of the smallest flip from 0, within `tol` of itself, for networks of two inputs; y (1,).
 
     Branch and bound on squares of [-reach, reach]^2: one whose h must stay positive (by `sound_interval`) is done, one that
@@ -155,7 +204,9 @@ def flip_in_plane(flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol
     nearest = lambda c, side: size((c.abs() - side / 2).clamp_min(0))
     while True:
         labels_ = y.expand(len(cells))
-        m = bound.height(flat_S(cells), labels_, space, tau) - bound.height(flat_T(cells), labels_, space, tau)
+        m = bound.height(flat_S(cells), labels_, space, tau) - bound.height(
+            flat_T(cells), labels_, space, tau
+        )
         radius = torch.full_like(m, side / math.sqrt(2))
         drop = radius * sound_interval(flat_S, flat_T, cells, labels_, radius, 2, space, tau)
         if (m <= 0).any():

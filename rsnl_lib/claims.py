@@ -3,6 +3,7 @@
 `data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them. `data/study.csv`
 holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps; so does `data/neighbours.csv`: who withstands attacks.
 """
+
 import math
 
 from . import jobs, store
@@ -13,7 +14,11 @@ STUDY = ROOT / "data" / "study.csv"
 NEIGHBOURS = ROOT / "data" / "neighbours.csv"
 FILES = {"claims": FILE, "study": STUDY, "neighbours": NEIGHBOURS}
 DECIDES = ("difference", "no worse")
-ATTACKS = ("pgd", "pgd200", "autoattack")       # perturbations of rows made by `python -m rsnl_lib attack`
+ATTACKS = (
+    "pgd",
+    "pgd200",
+    "autoattack",
+)  # perturbations of rows made by `python -m rsnl_lib attack`
 
 
 def read(path=FILE):
@@ -23,7 +28,10 @@ def read(path=FILE):
         first, last = map(int, row["seeds"].split("-"))
         row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1))
         if "decides" in row:
-            one_of("decides", row["decides"], DECIDES), one_of("measure", row["measure"], ("accuracy", "drop"))
+            (
+                one_of("decides", row["decides"], DECIDES),
+                one_of("measure", row["measure"], ("accuracy", "drop")),
+            )
             row["matters"] = float(row["matters"])
     return rows
 
@@ -48,13 +56,36 @@ def job_of(line, side, seed):
     network, recipe = line.get("network", "mnist_student"), line.get("recipe", "short")
     noise, teacher_settings = line.get(f"train_noise_{side}", ""), line.get("teacher_settings", "")
     if method == "teacher":
-        return jobs.Job(line["dataset"], method, network.replace("student", "teacher"), recipe, teacher_settings, noise, guide, guide)
-    job = jobs.Job(line["dataset"], method, network, recipe, line.get(f"settings_{side}", ""), noise, seed, seed)
+        return jobs.Job(
+            line["dataset"],
+            method,
+            network.replace("student", "teacher"),
+            recipe,
+            teacher_settings,
+            noise,
+            guide,
+            guide,
+        )
+    job = jobs.Job(
+        line["dataset"],
+        method,
+        network,
+        recipe,
+        line.get(f"settings_{side}", ""),
+        noise,
+        seed,
+        seed,
+    )
     if not job.guided:
         return job
     taught = line.get(f"teacher_{side}", "")
-    return job._replace(teacher_seed=int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide, teacher_method=taught, teacher_network=line.get("teacher_network", ""),
-                        teacher_settings=teacher_settings, teacher_noise=line.get("teacher_noise", ""))
+    return job._replace(
+        teacher_seed=int(line["teacher_seed"]) if taught and line["teacher_seed"] else guide,
+        teacher_method=taught,
+        teacher_network=line.get("teacher_network", ""),
+        teacher_settings=teacher_settings,
+        teacher_noise=line.get("teacher_noise", ""),
+    )
 
 
 def left(lines, done):
@@ -71,7 +102,7 @@ def left(lines, done):
 def effects(line, done):
     """{seed: effect in points}, a minus b, for the seeds of which all rows are there; positive is what a claim says."""
     found, drop = {}, line.get("measure") == "drop"
-    keys = asked(line)[:len(line["levels"])]
+    keys = asked(line)[: len(line["levels"])]
     for seed in line["seeds"]:
         sides = [job_of(line, side, seed) for side in "ab"]
         values = [share(done, job, keys) for job in sides]
@@ -86,6 +117,7 @@ def effects(line, done):
 def paired(values):
     """(mean, low, high, p) of paired differences: 95 % interval and two-sided p by Student's t; of fewer than two values nan."""
     from scipy import stats
+
     n = len(values)
     mean = sum(values) / n if n else math.nan
     if n < 2:
@@ -105,7 +137,11 @@ def one_more(values):
 
 def holm(ps):
     """Holm's step-down correction of p values over all tests; nan stays nan and counts as a test."""
-    order, worst, out = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i]), 0.0, [math.nan] * len(ps)
+    order, worst, out = (
+        sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i]),
+        0.0,
+        [math.nan] * len(ps),
+    )
     for rank, i in enumerate(order):
         worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
         out[i] = worst
@@ -115,6 +151,7 @@ def holm(ps):
 def detectable(values, power=0.8):
     """The mean effect that a paired t-test on that many values of that spread would find with the given power, in their unit (nan below two values)."""
     from scipy import stats
+
     n = len(values)
     if n < 2:
         return math.nan
@@ -124,11 +161,17 @@ def detectable(values, power=0.8):
 
 
 def verdict(claim, low, high, mean, p):
-    """"holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected p, by the rules of data/README.md."""
+    """ "holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected p, by the rules of data/README.md."""
     if math.isnan(p):
         return "not run"
     if claim["decides"] == "difference":
-        return "holds" if p < 0.05 and mean > 0 else "fails" if high < claim["matters"] else "undecided"
+        return (
+            "holds"
+            if p < 0.05 and mean > 0
+            else "fails"
+            if high < claim["matters"]
+            else "undecided"
+        )
     return "holds" if low > -claim["matters"] else "fails" if p < 0.05 and high < 0 else "undecided"
 
 
@@ -142,8 +185,18 @@ def judged(done, path=FILE):
         found = effects(claim, done)
         mean, low, high, p = paired(list(found.values()))
         whole = len(found) == len(claim["seeds"])
-        out.append({**claim, "effects": found, "n": len(found), "mean": mean, "low": low, "high": high, "p": p if whole else math.nan,
-                    "detectable": detectable(list(found.values()))})
+        out.append(
+            {
+                **claim,
+                "effects": found,
+                "n": len(found),
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "p": p if whole else math.nan,
+                "detectable": detectable(list(found.values())),
+            }
+        )
     for claim, p in zip(out, holm([c["p"] for c in out])):
         claim["p_corrected"] = p
         claim["verdict"] = verdict(claim, claim["low"], claim["high"], claim["mean"], p)

@@ -3,6 +3,7 @@
 PyTorch differentiates a convolution twice through one whose kernel is the whole feature map. Here the input gradient is a
 function of its own, whose derivatives are a convolution and a weight gradient; of a maxout, one bit a unit is kept.
 """
+
 import contextlib
 
 import torch
@@ -13,22 +14,30 @@ from torch.autograd.function import once_differentiable
 
 from . import fourier, networks
 
-_back = torch.ops.aten.convolution_backward          # (input gradient, weight gradient, bias gradient), those asked for
+_back = (
+    torch.ops.aten.convolution_backward
+)  # (input gradient, weight gradient, bias gradient), those asked for
 
 
 def _like(t, w):
     """t in the memory format of the kernels w: a mix of formats costs a copy inside every call."""
-    last = w.dim() == 4 and w.stride(1) == 1 and w.stride(3) == w.shape[1]         # by strides: one channel is contiguous either way
+    last = (
+        w.dim() == 4 and w.stride(1) == 1 and w.stride(3) == w.shape[1]
+    )  # by strides: one channel is contiguous either way
     return t.contiguous(memory_format=torch.channels_last) if last else t
 
 
 def _image_gradient(up, w, x, how):
     """The gradient of the images x, of which only the shape is asked, from up and the kernels w."""
     stride, padding, dilation, groups = how
-    if x.shape[1] == 1 and stride == dilation == (1, 1) and up.device.type == "cpu":     # one channel: far faster as a product and a fold
+    if (
+        x.shape[1] == 1 and stride == dilation == (1, 1) and up.device.type == "cpu"
+    ):  # one channel: far faster as a product and a fold
         columns = torch.bmm(w.flatten(1).t().expand(len(up), -1, -1), up.flatten(2))
         return F.fold(columns, x.shape[2:], w.shape[2:], padding=padding)
-    return _back(up, x, w, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False))[0]
+    return _back(
+        up, x, w, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
+    )[0]
 
 
 class _InputGradient(Function):
@@ -48,14 +57,35 @@ class _InputGradient(Function):
         stride, padding, dilation, groups = ctx.how
         t = _like(t, w)
         d_up = F.conv2d(t, w, None, *ctx.how) if ctx.needs_input_grad[0] else None
-        d_w = _back(up, t, w, None, stride, padding, dilation, False, (0, 0), groups, (False, True, False))[1] if ctx.needs_input_grad[1] else None
+        d_w = (
+            _back(
+                up,
+                t,
+                w,
+                None,
+                stride,
+                padding,
+                dilation,
+                False,
+                (0, 0),
+                groups,
+                (False, True, False),
+            )[1]
+            if ctx.needs_input_grad[1]
+            else None
+        )
         return d_up, d_w, None, None
 
 
 class _Conv(Function):
     @staticmethod
     def forward(ctx, x, w, b, how):
-        ctx.how, ctx.bias, ctx.image, ctx.taken = how, b is not None, x.is_leaf and x.requires_grad, False
+        ctx.how, ctx.bias, ctx.image, ctx.taken = (
+            how,
+            b is not None,
+            x.is_leaf and x.requires_grad,
+            False,
+        )
         x = _like(x, w)
         ctx.save_for_backward(x, w)
         return F.conv2d(x, w, b, *how)
@@ -63,16 +93,32 @@ class _Conv(Function):
     @staticmethod
     def backward(ctx, up):
         x, w = ctx.saved_tensors
-        if torch.is_grad_enabled():                  # create_graph: the input gradient, to be differentiated once more
+        if (
+            torch.is_grad_enabled()
+        ):  # create_graph: the input gradient, to be differentiated once more
             ctx.taken = True
             return _InputGradient.apply(up, w, x, ctx.how), None, None, None
         stride, padding, dilation, groups = ctx.how
-        images, *weights = ctx.needs_input_grad[:3]          # of frozen weights and biases nothing is computed
+        images, *weights = ctx.needs_input_grad[
+            :3
+        ]  # of frozen weights and biases nothing is computed
         images, up = images and not (ctx.image and ctx.taken), _like(up, w)
         d_x = _image_gradient(up, w, x, ctx.how) if images else None
         d_w = d_b = None
         if any(weights):
-            _, d_w, d_b = _back(up, x, w, [len(w)] if ctx.bias else None, stride, padding, dilation, False, (0, 0), groups, (False, *weights))
+            _, d_w, d_b = _back(
+                up,
+                x,
+                w,
+                [len(w)] if ctx.bias else None,
+                stride,
+                padding,
+                dilation,
+                False,
+                (0, 0),
+                groups,
+                (False, *weights),
+            )
         return d_x, d_w, d_b, None
 
 
@@ -92,8 +138,12 @@ class _Spread(Function):
     def forward(ctx, up, first):
         ctx.first = first
         n, units, *places = up.shape
-        out = torch.empty((n, 2 * units, *places), dtype=up.dtype, device=up.device,
-                          memory_format=torch.channels_last if up.dim() == 4 else torch.contiguous_format)
+        out = torch.empty(
+            (n, 2 * units, *places),
+            dtype=up.dtype,
+            device=up.device,
+            memory_format=torch.channels_last if up.dim() == 4 else torch.contiguous_format,
+        )
         torch.mul(up, first, out=out[:, :units])
         torch.sub(up, out[:, :units], out=out[:, units:])
         return out
@@ -126,7 +176,9 @@ class Conv2d(nn.Conv2d):
     def forward(self, x):
         if not torch.is_grad_enabled():
             return super().forward(x)
-        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 class Maxout(networks.Maxout):
@@ -136,7 +188,9 @@ class Maxout(networks.Maxout):
 
 class Frequencies(Conv2d):
     def forward(self, x):
-        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(x.device.type):
+        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(
+            x.device.type
+        ):
             return super().forward(x)
         return fourier.conv2d(x, self.weight, self.bias, self.padding)
 
@@ -150,7 +204,11 @@ def layers(net, transform=True):
     Convolutions with a padding given in words or by other than zeros stay as they are, and so does every other layer. Where the
     two pieces of a maxout tie, the second takes the whole gradient.
     """
-    convs = [m for m in net.modules() if type(m) is nn.Conv2d and m.padding_mode == "zeros" and not isinstance(m.padding, str)]
+    convs = [
+        m
+        for m in net.modules()
+        if type(m) is nn.Conv2d and m.padding_mode == "zeros" and not isinstance(m.padding, str)
+    ]
     pairs = [m for m in net.modules() if type(m) is networks.Maxout and m.pieces == 2]
     for m in pairs:
         m.__class__ = Maxout

@@ -4,6 +4,7 @@ An 8 x 8 kernel costs 64 multiplications a place and pair of channels; a product
 matrix products, so autograd differentiates it as often as one likes. Real and imaginary parts lie apart, images last but for channels:
 (height, width, n, channels), so that every step is one product of large matrices without a copy.
 """
+
 import functools
 import math
 
@@ -13,14 +14,18 @@ import torch
 @functools.cache
 def _waves(rows, columns, size, dtype, device, first=0):
     """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first + columns."""
-    angle = torch.outer(torch.arange(rows, dtype=torch.float64), first + torch.arange(columns, dtype=torch.float64)).remainder(size) * (2 * math.pi / size)
+    angle = torch.outer(
+        torch.arange(rows, dtype=torch.float64), first + torch.arange(columns, dtype=torch.float64)
+    ).remainder(size) * (2 * math.pi / size)
     return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
 
 
 def _turned(re, im, cos, sin, way):
     """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k), re and im (k, ...)."""
     flat_re, flat_im = re.reshape(len(re), -1), im.reshape(len(im), -1)
-    return torch.addmm(cos @ flat_re, -way * sin, flat_im), torch.addmm(cos @ flat_im, way * sin, flat_re)
+    return torch.addmm(cos @ flat_re, -way * sin, flat_im), torch.addmm(
+        cos @ flat_im, way * sin, flat_re
+    )
 
 
 def _spectrum(t, rows, columns, top=0, left=0):
@@ -40,12 +45,18 @@ def _back(re, im, rows, columns, out_rows, out_columns):
     half, more = columns // 2 + 1, re.shape[1:]
     cos, sin = _waves(out_rows, rows, rows, re.dtype, re.device)
     re, im = _turned(re.reshape(rows, -1), im.reshape(rows, -1), cos / rows, sin / rows, 1)
-    twice = torch.full((half,), 2.0 / columns, dtype=re.dtype, device=re.device)          # each frequency stands for its mirror image too, but for
-    twice[0] = 1 / columns                                                                # the mean
+    twice = torch.full(
+        (half,), 2.0 / columns, dtype=re.dtype, device=re.device
+    )  # each frequency stands for its mirror image too, but for
+    twice[0] = 1 / columns  # the mean
     if columns % 2 == 0:
-        twice[-1] = 1 / columns                                                           # and, of an even size, the fastest
+        twice[-1] = 1 / columns  # and, of an even size, the fastest
     cos, sin = (m * twice for m in _waves(out_columns, half, columns, re.dtype, re.device))
-    out = torch.baddbmm(torch.matmul(cos, re.view(out_rows, half, -1)), -sin.expand(out_rows, -1, -1), im.view(out_rows, half, -1))
+    out = torch.baddbmm(
+        torch.matmul(cos, re.view(out_rows, half, -1)),
+        -sin.expand(out_rows, -1, -1),
+        im.view(out_rows, half, -1),
+    )
     return out.view(out_rows, out_columns, *more)
 
 
@@ -53,7 +64,10 @@ def conv2d(x, w, b=None, padding=(0, 0)):
     """F.conv2d of images x (n, c, h, w) with kernels w (u, c, k, l), stride 1, zeros around: the same but for rounding; any derivative."""
     (h, v), (k, l), (p, q) = x.shape[2:], w.shape[2:], padding
     out_rows, out_columns = h + 2 * p - k + 1, v + 2 * q - l + 1
-    rows, columns = max(h + p, k, out_rows), max(v + q, l, out_columns)        # what wraps around meets zeros
+    rows, columns = (
+        max(h + p, k, out_rows),
+        max(v + q, l, out_columns),
+    )  # what wraps around meets zeros
     x_re, x_im = _spectrum(x.permute(2, 3, 0, 1), rows, columns, p, q)
     w_re, w_im = _spectrum(w.permute(2, 3, 1, 0), rows, columns)
     y_re = torch.baddbmm(torch.bmm(x_re, w_re), x_im, w_im)

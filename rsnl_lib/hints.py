@@ -1,4 +1,5 @@
 """FitNets' first stage (arXiv 1412.6550): the student's middle layer learns the teacher's, before the distillation proper."""
+
 import time
 
 import torch
@@ -18,18 +19,29 @@ def blocks(net):
 
 def _layers(net):
     inside = {id(m.layer) for m in net.modules() if isinstance(m, networks.Maxout)}
-    return [m for m in net.modules() if isinstance(m, (networks.Maxout, nn.Conv2d, nn.Linear)) and id(m) not in inside]
+    return [
+        m
+        for m in net.modules()
+        if isinstance(m, (networks.Maxout, nn.Conv2d, nn.Linear)) and id(m) not in inside
+    ]
 
 
 def _middle(found):
     found = found[:-1]
-    return [m for m in found if not isinstance(m, nn.Linear) and not isinstance(getattr(m, "layer", None), nn.Linear)] or found
+    return [
+        m
+        for m in found
+        if not isinstance(m, nn.Linear) and not isinstance(getattr(m, "layer", None), nn.Linear)
+    ] or found
 
 
 def passed(net, x):
     """The blocks in the order in which images x pass them, without those whose maps have one place (squeeze and excitation)."""
     order, mode = {}, net.training
-    hooks = [m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()})) for m in _layers(net)]
+    hooks = [
+        m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()}))
+        for m in _layers(net)
+    ]
     try:
         with torch.no_grad():
             net.eval()(x)
@@ -48,7 +60,9 @@ def guided(net, x=None):
     """
     found = blocks(net) if x is None else passed(net, x)
     if not found:
-        raise ValueError(f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer before the last)")
+        raise ValueError(
+            f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer before the last)"
+        )
     return found[round(2 * len(found) / 3) - 1] if len(found) > 1 else found[0]
 
 
@@ -62,32 +76,49 @@ def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=
     """
     whole("epochs", epochs, 1), one_of("hint", r.hint, HINTS)
     if teacher.training:
-        raise ValueError("the teacher is in training mode; call teacher.eval(), its features must not change")
+        raise ValueError(
+            "the teacher is in training mode; call teacher.eval(), its features must not change"
+        )
     seen = {}
-    hooks = [guided(n, data.x_train[:2]).register_forward_hook(lambda m, i, out, who=who: seen.__setitem__(who, out))
-             for who, n in (("S", net), ("T", teacher))]
+    hooks = [
+        guided(n, data.x_train[:2]).register_forward_hook(
+            lambda m, i, out, who=who: seen.__setitem__(who, out)
+        )
+        for who, n in (("S", net), ("T", teacher))
+    ]
     x, y = data.x_train, data.y_train
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed * 100_003 + 77)
         try:
             with torch.no_grad():
-                teacher(x[:2]), net.eval()(x[:2])        # two images must not move the statistics of a batch norm
+                (
+                    teacher(x[:2]),
+                    net.eval()(x[:2]),
+                )  # two images must not move the statistics of a batch norm
             S, T = seen["S"], seen["T"]
             regressor = _regressor(S, T).to(x.device)
             probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)
             rounds = [(probe, "probe")] * (r.hint == "classify") + [(regressor, r.hint)]
-            parts, last, total = {"net": net, "regressor": regressor, "probe": probe}, time.monotonic(), 0.0
+            parts, last, total = (
+                {"net": net, "regressor": regressor, "probe": probe},
+                time.monotonic(),
+                0.0,
+            )
             if at:
                 for name, part in parts.items():
                     part.load_state_dict(at[name])
             for turn, (part, goal) in enumerate(rounds):
                 if at and turn < at["turn"]:
                     continue
-                weights = list(part.parameters()) + (list(net.parameters()) if goal != "probe" else [])
+                weights = list(part.parameters()) + (
+                    list(net.parameters()) if goal != "probe" else []
+                )
                 step = torch.optim.AdamW(weights, r.lr, weight_decay=r.weight_decay)
                 if at:
                     step.load_state_dict(at["step"])
-                for epoch in progress(range(at["epoch"] if at else 0, epochs), desc=f"hint: {goal}", leave=False):
+                for epoch in progress(
+                    range(at["epoch"] if at else 0, epochs), desc=f"hint: {goal}", leave=False
+                ):
                     networks.training(net, r.frozen_norm)
                     total, done = 0.0, 0
                     order = torch.randperm(len(x)) if at is None else at["order"].cpu()
@@ -105,8 +136,18 @@ def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=
                         networks.clip_kernels_(net)
                         total, done = total + loss.detach() * len(pick), done + 1
                         if keep and time.monotonic() - last > every:
-                            keep({"turn": turn, "epoch": epoch, "done": done, "order": order, "total": total, "generators": settings.generators(x.device), "step": step.state_dict(),
-                                  **{name: module.state_dict() for name, module in parts.items()}})
+                            keep(
+                                {
+                                    "turn": turn,
+                                    "epoch": epoch,
+                                    "done": done,
+                                    "order": order,
+                                    "total": total,
+                                    "generators": settings.generators(x.device),
+                                    "step": step.state_dict(),
+                                    **{name: module.state_dict() for name, module in parts.items()},
+                                }
+                            )
                             last = time.monotonic()
         finally:
             for hook in hooks:
@@ -132,6 +173,14 @@ def _regressor(S, T):
     """A maxout layer from student features S to the shape of teacher features T, a valid convolution where both are maps (n, c, h, w)."""
     if S.dim() == T.dim() == 4:
         kernel = [max(a - b + 1, 1) for a, b in zip(S.shape[2:], T.shape[2:])]
-        fit = nn.AdaptiveAvgPool2d(T.shape[2:]) if min(S.shape[2] - T.shape[2], S.shape[3] - T.shape[3]) < 0 else nn.Identity()
+        fit = (
+            nn.AdaptiveAvgPool2d(T.shape[2:])
+            if min(S.shape[2] - T.shape[2], S.shape[3] - T.shape[3]) < 0
+            else nn.Identity()
+        )
         return nn.Sequential(networks.Maxout(nn.Conv2d(S.shape[1], 2 * T.shape[1], kernel)), fit)
-    return nn.Sequential(nn.Flatten(), networks.Maxout(nn.Linear(S[0].numel(), 2 * T[0].numel())), nn.Unflatten(1, T.shape[1:]))
+    return nn.Sequential(
+        nn.Flatten(),
+        networks.Maxout(nn.Linear(S[0].numel(), 2 * T[0].numel())),
+        nn.Unflatten(1, T.shape[1:]),
+    )

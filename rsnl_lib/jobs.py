@@ -1,4 +1,5 @@
 """One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
+
 import functools
 import json
 import math
@@ -11,26 +12,42 @@ import torch
 from . import data, evaluate, fast, networks, perturb, recipes, settings, store, train
 from .settings import CHECKPOINTS, whole
 
-ELSEWHERE = {"mnist": ("usps", "usps_resized"), "usps": ("mnist",), "usps_resized": ("mnist",)}      # Table III: trained here, tested there
-NAMES = ("dataset", "method", "network", "teacher", "recipe", "settings", "train_noise", "seed")         # the columns that tell a run
-ENTRY = ("perturbation", "level", "unit")                                                                # what tells a row of one run
-TEACHERS = 3            # teachers of a data set over which the students' seeds go round in a campaign
+ELSEWHERE = {
+    "mnist": ("usps", "usps_resized"),
+    "usps": ("mnist",),
+    "usps_resized": ("mnist",),
+}  # Table III: trained here, tested there
+NAMES = (
+    "dataset",
+    "method",
+    "network",
+    "teacher",
+    "recipe",
+    "settings",
+    "train_noise",
+    "seed",
+)  # the columns that tell a run
+ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
+TEACHERS = 3  # teachers of a data set over which the students' seeds go round in a campaign
 
 
 class Job(NamedTuple):
     """A run: everything that decides its numbers. `settings` holds changes of the recipe as words, "C1=100 epochs=3"; "init=uniform"; and "images=6400", the first of the training images alone."""
+
     dataset: str
     method: str
-    network: str = ""                  # "": the data set's own
+    network: str = ""  # "": the data set's own
     recipe: str = "short"
     settings: str = ""
-    train_noise: str = ""              # as "gaussian 10 dB"
+    train_noise: str = ""  # as "gaussian 10 dB"
     seed: int = 0
-    teacher_seed: int = 0              # of the teacher, which was trained on the same images
-    teacher_network: str = ""          # "": the full-size one that belongs to the network
-    teacher_settings: str = ""         # changes of the teacher's recipe
-    teacher_noise: str = ""            # what the teacher was trained on where the student was not, as "gaussian 10 dB"
-    teacher_method: str = ""           # how the teacher was trained, such as pgd_at; "": on the labels alone
+    teacher_seed: int = 0  # of the teacher, which was trained on the same images
+    teacher_network: str = ""  # "": the full-size one that belongs to the network
+    teacher_settings: str = ""  # changes of the teacher's recipe
+    teacher_noise: str = (
+        ""  # what the teacher was trained on where the student was not, as "gaussian 10 dB"
+    )
+    teacher_method: str = ""  # how the teacher was trained, such as pgd_at; "": on the labels alone
 
     @property
     def net(self):
@@ -51,29 +68,74 @@ class Job(NamedTuple):
 
     def teacher(self):
         """The job that trains its teacher."""
-        own = self.net.split("_student")[0] + "_teacher" if "_student" in self.net else train.network_for(self.dataset, "teacher")
-        return Job(self.dataset, self.teacher_method or "teacher", self.teacher_network or own, self.recipe, self.teacher_settings, self.teacher_noise or self.train_noise,
-                   self.teacher_seed, self.teacher_seed)
+        own = (
+            self.net.split("_student")[0] + "_teacher"
+            if "_student" in self.net
+            else train.network_for(self.dataset, "teacher")
+        )
+        return Job(
+            self.dataset,
+            self.teacher_method or "teacher",
+            self.teacher_network or own,
+            self.recipe,
+            self.teacher_settings,
+            self.teacher_noise or self.train_noise,
+            self.teacher_seed,
+            self.teacher_seed,
+        )
 
     def plan(self):
         """Its Recipe."""
-        changes = dict(recipes.setting(w) for w in self.settings.split() if not w.startswith(("init=", "images=")))
+        changes = dict(
+            recipes.setting(w)
+            for w in self.settings.split()
+            if not w.startswith(("init=", "images="))
+        )
         return recipes.recipe(self.recipe, self.dataset, self.method, **changes)
 
     def path(self, folder=CHECKPOINTS):
         """Where its checkpoint lies in a folder."""
-        path = train.checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
-        by = [*filter(None, (self.teacher_network, self.teacher_method, *self.teacher_settings.split(), self.teacher_noise.replace(" ", ""), f"t{self.teacher_seed}" * (self.teacher_seed != self.seed)))]
-        words = [*self.settings.split(), *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
-                 *(["by", *by] if self.guided and by else [])]
+        path = train.checkpoint_path(
+            self.dataset, self.method, self.seed, self.net, self.recipe, folder
+        )
+        by = [
+            *filter(
+                None,
+                (
+                    self.teacher_network,
+                    self.teacher_method,
+                    *self.teacher_settings.split(),
+                    self.teacher_noise.replace(" ", ""),
+                    f"t{self.teacher_seed}" * (self.teacher_seed != self.seed),
+                ),
+            )
+        ]
+        words = [
+            *self.settings.split(),
+            *(["on", self.train_noise.replace(" ", "")] if self.train_noise else []),
+            *(["by", *by] if self.guided and by else []),
+        ]
         return path.with_stem("-".join([path.stem, *words]))
 
     def row(self):
         """The columns of its result rows that tell it from other jobs."""
-        teacher = (self.teacher().net, self.teacher_method, self.teacher_settings, self.teacher_noise and f"on {self.teacher_noise}", f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed))
-        return {"dataset": pathlib.Path(self.dataset).name, "method": self.method, "network": self.net,
-                "teacher": " ".join(filter(None, teacher)) if self.guided else "",
-                "recipe": self.recipe, "settings": self.settings, "train_noise": self.train_noise, "seed": self.seed}
+        teacher = (
+            self.teacher().net,
+            self.teacher_method,
+            self.teacher_settings,
+            self.teacher_noise and f"on {self.teacher_noise}",
+            f"seed {self.teacher_seed}" * (self.teacher_seed != self.seed),
+        )
+        return {
+            "dataset": pathlib.Path(self.dataset).name,
+            "method": self.method,
+            "network": self.net,
+            "teacher": " ".join(filter(None, teacher)) if self.guided else "",
+            "recipe": self.recipe,
+            "settings": self.settings,
+            "train_noise": self.train_noise,
+            "seed": self.seed,
+        }
 
 
 def find(job, *folders):
@@ -97,8 +159,24 @@ def of(job, done):
 
 
 def called(job):
-    return " ".join(filter(None, (job.dataset, job.method, job.net, job.settings, f"on {job.train_noise}" if job.train_noise else "", f"seed {job.seed}",
-                                *(f"by {w}" for w in (job.teacher_method, job.teacher_settings, job.teacher_noise) if w and job.guided))))
+    return " ".join(
+        filter(
+            None,
+            (
+                job.dataset,
+                job.method,
+                job.net,
+                job.settings,
+                f"on {job.train_noise}" if job.train_noise else "",
+                f"seed {job.seed}",
+                *(
+                    f"by {w}"
+                    for w in (job.teacher_method, job.teacher_settings, job.teacher_noise)
+                    if w and job.guided
+                ),
+            ),
+        )
+    )
 
 
 def span(s):
@@ -111,7 +189,9 @@ def images(job, folder=None, device="cpu"):
     if job.word("images"):
         few = whole("images", int(job.word("images")), 1)
         if few > len(d.x_train):
-            raise ValueError(f"images={few} is more than the {len(d.x_train)} training images of {d.name}")
+            raise ValueError(
+                f"images={few} is more than the {len(d.x_train)} training images of {d.name}"
+            )
         d = d._replace(x_train=d.x_train[:few], y_train=d.y_train[:few])
     if not job.train_noise:
         return d
@@ -126,7 +206,14 @@ def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=Non
     the data folder's) and is the caller's to delete once the rows are safe: with it, a second call ends at once with the same rows.
     """
     whole("draws", draws, 1)
-    r, d, path, head, teacher, header = job.plan(), images(job, folder, device), job.path(out), job.row(), None, {}
+    r, d, path, head, teacher, header = (
+        job.plan(),
+        images(job, folder, device),
+        job.path(out),
+        job.row(),
+        None,
+        {},
+    )
     head["dataset"] = d.name
     if job.guided:
         wanted = job.teacher().path(out)
@@ -134,18 +221,63 @@ def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=Non
         teacher, header = store.load_checkpoint(teacher_file, device=device)
         if pathlib.Path(teacher_file).name != wanted.name:
             path = path.with_stem(f"{path.stem}-by-{pathlib.Path(teacher_file).stem}")
-            head["teacher"] = " ".join(filter(None, (header.get("network", type(teacher).__name__), header.get("settings"))))
+            head["teacher"] = " ".join(
+                filter(
+                    None, (header.get("network", type(teacher).__name__), header.get("settings"))
+                )
+            )
     state = pathlib.Path(runs or settings.data_folder(folder) / "runs") / f"{path.stem}.state"
-    run = train.fit(train.start(job.net, d, job.seed, job.init), d, job.method, r, job.seed, teacher, state, settings.data_folder(folder) / "cache")
-    keep = {**head, "teacher_file": pathlib.Path(teacher_file).name if job.guided else "", "classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
-    for net, epoch, place in ((run.last, r.epochs, path), (run.best, run.best_epoch, path.with_suffix(".best.safetensors"))):
-        store.save_checkpoint(place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep)
+    run = train.fit(
+        train.start(job.net, d, job.seed, job.init),
+        d,
+        job.method,
+        r,
+        job.seed,
+        teacher,
+        state,
+        settings.data_folder(folder) / "cache",
+    )
+    keep = {
+        **head,
+        "teacher_file": pathlib.Path(teacher_file).name if job.guided else "",
+        "classes": d.classes,
+        "train_images": len(d.x_train),
+        "epochs": r.epochs,
+    }
+    for net, epoch, place in (
+        (run.last, r.epochs, path),
+        (run.best, run.best_epoch, path.with_suffix(".best.safetensors")),
+    ):
+        store.save_checkpoint(
+            place, net, epoch=epoch, val_accuracy=run.history[epoch - 1]["val_accuracy"], **keep
+        )
     made = store.provenance()
     words = " ".join(filter(None, (job.settings, job.train_noise and f"on {job.train_noise}")))
-    curves = [{**{k: head[k] for k in store.CURVE_COLUMNS if k in head}, "settings": words, "epoch": h["epoch"], "quantity": q, "value": f"{v:.6g}",
-               "hardware": made["hardware"], "commit": made["commit"]} for h in run.history for q, v in h.items() if q != "epoch"]
-    net, _ = store.load_checkpoint(path, device=device)         # the last epoch, in half precision: what is kept is what is measured
-    return [{**head, "space": d.space, **row, **made} for row in measure(net, d, draws, folder, kept=state.with_suffix(".rows"))], curves, state
+    curves = [
+        {
+            **{k: head[k] for k in store.CURVE_COLUMNS if k in head},
+            "settings": words,
+            "epoch": h["epoch"],
+            "quantity": q,
+            "value": f"{v:.6g}",
+            "hardware": made["hardware"],
+            "commit": made["commit"],
+        }
+        for h in run.history
+        for q, v in h.items()
+        if q != "epoch"
+    ]
+    net, _ = store.load_checkpoint(
+        path, device=device
+    )  # the last epoch, in half precision: what is kept is what is measured
+    return (
+        [
+            {**head, "space": d.space, **row, **made}
+            for row in measure(net, d, draws, folder, kept=state.with_suffix(".rows"))
+        ],
+        curves,
+        state,
+    )
 
 
 def measure(net, d, draws=2, folder=None, but=(), kept=None):
@@ -158,7 +290,11 @@ def measure(net, d, draws=2, folder=None, but=(), kept=None):
     known, name = {}, store.digest(*net.state_dict().values(), words=f"{draws} {d.name}")
     if kept and pathlib.Path(kept).is_file():
         before = json.loads(pathlib.Path(kept).read_text())
-        known = {tuple(row[k] for k in ENTRY): row for row in before["rows"]} if before["net"] == name else {}
+        known = (
+            {tuple(row[k] for k in ENTRY): row for row in before["rows"]}
+            if before["net"] == name
+            else {}
+        )
     rows = []
 
     def take(kind, level, unit, ask):
@@ -178,7 +314,9 @@ def measure(net, d, draws=2, folder=None, but=(), kept=None):
         take(*entry, lambda: _sweep(net, d.x_test, d.y_test, entry, draws))
     if d.classes <= 20 and d.name not in ELSEWHERE:
         for k in range(d.classes):
-            take("class", k, "label", lambda: clean(d.x_test[d.y_test == k], d.y_test[d.y_test == k]))
+            take(
+                "class", k, "label", lambda: clean(d.x_test[d.y_test == k], d.y_test[d.y_test == k])
+            )
     for place in ELSEWHERE.get(d.name, ()):
         parts = ("test",) if place == "mnist" else ("train", "val", "test")
         units = ("test",) if place == "mnist" else ("test", "all")
@@ -191,23 +329,65 @@ def measure(net, d, draws=2, folder=None, but=(), kept=None):
                 print(f"{place}: not measured, its images are not here ({error})")
                 continue
         for unit in units:
-            take(place, 0, unit, lambda: clean(*(torch.cat([getattr(other, f"{t}_{part}") for part in (parts if unit == "all" else ("test",))]) for t in "xy")))
+            take(
+                place,
+                0,
+                unit,
+                lambda: clean(
+                    *(
+                        torch.cat(
+                            [
+                                getattr(other, f"{t}_{part}")
+                                for part in (parts if unit == "all" else ("test",))
+                            ]
+                        )
+                        for t in "xy"
+                    )
+                ),
+            )
     return rows
 
 
 def _sweep(net, x, y, entry, draws):
     """`evaluate.sweep` of one network at one (perturbation, level, unit): its row."""
-    row, = evaluate.sweep({"net": net}, x, y, [entry], draws)
+    (row,) = evaluate.sweep({"net": net}, x, y, [entry], draws)
     return {k: v for k, v in row.items() if k != "key"}
 
 
-PASSES = {"robust": 6, "gradient_only": 6, "target_zero": 6, "shuffled": 6, "matched": 6, "direct": 6, "fitnet": 4.5, "fast_ard": 12}             # convolution passes of a step; others 3,
-ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")                                  # and these 5, and 2 a step of their attack
-IMAGES = {"digits": (1000, 500), "mnist": (50_000, 10_000), "usps": (6076, 2007), "usps_resized": (6076, 2007),
-          "cifar10": (40_000, 10_000), "cifar10_pixels": (40_000, 10_000), "cifar100": (40_000, 10_000)}                                    # to train, to test
-TRANSFORMED = 0.3      # time of a multiplication that the transform saves or makes cheaper, in those of a direct convolution: measured on the 9M teacher
-GROWTH = 0.2           # a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400 million, on two processors
-RATE = {"cpu": 4e10, "cuda": 1e13}     # floating-point operations a second, where nothing was measured; one thread, one GPU
+PASSES = {
+    "robust": 6,
+    "gradient_only": 6,
+    "target_zero": 6,
+    "shuffled": 6,
+    "matched": 6,
+    "direct": 6,
+    "fitnet": 4.5,
+    "fast_ard": 12,
+}  # convolution passes of a step; others 3,
+ATTACKED = (
+    "pgd_at",
+    "trades",
+    "ard",
+    "rslad",
+    "iad",
+    "adaad",
+    "igdm",
+)  # and these 5, and 2 a step of their attack
+IMAGES = {
+    "digits": (1000, 500),
+    "mnist": (50_000, 10_000),
+    "usps": (6076, 2007),
+    "usps_resized": (6076, 2007),
+    "cifar10": (40_000, 10_000),
+    "cifar10_pixels": (40_000, 10_000),
+    "cifar100": (40_000, 10_000),
+}  # to train, to test
+TRANSFORMED = 0.3  # time of a multiplication that the transform saves or makes cheaper, in those of a direct convolution: measured on the 9M teacher
+GROWTH = 0.2  # a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400 million, on two processors
+RATE = {
+    "cpu": 4e10,
+    "cuda": 1e13,
+}  # floating-point operations a second, where nothing was measured; one thread, one GPU
 
 
 def work(job):
@@ -217,10 +397,19 @@ def work(job):
 
 @functools.cache
 def _work(network, classes=10):
-    with torch.device("meta"):                      # no weight is drawn; to run it there too would take seconds to load
+    with torch.device("meta"):  # no weight is drawn; to run it there too would take seconds to load
         net = networks.build(network, classes)
-    net.load_state_dict({k: torch.zeros(v.shape, dtype=v.dtype, device="cpu") for k, v in net.state_dict().items()}, assign=True)
-    return networks.count(net, networks.SHAPES[network.split("_")[0]], lambda layer: TRANSFORMED if isinstance(layer, torch.nn.Conv2d) and fast.transformable(layer) else 1)[1]
+    net.load_state_dict(
+        {k: torch.zeros(v.shape, dtype=v.dtype, device="cpu") for k, v in net.state_dict().items()},
+        assign=True,
+    )
+    return networks.count(
+        net,
+        networks.SHAPES[network.split("_")[0]],
+        lambda layer: (
+            TRANSFORMED if isinstance(layer, torch.nn.Conv2d) and fast.transformable(layer) else 1
+        ),
+    )[1]
 
 
 def rate(measured, work):
@@ -228,7 +417,10 @@ def rate(measured, work):
 
     `measured` is {(network, method): ms per image and epoch}; the median over it, each carried to the size of the network that is asked for (`GROWTH`).
     """
-    found = [_passes(method, 10) * 2 * _work(net) * 1000 / ms * (work / _work(net)) ** GROWTH for (net, method), ms in measured.items()]
+    found = [
+        _passes(method, 10) * 2 * _work(net) * 1000 / ms * (work / _work(net)) ** GROWTH
+        for (net, method), ms in measured.items()
+    ]
     return statistics.median(found) if found else None
 
 

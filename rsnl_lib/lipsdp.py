@@ -1,4 +1,5 @@
 """LipSDP (arXiv 1906.04893) for a pair of networks stacked into one, by gradient descent in torch: a SOUND bound of the gradient gap."""
+
 import math
 
 import torch
@@ -28,13 +29,15 @@ def _signals(flat, slopes, height, y, x, first, total):
         out = base + a * ((low + high) / 2)[:, None]
         radius = ((high - low) / 2).flatten(1)
         flat_out = out.flatten(2)
-        flat_out[:, at:at + radius.shape[1]] += torch.diag_embed(radius)
+        flat_out[:, at : at + radius.shape[1]] += torch.diag_embed(radius)
         return flat_out.view_as(out)
 
     for m in flat:
         if isinstance(m, Maxout):
             if m.pieces != 2:
-                raise ValueError(f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here; it knows 2 pieces")
+                raise ValueError(
+                    f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here; it knows 2 pieces"
+                )
             w_a, w_b = m.layer.weight.chunk(2)
             base, diff = (columns(linear_map(m.layer, rows=w)[0], O) for w in (w_b, w_a - w_b))
             O = unknown(base, diff, *next(slopes))
@@ -46,10 +49,14 @@ def _signals(flat, slopes, height, y, x, first, total):
             raise ValueError("MaxPool2d is no layer that LipSDP knows here; use sound_interval")
         elif not isinstance(m, (nn.Dropout, nn.Identity)):
             O = columns(linear_map(m)[0], O)
-    V = O.gather(2, y.view(n, 1, 1).expand(n, cols, 1)) - O                      # the margins a_y - a_j
+    V = O.gather(2, y.view(n, 1, 1).expand(n, cols, 1)) - O  # the margins a_y - a_j
     mean = (V * height.w[:, None]).sum(2, keepdim=True)
-    mixed = unknown(mean.expand_as(V) / V.shape[2], V - mean, height.w_low, height.w_high).sum(2, keepdim=True)
-    out = unknown(torch.zeros_like(mixed), mixed, height.scale_low[:, None], height.scale_high[:, None])
+    mixed = unknown(mean.expand_as(V) / V.shape[2], V - mean, height.w_low, height.w_high).sum(
+        2, keepdim=True
+    )
+    out = unknown(
+        torch.zeros_like(mixed), mixed, height.scale_low[:, None], height.scale_high[:, None]
+    )
     return torch.cat(rows, 1), out[..., 0]
 
 
@@ -65,17 +72,31 @@ def sound_lipsdp(net_S, net_T, x, y, R, space="logit", tau=1.0, steps=40, rate=0
     ball = Ball(R.double() * (1 + SLACK), 2, None)
     with torch.no_grad():
         slopes = [], []
-        heights = [height_over(flat, x, y, ball, space, tau, s) for flat, s in zip((flat_S, flat_T), slopes)]
+        heights = [
+            height_over(flat, x, y, ball, space, tau, s)
+            for flat, s in zip((flat_S, flat_T), slopes)
+        ]
         if space == "tempered":
-            heights = [h._replace(scale_low=h.scale_low / tau, scale_high=h.scale_high / tau) for h in heights]
-        sizes = [sum(low[0].numel() for low, _ in s) + h.w.shape[1] + 1 for s, h in zip(slopes, heights)]
-        (A_S, c_S), (A_T, c_T) = (_signals(flat, s, h, y, x, first, sum(sizes)) for flat, s, h, first
-                                  in zip((flat_S, flat_T), slopes, heights, (0, sizes[0])))
+            heights = [
+                h._replace(scale_low=h.scale_low / tau, scale_high=h.scale_high / tau)
+                for h in heights
+            ]
+        sizes = [
+            sum(low[0].numel() for low, _ in s) + h.w.shape[1] + 1 for s, h in zip(slopes, heights)
+        ]
+        (A_S, c_S), (A_T, c_T) = (
+            _signals(flat, s, h, y, x, first, sum(sizes))
+            for flat, s, h, first in zip((flat_S, flat_T), slopes, heights, (0, sizes[0]))
+        )
         A, c = torch.cat([A_S, A_T], 1), c_S - c_T
     d = x[0].numel()
     A_x, A_w, c_x, c_w = A[..., :d], A[..., d:], c[:, :d], c[:, d:]
-    used = (A_w != 0).any(1) | (c_w != 0)                          # an unknown without effect (a neuron that cannot switch) may go
-    keep = used.double().argsort(dim=1, descending=True, stable=True)[:, :max(int(used.sum(1).max()), 1)]
+    used = (A_w != 0).any(1) | (
+        c_w != 0
+    )  # an unknown without effect (a neuron that cannot switch) may go
+    keep = used.double().argsort(dim=1, descending=True, stable=True)[
+        :, : max(int(used.sum(1).max()), 1)
+    ]
     A_x, A_w = (t.gather(1, keep[..., None].expand(-1, -1, t.shape[2])) for t in (A_x, A_w))
     A_w, c_w = A_w.gather(2, keep[:, None].expand(-1, A_w.shape[1], -1)), c_w.gather(1, keep)
 
@@ -92,15 +113,20 @@ def sound_lipsdp(net_S, net_T, x, y, R, space="logit", tau=1.0, steps=40, rate=0
         M = A_x.mT @ (T[..., None] * A_x) + c_x[:, :, None] * c_x[:, None] + Y.mT @ Y
         return torch.linalg.eigvalsh(M)[:, -1], good
 
-    with torch.no_grad():                       # start: |c w|^2 <= (sum b_i n_i) sum (b_i / n_i) w_i^2, Cauchy-Schwarz
+    with torch.no_grad():  # start: |c w|^2 <= (sum b_i n_i) sum (b_i / n_i) w_i^2, Cauchy-Schwarz
         eye = torch.eye(A_w.shape[1], dtype=A.dtype)
         b = torch.linalg.solve(eye - A_w.abs().mT, c_w.abs()[..., None])[..., 0] + 1e-9
-        size = torch.linalg.solve(eye - A_w.abs(), torch.linalg.vector_norm(A_x, dim=2)[..., None])[..., 0] + 1e-9
+        size = (
+            torch.linalg.solve(eye - A_w.abs(), torch.linalg.vector_norm(A_x, dim=2)[..., None])[
+                ..., 0
+            ]
+            + 1e-9
+        )
         t = (b / size * (b * size).sum(1, keepdim=True)).log()
         depth = torch.zeros_like(t)
         for _ in range(len(flat_S) + len(flat_T) + 4):
             depth = ((A_w != 0).double() * (depth[:, :, None] + 1)).amax(1)
-        t = t + 0.3 * (depth + 1)                                     # off the edge of P > 0, where the descent would stick
+        t = t + 0.3 * (depth + 1)  # off the edge of P > 0, where the descent would stick
         while not (good := squared(t)[1]).all():
             t = torch.where(good[:, None], t, t + 0.3 * (depth + 1))
     best, best_t = torch.full((len(x),), math.inf, dtype=A.dtype), t

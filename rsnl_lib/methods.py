@@ -4,6 +4,7 @@ A method is called with the student, a Batch and the recipe, and returns {term: 
 objective is the sum of weight * loss; each loss is logged by itself, one of weight 0 only logged. To add
 one: write the function, add its line to METHODS.
 """
+
 from typing import Callable, NamedTuple
 
 import torch
@@ -14,23 +15,32 @@ from . import adversarial, attacks, boundary, losses
 
 class Batch(NamedTuple):
     """Images and labels, the teacher's constants for them, and lambda at this epoch; and what few methods need."""
-    x: torch.Tensor                    # (n, c, h, w)
-    y: torch.Tensor                    # (n,)
-    a_T: torch.Tensor | None           # (n, k) teacher logits
-    g_T: torch.Tensor | None           # (n, c, h, w) teacher's input gradient, in the method's space
+
+    x: torch.Tensor  # (n, c, h, w)
+    y: torch.Tensor  # (n,)
+    a_T: torch.Tensor | None  # (n, k) teacher logits
+    g_T: torch.Tensor | None  # (n, c, h, w) teacher's input gradient, in the method's space
     lam: float
-    teacher: torch.nn.Module | None = None     # itself, in evaluation mode and frozen, for methods that ask it at images of their own
-    share: float = 0.0                 # epoch / epochs, in [0, 1)
-    carry: dict | None = None          # what a method keeps from step to step; emptied before each epoch, so that a resumed run repeats
+    teacher: torch.nn.Module | None = (
+        None  # itself, in evaluation mode and frozen, for methods that ask it at images of their own
+    )
+    share: float = 0.0  # epoch / epochs, in [0, 1)
+    carry: dict | None = (
+        None  # what a method keeps from step to step; emptied before each epoch, so that a resumed run repeats
+    )
 
 
 class Method(NamedTuple):
     terms: Callable
-    scores: bool = False               # needs the teacher's logits
-    gradients: str = ""                # needs the teacher's input gradients: of the "tempered" score, or of the "logit"
-    hint: bool = False                 # starts with the hint stage (train.hint_stage)
-    live: bool = False                 # needs the teacher itself
-    target: Callable | None = None     # target(g_T (n, c, h, w) of all images, seed) -> what takes the place of g_T, made once before the first step
+    scores: bool = False  # needs the teacher's logits
+    gradients: str = (
+        ""  # needs the teacher's input gradients: of the "tempered" score, or of the "logit"
+    )
+    hint: bool = False  # starts with the hint stage (train.hint_stage)
+    live: bool = False  # needs the teacher itself
+    target: Callable | None = (
+        None  # target(g_T (n, c, h, w) of all images, seed) -> what takes the place of g_T, made once before the first step
+    )
 
 
 def standard(net, b, r):
@@ -44,33 +54,50 @@ def kd(net, b, r):
 
 
 def _kd(a_S, b, r):
-    return {"ce": (1.0, F.cross_entropy(a_S, b.y)),
-            "kd": (b.lam * (r.tau ** 2 if r.tau_squared else 1), losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
+    return {
+        "ce": (1.0, F.cross_entropy(a_S, b.y)),
+        "kd": (
+            b.lam * (r.tau**2 if r.tau_squared else 1),
+            losses.soft_cross_entropy(a_S, b.a_T, r.tau),
+        ),
+    }
 
 
 def mimic(net, b, r):
     """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities (Eq. 2; arXiv 1312.6184)."""
     a_S = net(b.x)
-    return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on))}
+    return {
+        "ce": (1.0, F.cross_entropy(a_S, b.y)),
+        "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on)),
+    }
 
 
 def robust(net, b, r):
     """L_KD + C1 L_G + C2 L_S (Eq. 17), by exact double backprop."""
     a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
     _twice(net)
-    return {**_kd(a_S, b, r), "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)), **_score(a_S, b, r)}
+    return {
+        **_kd(a_S, b, r),
+        "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)),
+        **_score(a_S, b, r),
+    }
 
 
 def _twice(net):
     """Refuse a student that PyTorch cannot differentiate twice, before its own error without a remedy."""
     if any(isinstance(m, torch.nn.Hardsigmoid) for m in net.modules()):
-        raise ValueError("Hardsigmoid has no second derivative in PyTorch, which the student's input gradient needs in training; "
-                         "networks.twice_differentiable(net) puts the same function in its place")
+        raise ValueError(
+            "Hardsigmoid has no second derivative in PyTorch, which the student's input gradient needs in training; "
+            "networks.twice_differentiable(net) puts the same function in its place"
+        )
 
 
 def _score(a_S, b, r):
     f_S, f_T = losses.score(a_S, b.y), losses.score(b.a_T, b.y)
-    return {"score": (r.C2, losses.score_loss(f_S, f_T, r.gamma)), "score_floor": (0.0, losses.score_floor(f_T, r.gamma))}
+    return {
+        "score": (r.C2, losses.score_loss(f_S, f_T, r.gamma)),
+        "score_floor": (0.0, losses.score_floor(f_T, r.gamma)),
+    }
 
 
 def gradient_only(net, b, r):
@@ -98,9 +125,9 @@ def random_directions(g_T, seed, chunk=1000):
     drawn = torch.Generator().manual_seed(seed * 100_003 + 31)
     out = torch.empty_like(g_T)
     for i in range(0, len(g_T), chunk):
-        part = g_T[i:i + chunk]
+        part = g_T[i : i + chunk]
         way = torch.randn(part.shape, generator=drawn).to(part.device)
-        out[i:i + chunk] = way * (attacks.lengths(part.float()) / attacks.lengths(way)).to(way)
+        out[i : i + chunk] = way * (attacks.lengths(part.float()) / attacks.lengths(way)).to(way)
     return out
 
 
@@ -115,7 +142,9 @@ def shuffled(net, b, r):
 
 def noise_augmented(net, b, r):
     """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the clean ones."""
-    return kd(net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape, device=b.x.device).to(b.x)), r)
+    return kd(
+        net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape, device=b.x.device).to(b.x)), r
+    )
 
 
 def direct(net, b, r):
@@ -123,7 +152,10 @@ def direct(net, b, r):
     a_S, g_S = losses.input_gradient(net, b.x, b.y, create_graph=True, space="logit")
     _twice(net)
     u_S, u_T = losses.height(a_S, b.y), losses.height(b.a_T, b.y)
-    return {**_kd(a_S, b, r), "direct": (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho))}
+    return {
+        **_kd(a_S, b, r),
+        "direct": (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho)),
+    }
 
 
 METHODS = {

@@ -1,4 +1,5 @@
 """Which wrong label a network gives to which noisy image, and how often that is its teacher's own wrong label."""
+
 import pathlib
 
 import numpy as np
@@ -6,8 +7,8 @@ import torch
 
 from . import evaluate, fast, perturb, store
 
-RIGHT = 255                                   # in place of a label where the answer was right
-LEVEL = {"mnist": ("gaussian", 1, "dB")}    # where mistakes are kept, by data set
+RIGHT = 255  # in place of a label where the answer was right
+LEVEL = {"mnist": ("gaussian", 1, "dB")}  # where mistakes are kept, by data set
 FOLDER = store.RESULTS / "mistakes"
 
 
@@ -19,10 +20,10 @@ def find(net, x, y, kind, level, unit, draws=2, chunk=500):
         for draw in range(draws):
             generator = evaluate.noise_generator(0, kind, f"{level:g}{unit}", draw)
             for i in range(0, len(x), chunk):
-                seen = perturb.apply(kind, x[i:i + chunk], level, generator, unit or "dB")
+                seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
                 guess = torch.cat([net(part).argmax(1) for part in seen.split(64)])
-                wrong = guess != y[i:i + chunk]
-                said[draw, i:i + chunk][wrong.cpu().numpy()] = guess[wrong].cpu().numpy()
+                wrong = guess != y[i : i + chunk]
+                said[draw, i : i + chunk][wrong.cpu().numpy()] = guess[wrong].cpu().numpy()
     return said
 
 
@@ -34,6 +35,7 @@ def agreement(student, teacher):
 
 def write(path, said):
     import io
+
     raw = io.BytesIO()
     np.savez_compressed(raw, said=said)
     store.write(path, raw.getvalue())
@@ -46,9 +48,13 @@ def read(path):
         with np.load(path, allow_pickle=False) as f:
             said = f["said"]
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} holds no mistakes ({error}); delete it and measure the network again") from None
+        raise ValueError(
+            f"{path} holds no mistakes ({error}); delete it and measure the network again"
+        ) from None
     if said.ndim != 2 or said.dtype != np.uint8:
-        raise ValueError(f"{path} holds {said.dtype} {said.shape}; mistakes are uint8 (draws, images)")
+        raise ValueError(
+            f"{path} holds {said.dtype} {said.shape}; mistakes are uint8 (draws, images)"
+        )
     return said
 
 

@@ -3,6 +3,7 @@
 notebooks/src/NN_name.py (percent format) is what one edits and reviews; notebooks/NN_name.ipynb is that
 source executed, with its figures, and without anything that differs from one run to the next.
 """
+
 import atexit
 import base64
 import os
@@ -13,23 +14,37 @@ import tempfile
 
 BOOKS = pathlib.Path(__file__).resolve().parents[1] / "notebooks"
 SOURCES = BOOKS / "src"
-FRONT = BOOKS / "00_start_here.png"       # the README's first picture: the first figure of that notebook
-METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"}}
+FRONT = BOOKS / "00_start_here.png"  # the README's first picture: the first figure of that notebook
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def environment():
     """Set what every kernel inherits, in tests and when rendering, so that no output depends on the machine."""
-    if "RSNL_HOME" in os.environ:                   # a parent process did it
+    if "RSNL_HOME" in os.environ:  # a parent process did it
         return
     home = pathlib.Path(tempfile.mkdtemp(prefix="rsnl-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    os.environ.pop("MPLBACKEND", None)              # "agg" would swallow every figure
-    os.environ.update(RSNL_HOME=str(home), PYTHONHASHSEED="0", TZ="UTC", LC_ALL="C.UTF-8", COLUMNS="80",
-                      TQDM_DISABLE="1", OMP_NUM_THREADS="1", PYDEVD_DISABLE_FILE_VALIDATION="1",
-                      JUPYTER_PREFER_ENV_PATH="1")
-    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):      # a HOME that cannot be written will do
+    os.environ.pop("MPLBACKEND", None)  # "agg" would swallow every figure
+    os.environ.update(
+        RSNL_HOME=str(home),
+        PYTHONHASHSEED="0",
+        TZ="UTC",
+        LC_ALL="C.UTF-8",
+        COLUMNS="80",
+        TQDM_DISABLE="1",
+        OMP_NUM_THREADS="1",
+        PYDEVD_DISABLE_FILE_VALIDATION="1",
+        JUPYTER_PREFER_ENV_PATH="1",
+    )
+    for name in (
+        "IPYTHONDIR",
+        "JUPYTER_RUNTIME_DIR",
+        "MPLCONFIGDIR",
+    ):  # a HOME that cannot be written will do
         (home / name).mkdir()
         os.environ[name] = str(home / name)
     if os.environ.get("RSNL_DATA"):
@@ -45,6 +60,7 @@ def stored(source):
 def plain(nb, stem):
     """The notebook with fixed metadata: of a cell only its tags, and an id made of the file's name and a number."""
     import nbformat
+
     nb.metadata = nbformat.from_dict(METADATA)
     nb.nbformat, nb.nbformat_minor = 4, 5
     for i, cell in enumerate(nb.cells):
@@ -57,6 +73,7 @@ def plain(nb, stem):
 def from_source(source):
     """A source file as a notebook without outputs."""
     import jupytext
+
     return plain(jupytext.read(source, fmt="py:percent"), source.stem)
 
 
@@ -74,10 +91,17 @@ def render(source):
     from nbclient import NotebookClient
 
     from .store import write
+
     nb = from_source(source)
-    NotebookClient(nb, timeout=1800, kernel_name="python3", store_widget_state=False, coalesce_streams=True,
-                   extra_arguments=["--IPKernelApp.log_level=ERROR"],
-                   resources={"metadata": {"path": str(stored(source).parent)}}).execute()
+    NotebookClient(
+        nb,
+        timeout=1800,
+        kernel_name="python3",
+        store_widget_state=False,
+        coalesce_streams=True,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        resources={"metadata": {"path": str(stored(source).parent)}},
+    ).execute()
     nbformat.validate(canonical(nb, source.stem))
     write(stored(source), (nbformat.writes(nb).rstrip("\n") + "\n").encode())
     if source.stem == FRONT.stem:
@@ -86,8 +110,12 @@ def render(source):
 
 def first_picture(nb):
     """The PNG bytes of a notebook's first figure."""
-    return next(base64.b64decode(o.data["image/png"]) for c in nb.cells for o in c.get("outputs", [])
-                if "image/png" in o.get("data", {}))
+    return next(
+        base64.b64decode(o.data["image/png"])
+        for c in nb.cells
+        for o in c.get("outputs", [])
+        if "image/png" in o.get("data", {})
+    )
 
 
 def cells(nb):
@@ -100,11 +128,14 @@ def pull(source):
     import nbformat
 
     from .store import write
+
     nb = nbformat.read(stored(source), as_version=4)
     nb.cells = [c for c in nb.cells if c.source.strip()]
     if cells(plain(nb, source.stem)) == cells(from_source(source)):
         return False
-    nb.metadata = nbformat.from_dict({"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}})
+    nb.metadata = nbformat.from_dict(
+        {"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}}
+    )
     write(source, (jupytext.writes(nb, fmt="py:percent").rstrip("\n") + "\n").encode())
     return True
 
@@ -114,7 +145,9 @@ def chosen(names):
     every = sorted(SOURCES.glob("*.py"))
     for name in names:
         if not any(name in (s.stem, s.stem.split("_")[0]) for s in every):
-            sys.exit(f"there is no notebook {name!r}; choose from: {', '.join(s.stem for s in every)}")
+            sys.exit(
+                f"there is no notebook {name!r}; choose from: {', '.join(s.stem for s in every)}"
+            )
     return [s for s in every if not names or s.stem in names or s.stem.split("_")[0] in names]
 
 
@@ -123,20 +156,27 @@ def main(argv):
     if task == ["pull"] and names:
         for source in chosen(names):
             if not stored(source).is_file():
-                sys.exit(f"there is no {stored(source).name} yet; run: python3 run.py render {source.stem.split('_')[0]}")
+                sys.exit(
+                    f"there is no {stored(source).name} yet; run: python3 run.py render {source.stem.split('_')[0]}"
+                )
             if pull(source):
-                print(f"{source.name} has the edit; now run: python3 run.py render {source.stem.split('_')[0]}")
+                print(
+                    f"{source.name} has the edit; now run: python3 run.py render {source.stem.split('_')[0]}"
+                )
             else:
                 print(f"{source.name} has these cells already")
     elif task == ["render"]:
         environment()
         from nbclient.exceptions import CellExecutionError
+
         for source in chosen(names):
             print("render", source.stem, flush=True)
             try:
                 render(source)
             except CellExecutionError as error:
-                sys.exit(f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}")
+                sys.exit(
+                    f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}"
+                )
     else:
         sys.exit("usage: python3 run.py render [NN ...]  or  python3 run.py pull NN")
 

@@ -3,6 +3,7 @@
 Every network maps images (n, channels, height, width) to logits (n, classes). Nothing else in the
 library asks for these classes: any nn.Module with that signature serves as teacher or student.
 """
+
 import contextlib
 
 import torch
@@ -25,7 +26,9 @@ class Maxout(nn.Module):
     def forward(self, x):
         first, *others = self.layer(x).chunk(self.pieces, dim=1)
         for other in others:
-            first = other + torch.relu(first - other) if self.training else torch.maximum(first, other)
+            first = (
+                other + torch.relu(first - other) if self.training else torch.maximum(first, other)
+            )
         return first
 
 
@@ -46,57 +49,104 @@ def times(width, *channels):
 
 
 def digits_mlp_teacher(classes=10, width=1):
-    h, = times(width, 128)
+    (h,) = times(width, 128)
     return nn.Sequential(nn.Flatten(), dense(64, h), nn.Linear(h, classes))
 
 
 def digits_mlp_student(classes=10, width=1):
-    h, = times(width, 16)
-    return nn.Sequential(nn.Flatten(), dense(64, h), dense(h, h), dense(h, h), nn.Linear(h, classes))
+    (h,) = times(width, 16)
+    return nn.Sequential(
+        nn.Flatten(), dense(64, h), dense(h, h), dense(h, h), nn.Linear(h, classes)
+    )
 
 
 def digits_teacher(classes=10, width=1):
     """Three maxout convolutions on 8x8 images, 22,128 weights."""
-    c, = times(width, 24)
-    return nn.Sequential(conv(1, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), conv(c, c, 3, 1), pool(2, 2),
-                         nn.Flatten(), nn.Linear(4 * c, classes))
+    (c,) = times(width, 24)
+    return nn.Sequential(
+        conv(1, c, 3, 1),
+        conv(c, c, 3, 1),
+        pool(2, 2),
+        conv(c, c, 3, 1),
+        pool(2, 2),
+        nn.Flatten(),
+        nn.Linear(4 * c, classes),
+    )
 
 
 def digits_student(classes=10, width=1):
     """Six thin maxout convolutions on 8x8 images: twice as deep as the teacher, 6,224 weights."""
-    c, = times(width, 8)
-    return nn.Sequential(conv(1, c, 3, 1), conv(c, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), conv(c, c, 3, 1),
-                         conv(c, c, 3, 1), conv(c, c, 3, 1), pool(2, 2), nn.Flatten(), nn.Linear(4 * c, classes))
+    (c,) = times(width, 8)
+    return nn.Sequential(
+        conv(1, c, 3, 1),
+        conv(c, c, 3, 1),
+        conv(c, c, 3, 1),
+        pool(2, 2),
+        conv(c, c, 3, 1),
+        conv(c, c, 3, 1),
+        conv(c, c, 3, 1),
+        pool(2, 2),
+        nn.Flatten(),
+        nn.Linear(4 * c, classes),
+    )
 
 
 def mnist_teacher(classes=10, width=1):
     """48-48-24 maxout units, kernels 8/8/5, dropout and kernel norms of arXiv 1302.4389; 360,816 weights."""
     a, b, c = times(width, 48, 48, 24)
     return nn.Sequential(
-        nn.Dropout(0.2), conv(1, a, 8, 0, 0.9), pool(4, 2),
-        nn.Dropout(0.5), conv(a, b, 8, 3, 1.9365), pool(4, 2),
-        nn.Dropout(0.5), conv(b, c, 5, 3, 1.9365), pool(2, 2),
-        nn.Flatten(), nn.Dropout(0.5), nn.Linear(9 * c, classes))
+        nn.Dropout(0.2),
+        conv(1, a, 8, 0, 0.9),
+        pool(4, 2),
+        nn.Dropout(0.5),
+        conv(a, b, 8, 3, 1.9365),
+        pool(4, 2),
+        nn.Dropout(0.5),
+        conv(b, c, 5, 3, 1.9365),
+        pool(2, 2),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(9 * c, classes),
+    )
 
 
 def mnist_student(classes=10, width=1):
     """16-16-16-16-12-12 maxout units, twice as deep as the teacher, 29,944 weights (Table VIII; arXiv 1412.6550)."""
     a, b = times(width, 16, 12)
     return nn.Sequential(
-        conv(1, a, 5, 0), conv(a, a, 3, 0), pool(4, 2),
-        conv(a, a, 5, 3), conv(a, a, 3, 0), pool(4, 2),
-        conv(a, b, 3, 3), conv(b, b, 3, 0), pool(2, 2),
-        nn.Flatten(), nn.Linear(9 * b, classes))
+        conv(1, a, 5, 0),
+        conv(a, a, 3, 0),
+        pool(4, 2),
+        conv(a, a, 5, 3),
+        conv(a, a, 3, 0),
+        pool(4, 2),
+        conv(a, b, 3, 3),
+        conv(b, b, 3, 0),
+        pool(2, 2),
+        nn.Flatten(),
+        nn.Linear(9 * b, classes),
+    )
 
 
 def cifar_teacher(classes=10, width=1):
     """96-192-192 maxout units, kernels 8/8/5, 500 dense units, dropout and norms of arXiv 1302.4389; 9,044,360 weights."""
     a, b, c, h = times(width, 96, 192, 192, 500)
     return nn.Sequential(
-        nn.Dropout(0.2), conv(3, a, 8, 4, 0.9), pool(4, 2),
-        nn.Dropout(0.5), conv(a, b, 8, 3, 1.9365), pool(4, 2),
-        nn.Dropout(0.5), conv(b, c, 5, 3, 1.9365), pool(2, 2),
-        nn.Flatten(), nn.Dropout(0.5), dense(25 * c, h, 1.9), nn.Dropout(0.5), nn.Linear(h, classes))
+        nn.Dropout(0.2),
+        conv(3, a, 8, 4, 0.9),
+        pool(4, 2),
+        nn.Dropout(0.5),
+        conv(a, b, 8, 3, 1.9365),
+        pool(4, 2),
+        nn.Dropout(0.5),
+        conv(b, c, 5, 3, 1.9365),
+        pool(2, 2),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        dense(25 * c, h, 1.9),
+        nn.Dropout(0.5),
+        nn.Linear(h, classes),
+    )
 
 
 def _cifar_student(stages, classes, width):
@@ -138,11 +188,22 @@ class Residual(nn.Module):
     def __init__(self, c_in, c_out, stride):
         super().__init__()
         self.stride, self.more = stride, c_out - c_in
-        self.path = nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
-                                  nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out))
+        self.path = nn.Sequential(
+            nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(),
+            nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
 
     def forward(self, x):
-        return torch.relu(self.path(x) + nn.functional.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.more // 2, self.more - self.more // 2)))
+        return torch.relu(
+            self.path(x)
+            + nn.functional.pad(
+                x[:, :, :: self.stride, :: self.stride],
+                (0, 0, 0, 0, self.more // 2, self.more - self.more // 2),
+            )
+        )
 
 
 def _cifar_resnet(blocks, classes, width):
@@ -174,6 +235,7 @@ def cifar_resnet26(classes=10, width=1):
 
 def _torchvision(name, classes, width, **more):
     import torchvision
+
     if width != 1:
         raise ValueError(f"width={width!r}: torchvision's {name} comes in width 1 here")
     return getattr(torchvision.models, name)(num_classes=classes, **more)
@@ -193,12 +255,37 @@ def cifar_mobilenet(classes=10, width=1):
     return net
 
 
-NETWORKS = {f.__name__: f for f in (
-    digits_mlp_teacher, digits_mlp_student, digits_teacher, digits_student, mnist_teacher, mnist_student,
-    cifar_teacher, cifar_student1, cifar_student2, cifar_student3, cifar_student3_counts, cifar_student4,
-    cifar_resnet8, cifar_resnet14, cifar_resnet20, cifar_resnet26, cifar_resnet18, cifar_mobilenet)}
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "usps": (1, 28, 28),      # one image of each data set
-          "cifar": (3, 32, 32), "cifar10": (3, 32, 32), "cifar100": (3, 32, 32)}
+NETWORKS = {
+    f.__name__: f
+    for f in (
+        digits_mlp_teacher,
+        digits_mlp_student,
+        digits_teacher,
+        digits_student,
+        mnist_teacher,
+        mnist_student,
+        cifar_teacher,
+        cifar_student1,
+        cifar_student2,
+        cifar_student3,
+        cifar_student3_counts,
+        cifar_student4,
+        cifar_resnet8,
+        cifar_resnet14,
+        cifar_resnet20,
+        cifar_resnet26,
+        cifar_resnet18,
+        cifar_mobilenet,
+    )
+}
+SHAPES = {
+    "digits": (1, 8, 8),
+    "mnist": (1, 28, 28),
+    "usps": (1, 28, 28),  # one image of each data set
+    "cifar": (3, 32, 32),
+    "cifar10": (3, 32, 32),
+    "cifar100": (3, 32, 32),
+}
 
 
 def build(name, classes=10):
@@ -214,10 +301,25 @@ def build(name, classes=10):
     try:
         width = positive("width", float(width)) if at else 1
     except ValueError:
-        raise ValueError(f"network={name!r}: after @ stands a width, a finite number above zero, e.g. {plain}@0.25") from None
+        raise ValueError(
+            f"network={name!r}: after @ stands a width, a finite number above zero, e.g. {plain}@0.25"
+        ) from None
     net = make(whole("classes", classes, 2), width)
-    return nn.Sequential(*(part for m in net for part in ((m, nn.BatchNorm2d(m.layer.out_channels // m.pieces)) if
-                           norm and isinstance(m, Maxout) and isinstance(m.layer, nn.Conv2d) else (m,)))) if norm else net
+    return (
+        nn.Sequential(
+            *(
+                part
+                for m in net
+                for part in (
+                    (m, nn.BatchNorm2d(m.layer.out_channels // m.pieces))
+                    if norm and isinstance(m, Maxout) and isinstance(m.layer, nn.Conv2d)
+                    else (m,)
+                )
+            )
+        )
+        if norm
+        else net
+    )
 
 
 def count(net, shape, share=lambda layer: 1):
@@ -234,10 +336,18 @@ def count(net, shape, share=lambda layer: 1):
     mode = net.training
     try:
         with torch.no_grad():
-            net.eval()(torch.zeros(1, *shape, dtype=layers[0].weight.dtype, device=layers[0].weight.device))
+            net.eval()(
+                torch.zeros(1, *shape, dtype=layers[0].weight.dtype, device=layers[0].weight.device)
+            )
     except (IndexError, RuntimeError) as error:
-        why = f"does not take an image of shape {tuple(shape)}: {error}" if layers else "has no convolution or dense layer to count"
-        raise ValueError(f"{type(net).__name__} {why}; give a network and (channels, height, width) that fit") from None
+        why = (
+            f"does not take an image of shape {tuple(shape)}: {error}"
+            if layers
+            else "has no convolution or dense layer to count"
+        )
+        raise ValueError(
+            f"{type(net).__name__} {why}; give a network and (channels, height, width) that fit"
+        ) from None
     finally:
         net.train(mode)
         for hook in hooks:
@@ -264,7 +374,9 @@ def lsuv_(net, x, generator=None):
     A bias of exactly zero would make every blank patch of an MNIST image a tie between maxout pieces.
     """
     if not len(x) or not torch.isfinite(x).all():
-        raise ValueError(f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or infinite values")
+        raise ValueError(
+            f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or infinite values"
+        )
     mode = net.training
     net.eval()
     for layer in net.modules():
@@ -274,7 +386,9 @@ def lsuv_(net, x, generator=None):
         nn.init.orthogonal_(w.view(len(w), -1), generator=generator)
         layer.weight.copy_(w)
         if layer.bias is not None:
-            layer.bias.copy_(torch.empty(layer.bias.shape).uniform_(-0.01, 0.01, generator=generator))
+            layer.bias.copy_(
+                torch.empty(layer.bias.shape).uniform_(-0.01, 0.01, generator=generator)
+            )
         seen = []
         hook = layer.register_forward_hook(lambda m, i, o: seen.append(o.std()))
         for _ in range(5):

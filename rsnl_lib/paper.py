@@ -3,18 +3,39 @@
 Nothing is read off a picture. `data/paper.csv` holds the numbers, `data/ledger.csv` what contradicts itself or stays open
 in the paper and what this project does about it; data/README.md explains their columns.
 """
+
 import csv
 
 from .settings import ROOT, finite, one_of
 
 FOLDER = ROOT / "data"
-TABLES = ("I", "II", "III", "IV", "V", "VI", "VII", "2a")          # 2a: the text on Fig. 2(a), Sec. V-B
+TABLES = ("I", "II", "III", "IV", "V", "VI", "VII", "2a")  # 2a: the text on Fig. 2(a), Sec. V-B
 DATASETS = ("cifar10", "cifar100", "mnist", "usps")
 KINDS = ("measured", "counted", "timed", "quoted")
 KEY = ("dataset", "method", "network", "train_noise", "perturbation", "level", "unit")
-COLUMNS = ("cell", "place", *KEY, "quantity", "value", "printed", "printed_unit", "bold", "kind", "ledger")
+COLUMNS = (
+    "cell",
+    "place",
+    *KEY,
+    "quantity",
+    "value",
+    "printed",
+    "printed_unit",
+    "bold",
+    "kind",
+    "ledger",
+)
 LEDGER_COLUMNS = ("entry", "where", "problem", "choice")
-NEIGHBOUR_COLUMNS = ("place", "method", "teacher", "network", "dataset", "perturbation", "value", "read_at")
+NEIGHBOUR_COLUMNS = (
+    "place",
+    "method",
+    "teacher",
+    "network",
+    "dataset",
+    "perturbation",
+    "value",
+    "read_at",
+)
 
 
 def _read(name, columns, count, convert):
@@ -31,7 +52,9 @@ def _read(name, columns, count, convert):
     if header != list(columns):
         raise ValueError(f"{path} is damaged: its columns are not {', '.join(columns)}; {remedy}")
     if len(rows) != count or not text.endswith("\n"):
-        raise ValueError(f"{path} is damaged: it has {len(rows)} rows, the last maybe cut, and not {count} whole ones; {remedy}")
+        raise ValueError(
+            f"{path} is damaged: it has {len(rows)} rows, the last maybe cut, and not {count} whole ones; {remedy}"
+        )
     made = []
     for i, row in enumerate(rows, 2):
         try:
@@ -46,9 +69,18 @@ def _number(text):
 
 
 def _cell(row):
-    one_of("dataset", row["dataset"], DATASETS), one_of("kind", row["kind"], KINDS), one_of("bold", row["bold"], "01")
-    return {**row, "level": _number(row["level"]) if row["level"] else None, "value": float(_number(row["value"])),
-            "bold": row["bold"] == "1", "ledger": [int(n) for n in row["ledger"].split()]}
+    (
+        one_of("dataset", row["dataset"], DATASETS),
+        one_of("kind", row["kind"], KINDS),
+        one_of("bold", row["bold"], "01"),
+    )
+    return {
+        **row,
+        "level": _number(row["level"]) if row["level"] else None,
+        "value": float(_number(row["value"])),
+        "bold": row["bold"] == "1",
+        "ledger": [int(n) for n in row["ledger"].split()],
+    }
 
 
 def cells(table=None, dataset=None):
@@ -64,8 +96,12 @@ def cells(table=None, dataset=None):
         one_of("table", table, TABLES)
     if dataset is not None:
         one_of("dataset", dataset, DATASETS)
-    return [c for c in _read("paper.csv", COLUMNS, 189, _cell)
-            if table in (None, c["cell"].split(".")[0].removeprefix("fig")) and dataset in (None, c["dataset"])]
+    return [
+        c
+        for c in _read("paper.csv", COLUMNS, 189, _cell)
+        if table in (None, c["cell"].split(".")[0].removeprefix("fig"))
+        and dataset in (None, c["dataset"])
+    ]
 
 
 def ledger():
@@ -79,7 +115,12 @@ def neighbours():
 
     perturbation: "clean", or "pgd" of L-inf 8/255; read_at: where the number was read, for none was read in the paper itself.
     """
-    return _read("neighbour_cells.csv", NEIGHBOUR_COLUMNS, 33, lambda row: {**row, "value": float(_number(row["value"]))})
+    return _read(
+        "neighbour_cells.csv",
+        NEIGHBOUR_COLUMNS,
+        33,
+        lambda row: {**row, "value": float(_number(row["value"]))},
+    )
 
 
 def key(cell):
@@ -100,10 +141,14 @@ def as_printed(cell, share, clean=None):
     """
     quantity = one_of("quantity", cell["quantity"], ("accuracy", "error", "drop"))
     if quantity == "drop" and clean is None:
-        raise ValueError(f"{cell['cell']} is a drop; give the share of correct answers on clean images as `clean`")
+        raise ValueError(
+            f"{cell['cell']} is a drop; give the share of correct answers on clean images as `clean`"
+        )
     for name, value in {"share": share, **({"clean": clean} if quantity == "drop" else {})}.items():
         if not 0 <= finite(name, value) <= 1:
-            raise ValueError(f"{name}={value!r} must lie between 0 and 1: correct answers over images")
+            raise ValueError(
+                f"{name}={value!r} must lie between 0 and 1: correct answers over images"
+            )
     if quantity == "drop":
         return 100 * float(clean - share)
     return 100 * float(share if quantity == "accuracy" else 1 - share)

@@ -3,6 +3,7 @@
 Each takes images (n, c, h, w) in the space the network sees and returns new ones, unclipped; powers
 are means of squares over the pixels of one image, not centred (Sec. V-B leaves all three open).
 """
+
 import torch
 
 from .settings import finite, one_of, positive, whole
@@ -14,14 +15,18 @@ def images(x):
         kind = f"{tuple(x.shape)} {x.dtype}" if isinstance(x, torch.Tensor) else type(x).__name__
         raise ValueError(f"images must be a float tensor (n, channels, height, width), not {kind}")
     if min(x.shape[1:3]) > 4 and x.shape[3] in (1, 3):
-        raise ValueError(f"images {tuple(x.shape)} look as if their channels came last; give (n, channels, height, width): x.permute(0, 3, 1, 2)")
+        raise ValueError(
+            f"images {tuple(x.shape)} look as if their channels came last; give (n, channels, height, width): x.permute(0, 3, 1, 2)"
+        )
     return points(x)
 
 
 def points(x):
     """`x` if it is a float tensor of finite numbers (asked on the CPU alone: a GPU would have to be waited for), whatever its shape, else a ValueError."""
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
-        raise ValueError(f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}")
+        raise ValueError(
+            f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}"
+        )
     if x.device.type == "cpu" and not torch.isfinite(x).all():
         raise ValueError("images hold NaN or infinite values; every pixel must be finite")
     return x
@@ -43,8 +48,12 @@ def power(x):
 
 
 def _draw(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype,
-                       device=generator.device if generator else x.device).to(x.device)
+    return torch.randn(
+        x.shape,
+        generator=generator,
+        dtype=x.dtype,
+        device=generator.device if generator else x.device,
+    ).to(x.device)
 
 
 def gaussian(x, snr, generator=None, unit="dB"):
@@ -60,7 +69,9 @@ def poisson(x, snr, generator=None, unit="dB"):
     noise of standard deviation sqrt(P |x| / (mean|x| SNR)): where the image is blank, there is none.
     """
     ratio = snr_ratio(snr, unit)
-    share = images(x).abs() / x.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    share = images(x).abs() / x.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(
+        torch.finfo(x.dtype).tiny
+    )
     return x + _draw(x, generator) * (share * power(x) / ratio).sqrt()
 
 
@@ -71,15 +82,27 @@ def occlude(x, size, generator=None, at=None):
         raise ValueError(f"size={size} is larger than the image ({h} x {w}); use 0 to {min(h, w)}")
     if at is None:
         where = generator.device if generator else x.device
-        top = torch.randint(h - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(x.device)
-        left = torch.randint(w - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(x.device)
+        top = torch.randint(h - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(
+            x.device
+        )
+        left = torch.randint(w - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(
+            x.device
+        )
     else:
-        if not isinstance(at, (tuple, list)) or len(at) != 2 or not all(isinstance(v, int) for v in at):
-            raise ValueError(f"at={at!r} must be two whole numbers, the row and column of the square's top left corner")
+        if (
+            not isinstance(at, (tuple, list))
+            or len(at) != 2
+            or not all(isinstance(v, int) for v in at)
+        ):
+            raise ValueError(
+                f"at={at!r} must be two whole numbers, the row and column of the square's top left corner"
+            )
         top, left = at
         if not (0 <= top <= h - size and 0 <= left <= w - size):
-            raise ValueError(f"at={at!r} puts a {size} x {size} square outside the {h} x {w} image; "
-                             f"rows 0 to {h - size}, columns 0 to {w - size}")
+            raise ValueError(
+                f"at={at!r} puts a {size} x {size} square outside the {h} x {w} image; "
+                f"rows 0 to {h - size}, columns 0 to {w - size}"
+            )
     row = torch.arange(h, device=x.device).view(1, 1, h, 1)
     col = torch.arange(w, device=x.device).view(1, 1, 1, w)
     inside = (row >= top) & (row < top + size) & (col >= left) & (col < left + size)
@@ -103,7 +126,9 @@ def random_crop(x, pad):
     n, _, h, w = x.shape
     top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1), device=x.device)
     rows, cols = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)
-    out = torch.nn.functional.pad(x, [pad] * 4)[torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], cols[:, None]]
+    out = torch.nn.functional.pad(x, [pad] * 4)[
+        torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], cols[:, None]
+    ]
     return out.permute(0, 3, 1, 2)
 
 

@@ -3,6 +3,7 @@
 `data/claims/README.md` is the register in words. `networks.csv` beside it lists what is trained under each teacher, `lines.csv` what is
 compared; all three are older than the first row. The first register, `data/claims.csv`, is history.
 """
+
 import functools
 import math
 import statistics
@@ -15,9 +16,17 @@ from .settings import ROOT, one_of
 FOLDER = ROOT / "data" / "claims"
 TEACHERS = range(3, 11)
 ALPHA = 0.05
-FEWEST = 6                                    # teachers with which a line may be judged
-CONTROLS = ("target_zero", "shuffled", "matched")        # compared with `robust` at the same weight, the recipe's own
-WEIGHTS = {"mnist": ("C1=1", "C1=3", ""), "few": ("C1=1", ""), "usps": ("C1=1", "")}      # of `robust`; "" is the recipe's own, 10
+FEWEST = 6  # teachers with which a line may be judged
+CONTROLS = (
+    "target_zero",
+    "shuffled",
+    "matched",
+)  # compared with `robust` at the same weight, the recipe's own
+WEIGHTS = {
+    "mnist": ("C1=1", "C1=3", ""),
+    "few": ("C1=1", ""),
+    "usps": ("C1=1", ""),
+}  # of `robust`; "" is the recipe's own, 10
 LINE_COLUMNS = "line family place says dataset a b settings minus perturbation levels unit measure margin decides".split()
 NETWORK_COLUMNS = "dataset method settings".split()
 MEASURES = ("accuracy", "drop", "mistakes")
@@ -30,8 +39,14 @@ def lines(path=FOLDER / "lines.csv"):
     found = store.lines(path)
     for line in found:
         if list(line) != LINE_COLUMNS:
-            raise ValueError(f"{path} has other columns than {', '.join(LINE_COLUMNS)}; bring it back with: git restore {path}")
-        one_of("family", line["family"], "AB"), one_of("measure", line["measure"], MEASURES), one_of("decides", line["decides"], DECIDES)
+            raise ValueError(
+                f"{path} has other columns than {', '.join(LINE_COLUMNS)}; bring it back with: git restore {path}"
+            )
+        (
+            one_of("family", line["family"], "AB"),
+            one_of("measure", line["measure"], MEASURES),
+            one_of("decides", line["decides"], DECIDES),
+        )
         line.update(levels=[float(v) for v in line["levels"].split()], margin=float(line["margin"]))
     return found
 
@@ -46,28 +61,51 @@ def weights(line):
 @functools.cache
 def recipe_of_the_teachers(dataset):
     """The settings of the registered teachers' recipe, as `networks.csv` has them."""
-    return next(row["settings"] for row in store.lines(FOLDER / "networks.csv") if (row["dataset"], row["method"]) == (dataset, "teacher"))
+    return next(
+        row["settings"]
+        for row in store.lines(FOLDER / "networks.csv")
+        if (row["dataset"], row["method"]) == (dataset, "teacher")
+    )
 
 
 def job(dataset, method, settings, teacher):
     """The Job of a method under a teacher; student seed t + 10 learns from teacher t."""
     guide = recipe_of_the_teachers(dataset)
     if method == "teacher":
-        return jobs.Job(dataset, "teacher", "mnist_teacher", settings=guide, seed=teacher, teacher_seed=teacher)
-    made = jobs.Job(dataset, method, "mnist_student", settings=settings, seed=teacher + 10, teacher_seed=teacher + 10)
+        return jobs.Job(
+            dataset, "teacher", "mnist_teacher", settings=guide, seed=teacher, teacher_seed=teacher
+        )
+    made = jobs.Job(
+        dataset,
+        method,
+        "mnist_student",
+        settings=settings,
+        seed=teacher + 10,
+        teacher_seed=teacher + 10,
+    )
     return made._replace(teacher_seed=teacher, teacher_settings=guide) if made.guided else made
 
 
 def networks(teachers=TEACHERS):
     """Every registered Job, teacher by teacher, in the order in which they are trained."""
-    return [job(row["dataset"], row["method"], row["settings"], t) for t in teachers for row in store.lines(FOLDER / "networks.csv")]
+    return [
+        job(row["dataset"], row["method"], row["settings"], t)
+        for t in teachers
+        for row in store.lines(FOLDER / "networks.csv")
+    ]
 
 
 def teachers(text=None):
     """A range of registered teachers from "3-5" or "4"; all of them from None."""
     first, _, last = (text or f"{TEACHERS[0]}-{TEACHERS[-1]}").partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal() or not TEACHERS[0] <= int(first) <= int(last or first) <= TEACHERS[-1]:
-        raise ValueError(f"--teachers {text!r} is no range of registered teachers; write one such as 3-5, from {TEACHERS[0]} to {TEACHERS[-1]}")
+    if (
+        not first.isdecimal()
+        or not (last or first).isdecimal()
+        or not TEACHERS[0] <= int(first) <= int(last or first) <= TEACHERS[-1]
+    ):
+        raise ValueError(
+            f"--teachers {text!r} is no range of registered teachers; write one such as 3-5, from {TEACHERS[0]} to {TEACHERS[-1]}"
+        )
     return range(int(first), int(last or first) + 1)
 
 
@@ -84,12 +122,17 @@ def place(job):
 @functools.cache
 def described():
     """The CIFAR-10 networks that are described without p, in the order in which they are trained (`cifar.csv`): one teacher, one start."""
-    return [jobs.Job("cifar10", row["method"], row["network"], settings=row["settings"]) for row in store.lines(FOLDER / "cifar.csv")]
+    return [
+        jobs.Job("cifar10", row["method"], row["network"], settings=row["settings"])
+        for row in store.lines(FOLDER / "cifar.csv")
+    ]
 
 
 def left(done, wanted=None):
     """{job: 1} of the registered jobs, or of the jobs `wanted`, of which a row is missing, in the order in which they are trained."""
-    return {j: 1 for j in wanted or networks() if not set(asked(j.dataset)) <= set(jobs.of(j, done))}
+    return {
+        j: 1 for j in wanted or networks() if not set(asked(j.dataset)) <= set(jobs.of(j, done))
+    }
 
 
 @functools.cache
@@ -97,7 +140,12 @@ def asked(dataset):
     """Every (perturbation, level, unit) that a registered line or Fig. 2(a) needs of a data set's networks, clean images first; of CIFAR's all that is measured."""
     if dataset == "cifar10":
         return tuple(evaluate.needed(dataset))
-    mine = [(line["perturbation"], v, line["unit"]) for line in lines() if line["dataset"] == dataset for v in line["levels"]]
+    mine = [
+        (line["perturbation"], v, line["unit"])
+        for line in lines()
+        if line["dataset"] == dataset
+        for v in line["levels"]
+    ]
     curve = [("gaussian", v, "dB") for v in range(10, 0, -1)] if dataset == "mnist" else []
     return tuple(dict.fromkeys([("clean", 0, ""), *curve, *mine]))
 
@@ -119,7 +167,9 @@ def value(line, method, settings, teacher, done, told, others):
             return None
         own, *rest = (mistakes.agreement(told[one], guide) for guide in guides)
         return 100 * (own - statistics.fmean(rest))
-    found = claims.share(done, one, [(line["perturbation"], v, line["unit"]) for v in line["levels"]])
+    found = claims.share(
+        done, one, [(line["perturbation"], v, line["unit"]) for v in line["levels"]]
+    )
     clean = claims.share(done, one, [("clean", 0.0, "")]) if line["measure"] == "drop" else 0.0
     return None if None in (found, clean) else 100 * (found - clean)
 
@@ -130,7 +180,10 @@ def differences(line, done, told=None, teachers=TEACHERS):
     Where the line has `minus`, the same difference at those settings is taken off.
     """
     for n in range(len(teachers), FEWEST - 1, -1):
-        found = {w: [_difference(line, w, t, done, told or {}, teachers[:n]) for t in teachers[:n]] for w in weights(line)}
+        found = {
+            w: [_difference(line, w, t, done, told or {}, teachers[:n]) for t in teachers[:n]]
+            for w in weights(line)
+        }
         if not any(d is None for column in found.values() for d in column):
             return found
     return {w: [] for w in weights(line)}
@@ -143,7 +196,15 @@ def _difference(line, weight, teacher, done, told, teachers):
             continue
         for side, way in (("a", 1), ("b", -1)):
             own = weight if line[side] == "robust" else ""
-            got = value(line, line[side], "" if line[side] == "teacher" else with_words(own, settings), teacher, done, told, others)
+            got = value(
+                line,
+                line[side],
+                "" if line[side] == "teacher" else with_words(own, settings),
+                teacher,
+                done,
+                told,
+                others,
+            )
             if got is None:
                 return None
             total += sign * way * got
@@ -156,17 +217,21 @@ def statistic(d):
     mean, error = d.mean(-1), d.std(-1, ddof=1) / math.sqrt(d.shape[-1])
     tiny = 1e-12 * np.abs(d).max(-1, initial=0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.abs(mean) <= tiny, 0.0, np.where(error <= tiny, np.sign(mean) * np.inf, mean / error))
+        return np.where(
+            np.abs(mean) <= tiny, 0.0, np.where(error <= tiny, np.sign(mean) * np.inf, mean / error)
+        )
 
 
 def signs(n=len(TEACHERS)):
     """All 2^n vectors of signs, (2^n, n)."""
-    return 1 - 2 * ((np.arange(2 ** n)[:, None] >> np.arange(n)) & 1)
+    return 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
 
 
 def flipped(columns):
     """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all lines; a line of n teachers takes the first n signs."""
-    return np.stack([np.abs(statistic(signs()[:, :len(d)] * np.asarray(d))) for d in columns], axis=1)
+    return np.stack(
+        [np.abs(statistic(signs()[:, : len(d)] * np.asarray(d))) for d in columns], axis=1
+    )
 
 
 def corrected(columns):
@@ -189,7 +254,11 @@ def reach(columns):
     residuals = []
     for d in columns:
         left_over = np.asarray(d) - np.mean(d)
-        residuals.append(np.where(np.abs(left_over) <= 1e-12 * np.abs(np.asarray(d)).max(initial=0.0), 0.0, left_over))
+        residuals.append(
+            np.where(
+                np.abs(left_over) <= 1e-12 * np.abs(np.asarray(d)).max(initial=0.0), 0.0, left_over
+            )
+        )
     return float(np.sort(flipped(residuals).max(1))[math.ceil((1 - ALPHA) * 256) - 1])
 
 
@@ -235,7 +304,9 @@ def judged(done, told=None, all_lines=None):
     for line in out:
         if not line["n"]:
             line.update(mean=math.nan, low=math.nan, high=math.nan, p=math.nan, single={})
-        line["word"] = word(line, line["mean"], line["low"], line["high"], line["p"], line["single"].values())
+        line["word"] = word(
+            line, line["mean"], line["low"], line["high"], line["p"], line["single"].values()
+        )
     return out
 
 
@@ -254,7 +325,7 @@ def power(sds, margins, effect=1.0, n=len(TEACHERS), trials=400, seed=0):
             moved[:, i] = flipped([column + effect])[:, 0]
             own = np.abs(statistic(d))
             own[i] = abs(float(statistic(column + effect)))
-            rivals = own >= own[i]                              # lines before it in the order would have to be rejected too
+            rivals = own >= own[i]  # lines before it in the order would have to be rejected too
             order = sorted(np.flatnonzero(rivals), key=lambda j: -own[j])
             worst, kept = 0.0, np.ones(len(sds), bool)
             for j in order:

@@ -1,4 +1,5 @@
 """The paper's cells minus our rows is the work left: list it, do it within a time budget on this machine or a Ray cluster, merge it."""
+
 import csv
 import pathlib
 import statistics
@@ -10,7 +11,11 @@ from . import claims, data, jobs, mistakes, paper, parts, register, settings, st
 from .jobs import Job, called, find, known, of, span
 from .settings import CHECKPOINTS, RESULTS, one_of, whole
 
-BOX, LARGEST, FILES = 14 * 2**20, 6 * 2**20, 8     # bytes of a packed part; of a checkpoint shipped in the tree; packed files at most
+BOX, LARGEST, FILES = (
+    14 * 2**20,
+    6 * 2**20,
+    8,
+)  # bytes of a packed part; of a checkpoint shipped in the tree; packed files at most
 
 
 def read(*folders):
@@ -21,18 +26,46 @@ def read(*folders):
             with open(path, newline="", errors="replace") as f:
                 lines = csv.reader(f)
                 if next(lines, None) == store.COLUMNS:
-                    rows.update(dict.fromkeys(tuple(line) for line in lines if len(line) == len(store.COLUMNS)))
+                    rows.update(
+                        dict.fromkeys(
+                            tuple(line) for line in lines if len(line) == len(store.COLUMNS)
+                        )
+                    )
     return [dict(zip(store.COLUMNS, row)) for row in rows]
 
 
-def job_of(cell, seed=0, recipe="short", settings="", network="", teacher_network="", teacher_settings=""):
+def job_of(
+    cell, seed=0, recipe="short", settings="", network="", teacher_network="", teacher_settings=""
+):
     """The Job that answers a measured cell; changes of recipe or networks make it a job that fills no cell."""
     if cell["method"] == "teacher":
-        return Job(cell["dataset"], "teacher", teacher_network or cell["network"], recipe, teacher_settings, cell["train_noise"], seed, seed)
-    job = Job(cell["dataset"], cell["method"], network or cell["network"], recipe, settings, cell["train_noise"], seed, seed)
+        return Job(
+            cell["dataset"],
+            "teacher",
+            teacher_network or cell["network"],
+            recipe,
+            teacher_settings,
+            cell["train_noise"],
+            seed,
+            seed,
+        )
+    job = Job(
+        cell["dataset"],
+        cell["method"],
+        network or cell["network"],
+        recipe,
+        settings,
+        cell["train_noise"],
+        seed,
+        seed,
+    )
     if not job.guided:
         return job
-    return job._replace(teacher_seed=seed % jobs.TEACHERS, teacher_network=teacher_network, teacher_settings=teacher_settings)
+    return job._replace(
+        teacher_seed=seed % jobs.TEACHERS,
+        teacher_network=teacher_network,
+        teacher_settings=teacher_settings,
+    )
 
 
 def asked(cell):
@@ -50,7 +83,11 @@ def answers(cell, done, recipe="short", seeds=10):
     found, need = {}, asked(cell)
     seeds = jobs.TEACHERS if method == "teacher" and dataset in ("mnist", "usps") else seeds
     for name, rows in done.items():
-        if name[:3] == (dataset, method, network) and list(name[4:7]) == rest and name[3].partition(" seed ")[0] == guide:
+        if (
+            name[:3] == (dataset, method, network)
+            and list(name[4:7]) == rest
+            and name[3].partition(" seed ")[0] == guide
+        ):
             if int(name[7]) < seeds and need <= rows.keys():
                 found[int(name[7])] = rows
     return dict(sorted(found.items()))
@@ -72,12 +109,22 @@ def filled(cell, done, recipe="short"):
 
 def enough(cell, seeds):
     """How many seeds a cell needs where `seeds` are asked for: of teachers there are jobs.TEACHERS at most, a count is one."""
-    return 1 if cell["kind"] != "measured" else min(seeds, jobs.TEACHERS) if cell["method"] == "teacher" else seeds
+    return (
+        1
+        if cell["kind"] != "measured"
+        else min(seeds, jobs.TEACHERS)
+        if cell["method"] == "teacher"
+        else seeds
+    )
 
 
 def timed(file=None):
     """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m rsnl_lib networks --rows`)."""
-    return {row["network"]: float(row["ms"]) for row in store.lines(file or RESULTS / "speed.csv", missing_ok=True) if row["batch"] == "64"}
+    return {
+        row["network"]: float(row["ms"])
+        for row in store.lines(file or RESULTS / "speed.csv", missing_ok=True)
+        if row["batch"] == "64"
+    }
 
 
 def left(cells, done, seeds=1, also=(), places=(), **plan):
@@ -89,7 +136,9 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
     wanted = {}
     for cell in (c for c in cells if c["kind"] == "measured"):
         unchanged = not any(v for k, v in plan.items() if k != "recipe")
-        if unchanged and len(filled(cell, done, plan.get("recipe", "short"))) >= enough(cell, seeds):
+        if unchanged and len(filled(cell, done, plan.get("recipe", "short"))) >= enough(
+            cell, seeds
+        ):
             continue
         for seed in range(enough(cell, seeds)):
             job = job_of(cell, seed, **plan)
@@ -98,7 +147,16 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
     for dataset in dict.fromkeys(c["dataset"] for c in cells):
         for method in also:
             for seed in range(seeds):
-                job = job_of({"dataset": dataset, "method": one_of("method", method, train.METHODS), "network": train.network_for(dataset, method), "train_noise": ""}, seed, **plan)
+                job = job_of(
+                    {
+                        "dataset": dataset,
+                        "method": one_of("method", method, train.METHODS),
+                        "network": train.network_for(dataset, method),
+                        "train_noise": "",
+                    },
+                    seed,
+                    **plan,
+                )
                 if ("clean", 0, "") not in of(job, done):
                     wanted.setdefault(job, 0)
     return with_teachers(wanted, places)
@@ -121,27 +179,48 @@ def paces(rates, hardware):
             for line in csv.reader(line for line in f if ",ms_per_image," in line):
                 row = dict(zip(columns, line))
                 if row["hardware"] == hardware:
-                    found.setdefault((row["network"], row["method"]), []).append(float(row["value"]))
+                    found.setdefault((row["network"], row["method"]), []).append(
+                        float(row["value"])
+                    )
     return {key: statistics.median(values) for key, values in found.items()}
 
 
 def rank(wanted, done, device="cpu", places=()):
     """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to each for its start."""
-    files = [RESULTS / "curves.csv", *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv"))]
+    files = [
+        RESULTS / "curves.csv",
+        *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv")),
+    ]
     pace = paces(files, settings.hardware())
     took, asked_before = {}, {(job_name[0], job_name[3]) for job_name in done if job_name[3]}
     for job in wanted:
         guide = tuple(map(str, (job.row()["dataset"], job.row()["teacher"])))
-        took[job] = jobs.seconds(job, pace, device.partition(":")[0], trained=bool(of(job, done) and find(job, *places)), asks=guide not in asked_before)
+        took[job] = jobs.seconds(
+            job,
+            pace,
+            device.partition(":")[0],
+            trained=bool(of(job, done) and find(job, *places)),
+            asks=guide not in asked_before,
+        )
         asked_before.add(guide)
-    return sorted(((job, cells, took[job]) for job, cells in wanted.items()), key=lambda item: -item[1] / (item[2] + 30))
+    return sorted(
+        ((job, cells, took[job]) for job, cells in wanted.items()),
+        key=lambda item: -item[1] / (item[2] + 30),
+    )
 
 
 def needs(job, wanted, folder=None):
     """What stands between a job and its start, in words."""
-    lacking = [] if data.here(job.dataset, folder) else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
+    lacking = (
+        []
+        if data.here(job.dataset, folder)
+        else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
+    )
     if job.guided and job.teacher() in wanted:
-        lacking.append(f"{job.teacher().net} seed {job.teacher_seed}" + f" on {job.teacher().train_noise}" * bool(job.teacher().train_noise))
+        lacking.append(
+            f"{job.teacher().net} seed {job.teacher_seed}"
+            + f" on {job.teacher().train_noise}" * bool(job.teacher().train_noise)
+        )
     return "needs " + " and ".join(lacking) if lacking else "can start"
 
 
@@ -155,22 +234,40 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
         return print(f"{len(wanted)} jobs left")
     total = have = 0
     for table in paper.TABLES:
-        mine = [c for c in cells if c["cell"].split(".")[0].removeprefix("fig") == table and c["kind"] != "quoted"]
+        mine = [
+            c
+            for c in cells
+            if c["cell"].split(".")[0].removeprefix("fig") == table and c["kind"] != "quoted"
+        ]
         counts = [len(filled(c, done, recipe)) for c in mine]
         good, total = [n for n, c in zip(counts, mine) if n >= enough(c, seeds)], total + len(mine)
         have += len(good)
         told = sorted({n for n, c in zip(counts, mine) if n and c["kind"] == "measured"})
         if mine:
             name = "text of Fig. 2(a)" if table == "2a" else f"Table {table}"
-            print(f"{name:18} {len(good):3} of {len(mine):3}" + (f", {'-'.join(map(str, dict.fromkeys((told[0], told[-1]))))} seeds" if told else ""))
+            print(
+                f"{name:18} {len(good):3} of {len(mine):3}"
+                + (
+                    f", {'-'.join(map(str, dict.fromkeys((told[0], told[-1]))))} seeds"
+                    if told
+                    else ""
+                )
+            )
     print(f"{have} of {total} cells" + f" with {seeds} seeds" * (seeds > 1))
 
 
 def pack(work, out):
     """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the rows first; what is left out is printed."""
     work = pathlib.Path(work)
-    texts = sorted(work.glob("rows/*.csv")) + sorted(work.glob("curves/*.csv")) + sorted(work.glob("mistakes/*.npz"))
-    nets = sorted((p for p in work.glob("*.safetensors") if (work / "rows" / f"{p.stem}.csv").is_file()), key=lambda p: (p.stat().st_size, p.name))
+    texts = (
+        sorted(work.glob("rows/*.csv"))
+        + sorted(work.glob("curves/*.csv"))
+        + sorted(work.glob("mistakes/*.npz"))
+    )
+    nets = sorted(
+        (p for p in work.glob("*.safetensors") if (work / "rows" / f"{p.stem}.csv").is_file()),
+        key=lambda p: (p.stat().st_size, p.name),
+    )
     room, chosen = (FILES - 1) * BOX - 2**20 - sum(p.stat().st_size + 2048 for p in texts), []
     for path in nets:
         room -= path.stat().st_size + 2048
@@ -178,7 +275,13 @@ def pack(work, out):
             print(f"left out, no room: {path.name}")
         else:
             chosen.append(path)
-    parts.pack({str(p.relative_to(work)): p for p in (*texts, *chosen)}, out, "campaign", BOX, compress=False)
+    parts.pack(
+        {str(p.relative_to(work)): p for p in (*texts, *chosen)},
+        out,
+        "campaign",
+        BOX,
+        compress=False,
+    )
     print(f"packed {len(texts)} tables and {len(chosen)} checkpoints into {out}")
 
 
@@ -204,11 +307,20 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
             else:
                 differ += (twin["n"], twin["correct"]) != (row["n"], row["correct"])
         if differ:
-            print(f"{differ} rows say another number than the same row in {results} and were left out")
+            print(
+                f"{differ} rows say another number than the same row in {results} and were left out"
+            )
         curves = []
-        old = {tuple(row[k] for k in store.CURVE_COLUMNS[:9]) for row in store.lines(pathlib.Path(results) / "curves.csv", missing_ok=True)}
+        old = {
+            tuple(row[k] for k in store.CURVE_COLUMNS[:9])
+            for row in store.lines(pathlib.Path(results) / "curves.csv", missing_ok=True)
+        }
         for path in sorted((source / "curves").glob("*.csv")):
-            curves += [row for row in store.lines(path) if tuple(row[k] for k in store.CURVE_COLUMNS[:9]) not in old]
+            curves += [
+                row
+                for row in store.lines(path)
+                if tuple(row[k] for k in store.CURVE_COLUMNS[:9]) not in old
+            ]
         for dataset, rows in fresh.items():
             store.append(pathlib.Path(results) / f"{dataset}.csv", rows)
         if curves:
@@ -221,7 +333,11 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
         for path in sorted(source.glob("*.safetensors")):
             if ".best." not in path.name:
                 _, head = store.load_checkpoint(path)
-                small = head.get("seed") == "0" and not head.get("settings") and path.stat().st_size <= LARGEST
+                small = (
+                    head.get("seed") == "0"
+                    and not head.get("settings")
+                    and path.stat().st_size <= LARGEST
+                )
                 place = (pathlib.Path(shipped) if small else aside) / path.name
                 if not place.exists():
                     store.write(place, path.read_bytes())
@@ -235,33 +351,56 @@ def budget(text):
     try:
         return settings.positive("budget", float(str(text)[:-1])) * unit
     except (TypeError, ValueError):
-        raise ValueError(f"budget={text!r} is no time; write a number above zero and s, m or h, such as 9m") from None
+        raise ValueError(
+            f"budget={text!r} is no time; write a number above zero and s, m or h, such as 9m"
+        ) from None
 
 
 def campaign(args):
     """The command: --merge, --missing, or the work itself."""
     import torch
+
     torch.set_num_threads(1)
     if args.merge:
         rows, nets = merge(args.merge)
         return print(f"{rows} new rows, {nets} new checkpoints")
-    plan = {"recipe": args.recipe, "settings": " ".join(args.set), "network": args.network, "teacher_network": args.teacher_network,
-            "teacher_settings": " ".join(args.teacher_set)}
+    plan = {
+        "recipe": args.recipe,
+        "settings": " ".join(args.set),
+        "network": args.network,
+        "teacher_network": args.teacher_network,
+        "teacher_settings": " ".join(args.teacher_set),
+    }
     cells = [] if args.lines else paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or settings.data_folder(args.folder) / "campaign")
     device = str(settings.device(args.device))
     done = known(read(RESULTS, work / "rows"))
     registered = args.lines in (["register"], ["cifar"])
     if registered:
-        listed = register.described() if args.lines == ["cifar"] else register.networks(register.teachers(args.teachers))
-        mine = {j: n for j, n in register.left(done, listed).items() if args.dataset in (None, j.dataset)}
-        wanted = dict(sorted(with_teachers(mine, (work,)).items(), key=lambda item: register.place(item[0])))
+        listed = (
+            register.described()
+            if args.lines == ["cifar"]
+            else register.networks(register.teachers(args.teachers))
+        )
+        mine = {
+            j: n
+            for j, n in register.left(done, listed).items()
+            if args.dataset in (None, j.dataset)
+        }
+        wanted = dict(
+            sorted(with_teachers(mine, (work,)).items(), key=lambda item: register.place(item[0]))
+        )
     elif args.lines:
         alone = next((name for name in args.lines if name not in claims.FILES), None)
         if alone:
-            raise ValueError(f"--for {alone} stands alone: its networks are trained in their own order; ask for the others in another call")
+            raise ValueError(
+                f"--for {alone} stands alone: its networks are trained in their own order; ask for the others in another call"
+            )
         lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
-        wanted = with_teachers(claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done), (work,))
+        wanted = with_teachers(
+            claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done),
+            (work,),
+        )
     else:
         wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
     if args.method:
@@ -275,19 +414,37 @@ def campaign(args):
     begun = time.time()
     with workers.lock(work):
         deadline = begun + (budget(args.budget) if args.budget else 10**9)
-        ranked = [(j, n, s) for j, n, s in rank(wanted, done, device, (work,)) if data.here(j.dataset, args.folder)]
+        ranked = [
+            (j, n, s)
+            for j, n, s in rank(wanted, done, device, (work,))
+            if data.here(j.dataset, args.folder)
+        ]
         if registered:
             ranked.sort(key=lambda item: register.place(item[0]))
         for job in wanted.keys() - {j for j, _, _ in ranked}:
             print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
         try:
             if args.ray:
-                failed = workers.on_ray(ranked, work, done, deadline, args.ray, args.folder, args.gpus, args.draws)
+                failed = workers.on_ray(
+                    ranked, work, done, deadline, args.ray, args.folder, args.gpus, args.draws
+                )
             else:
-                failed = workers.on_processes(ranked, work, done, deadline, whole("jobs", args.jobs, 1), args.folder, device, args.draws, begun)
+                failed = workers.on_processes(
+                    ranked,
+                    work,
+                    done,
+                    deadline,
+                    whole("jobs", args.jobs, 1),
+                    args.folder,
+                    device,
+                    args.draws,
+                    begun,
+                )
         finally:
             if args.out:
                 pack(work, args.out)
-    print(f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce --merge {work}")
+    print(
+        f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce --merge {work}"
+    )
     if failed:
         sys.exit(f"rsnl: {len(failed)} jobs failed; their words are in {work / 'log'}")

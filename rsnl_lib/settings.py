@@ -1,4 +1,5 @@
 """Where things lie, which device, which seeds, and whether a notebook's parameters make sense."""
+
 import functools
 import math
 import numbers
@@ -41,13 +42,19 @@ class PlainProgress:
 
     def set_postfix(self, values):
         if not self.disable:
-            print(f"{self.desc} {self.at}:", ", ".join(f"{k} {v}" for k, v in values.items()), flush=True)
+            print(
+                f"{self.desc} {self.at}:",
+                ", ".join(f"{k} {v}" for k, v in values.items()),
+                flush=True,
+            )
 
 
 def one_of(name, value, choices):
     """`value` if it is one of `choices`, else a ValueError that lists them."""
     if value not in list(choices):
-        raise ValueError(f"{name}={value!r} is unknown; choose one of: {', '.join(map(str, choices))}")
+        raise ValueError(
+            f"{name}={value!r} is unknown; choose one of: {', '.join(map(str, choices))}"
+        )
     return value
 
 
@@ -82,6 +89,7 @@ def whole(name, value, low=0):
 def device(name="auto"):
     """The torch device called `name`; "auto" takes a GPU where there is one, which then computes in single precision, not in TF32's ten bits."""
     import torch
+
     gpu = torch.cuda.is_available()
     if name == "auto":
         name = "cuda" if gpu else "cpu"
@@ -95,12 +103,17 @@ def device(name="auto"):
 def generators(device):
     """What torch's random numbers will be from here on, on the CPU and on a GPU."""
     import torch
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+    return [
+        torch.get_rng_state(),
+        *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []),
+    ]
 
 
 def set_generators(states, device):
     """Put the random numbers back to where `generators` found them."""
     import torch
+
     torch.set_rng_state(states[0].cpu())
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1].cpu(), device)
@@ -110,6 +123,7 @@ def set_generators(states, device):
 def processor():
     """The processor by name, with family and model where the name alone says little; else the architecture."""
     import platform
+
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
         told = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
@@ -121,6 +135,7 @@ def processor():
 def hardware():
     """The machine in words for a result row: the GPU's name, else the processor's, and how many threads."""
     import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
@@ -129,10 +144,16 @@ def hardware():
 
 def commit():
     """The library's git commit, twelve digits, with a + where rsnl_lib/ has changes; "unknown" outside git."""
+
     def git(*args):
-        return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(git("status", "--porcelain", "--", "rsnl_lib"))
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(
+            git("status", "--porcelain", "--", "rsnl_lib")
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -154,14 +175,23 @@ CHECKS = {
 def injected(sources):
     """Names that papermill's injected cell assigns, from the sources of the cells that ran."""
     import ast
-    return [t.id for s in sources if s.startswith("# Parameters") for node in ast.parse(s).body
-            if isinstance(node, ast.Assign) for t in node.targets]
+
+    return [
+        t.id
+        for s in sources
+        if s.startswith("# Parameters")
+        for node in ast.parse(s).body
+        if isinstance(node, ast.Assign)
+        for t in node.targets
+    ]
 
 
 def room(low, high):
     """Refuse bounds of pixels with nothing between them; None is no bound."""
     if low is not None and high is not None and not finite("low", low) < finite("high", high):
-        raise ValueError(f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller")
+        raise ValueError(
+            f"low={low!r} and high={high!r} leave no room for pixels; low must be the smaller"
+        )
 
 
 def parameters(given, **used):
@@ -172,6 +202,7 @@ def parameters(given, **used):
     Sets torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
     """
     import torch
+
     for name in injected(given.get("In", [])):
         if name not in used:
             raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
@@ -187,6 +218,7 @@ def environment():
     from importlib import metadata
 
     from packaging.requirements import Requirement
+
     for need in map(Requirement, metadata.requires("rsnl-lib") or []):
         if need.marker:
             continue
@@ -194,4 +226,8 @@ def environment():
             good = need.specifier.contains(metadata.version(need.name), prereleases=True)
         except metadata.PackageNotFoundError:
             good = False
-        print(f"[OK]   {need}" if good else f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment")
+        print(
+            f"[OK]   {need}"
+            if good
+            else f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment"
+        )

@@ -1,4 +1,5 @@
 """Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
+
 import csv
 import datetime
 import hashlib
@@ -13,15 +14,23 @@ from safetensors.torch import save, save_file
 from . import networks
 from .settings import RESULTS, commit, hardware
 
-COLUMNS = ("dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
-           "correct hardware torch commit date").split()
-MARGIN_COLUMNS = ("dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T gap gap_tau flip "
-                  "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit").split()
-LADDER_COLUMNS = ("dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
-                  "hardware commit").split()
+COLUMNS = (
+    "dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
+    "correct hardware torch commit date"
+).split()
+MARGIN_COLUMNS = (
+    "dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T gap gap_tau flip "
+    "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit"
+).split()
+LADDER_COLUMNS = (
+    "dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
+    "hardware commit"
+).split()
 CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
-SIMILARITY_COLUMNS = ("dataset method network teacher recipe settings train_noise seed reference images pairs n undefined rate rate_T rate_S mag ang "
-                      "hardware commit").split()
+SIMILARITY_COLUMNS = (
+    "dataset method network teacher recipe settings train_noise seed reference images pairs n undefined rate rate_T rate_S mag ang "
+    "hardware commit"
+).split()
 SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 
@@ -31,7 +40,9 @@ def can_write(path):
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise OSError(f"{path} cannot be written: {place} is no folder that you may write to; name another place")
+        raise OSError(
+            f"{path} cannot be written: {place} is no folder that you may write to; name another place"
+        )
 
 
 def write(path, content):
@@ -44,7 +55,9 @@ def write(path, content):
             if isinstance(content, dict):
                 part.touch()
                 rights = part.stat().st_mode
-                save_file(content, part)            # without a copy of them all in memory, but for its owner alone
+                save_file(
+                    content, part
+                )  # without a copy of them all in memory, but for its owner alone
                 part.chmod(rights)
             else:
                 part.write_bytes(content)
@@ -52,7 +65,9 @@ def write(path, content):
         finally:
             part.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
-        raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
+        raise OSError(
+            f"{path} cannot be written ({error}); name a folder that is one and that you may write to"
+        ) from error
 
 
 def digest(*tensors, words=""):
@@ -64,39 +79,60 @@ def digest(*tensors, words=""):
 
 
 def provenance():
-    return {"hardware": hardware(), "torch": torch.__version__, "commit": commit(),
-            "date": datetime.date.today().isoformat()}
+    return {
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def save_checkpoint(path, net, half=True, **header):
     """Write the network's tensors, in half precision by default, under `header` (all values become text)."""
-    tensors = {k: v.detach().cpu().half() if half and v.is_floating_point() else v.detach().cpu()
-               for k, v in net.state_dict().items()}
-    write(path, save({k: v.contiguous() for k, v in tensors.items()},
-                     {k: str(v) for k, v in {**provenance(), **header}.items()}))
+    tensors = {
+        k: v.detach().cpu().half() if half and v.is_floating_point() else v.detach().cpu()
+        for k, v in net.state_dict().items()
+    }
+    write(
+        path,
+        save(
+            {k: v.contiguous() for k, v in tensors.items()},
+            {k: str(v) for k, v in {**provenance(), **header}.items()},
+        ),
+    )
 
 
 def load_checkpoint(path, net=None, device="cpu"):
     """(network in evaluation mode, header) from a checkpoint; `net` receives the weights, else the header's network is built."""
     path = pathlib.Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}; train it with: python -m rsnl_lib train --help")
+        raise FileNotFoundError(
+            f"there is no checkpoint {path}; train it with: python -m rsnl_lib train --help"
+        )
     try:
         with safe_open(path, "pt") as f:
             header = f.metadata() or {}
             state = {k: f.get_tensor(k).float() for k in f.keys()}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}); delete it and train or fetch it again") from None
+        raise ValueError(
+            f"{path} is damaged or no safetensors file ({error}); delete it and train or fetch it again"
+        ) from None
     if net is None:
         if "network" not in header:
-            raise ValueError(f"{path} names no network in its header; pass the module that its weights belong to as `net`")
+            raise ValueError(
+                f"{path} names no network in its header; pass the module that its weights belong to as `net`"
+            )
         if not header.get("classes", "10").isdecimal():
-            raise ValueError(f"{path} says classes={header['classes']!r} in its header; it must be a whole number, train it again")
+            raise ValueError(
+                f"{path} says classes={header['classes']!r} in its header; it must be a whole number, train it again"
+            )
         net = networks.build(header["network"], int(header.get("classes", 10)))
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit {header.get('network', type(net).__name__)}: {error}; name the checkpoint of this network, or pass its module as `net`") from None
+        raise ValueError(
+            f"{path} does not fit {header.get('network', type(net).__name__)}: {error}; name the checkpoint of this network, or pass its module as `net`"
+        ) from None
     return net.to(device).eval(), header
 
 
@@ -114,22 +150,30 @@ def append(path, rows, columns=COLUMNS):
     path, rows = pathlib.Path(path), list(rows)
     for row in rows:
         if odd := set(row) ^ set(columns):
-            raise ValueError(f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}")
+            raise ValueError(
+                f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}"
+            )
     if path.is_file() and path.stat().st_size:
         with open(path, newline="", errors="replace") as f:
             if next(csv.reader(f)) != list(columns):
-                raise ValueError(f"{path} has other columns than {', '.join(columns)}; name another file")
+                raise ValueError(
+                    f"{path} has other columns than {', '.join(columns)}; name another file"
+                )
         if path.read_bytes()[-1:] != b"\n":
-            raise ValueError(f"{path} ends in the middle of a row; delete that row, or name another file")
+            raise ValueError(
+                f"{path} ends in the middle of a row; delete that row, or name another file"
+            )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "ab", buffering=0)
     except OSError as error:
-        raise OSError(f"{path} cannot be written ({error}); name a folder that is one and that you may write to") from error
-    with file as f:        # unbuffered: closing must not write what was taken back
+        raise OSError(
+            f"{path} cannot be written ({error}); name a folder that is one and that you may write to"
+        ) from error
+    with file as f:  # unbuffered: closing must not write what was taken back
         size, content = f.tell(), table(rows, columns)
         if size:
-            content = content[content.index(b"\n") + 1:]
+            content = content[content.index(b"\n") + 1 :]
         try:
             if f.write(content) != len(content):
                 raise OSError(f"{path} could not be written whole; is the disk full?")
@@ -141,17 +185,32 @@ def append(path, rows, columns=COLUMNS):
 def read(*paths):
     """The rows of one or more CSV files as one pandas frame; a row that stands twice counts once."""
     import pandas as pd
+
     missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
     if missing:
-        raise FileNotFoundError(f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help")
+        raise FileNotFoundError(
+            f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help"
+        )
     for p in paths:
         with open(p, newline="", errors="replace") as f:
             lengths = [len(line) for line in csv.reader(f)]
         if odd := [i for i, n in enumerate(lengths, 1) if n != lengths[0]] if lengths else [0]:
-            raise ValueError(f"{p} is no table of results: row {odd[0]} has {lengths[odd[0] - 1] if lengths else 0} cells, its header "
-                             f"{lengths[0] if lengths else 0}; delete that row, or make the file again")
-    blank = dict.fromkeys(MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S"):-2], [""])          # numbers that may be missing
-    frames = [pd.read_csv(p, keep_default_na=False, na_values=blank, dtype={"settings": str, "teacher": str, "commit": str}) for p in paths]
+            raise ValueError(
+                f"{p} is no table of results: row {odd[0]} has {lengths[odd[0] - 1] if lengths else 0} cells, its header "
+                f"{lengths[0] if lengths else 0}; delete that row, or make the file again"
+            )
+    blank = dict.fromkeys(
+        MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2], [""]
+    )  # numbers that may be missing
+    frames = [
+        pd.read_csv(
+            p,
+            keep_default_na=False,
+            na_values=blank,
+            dtype={"settings": str, "teacher": str, "commit": str},
+        )
+        for p in paths
+    ]
     return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)
 
 
@@ -173,15 +232,23 @@ def who(row):
 def registered(rows):
     """Which rows of a frame belong to the second register (data/claims), judged by itself: MNIST's and USPS's teachers from seed 3 on, students from seed 13 on."""
     teachers = rows.network.str.endswith("_teacher")
-    return rows.dataset.isin(["mnist", "usps"]) & ((teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13)))
+    return rows.dataset.isin(["mnist", "usps"]) & (
+        (teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13))
+    )
 
 
 def everyone(dataset):
     """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers plain or robust, trained without noise; `method` as `who` tells it."""
     rows = read(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
     own, guide = f"{dataset}_teacher", rows.teacher.str.partition(" seed ")[0]
-    rows = rows[(rows.dataset == dataset) & rows.network.isin([own, f"{dataset}_student"]) & (rows.recipe == "short") & (rows.settings == "")
-                & (rows.train_noise == "") & guide.isin(["", own, f"{own} pgd_at"])]
+    rows = rows[
+        (rows.dataset == dataset)
+        & rows.network.isin([own, f"{dataset}_student"])
+        & (rows.recipe == "short")
+        & (rows.settings == "")
+        & (rows.train_noise == "")
+        & guide.isin(["", own, f"{own} pgd_at"])
+    ]
     rows = rows[~registered(rows)]
     return rows.assign(method=[who(r) for r in rows.to_dict("records")])
 
@@ -191,6 +258,14 @@ def shipped(dataset, methods):
     rows = read(RESULTS / f"{dataset}.csv")
     guide = rows.teacher.str.partition(" seed ")[0]
     rows, guide = rows[~registered(rows)], guide[~registered(rows)]
-    own = (rows.network == f"{dataset}_student") | (rows.network == f"{dataset}_teacher") & (rows.method == "teacher")
-    return rows[own & rows.method.isin(methods) & (rows.recipe == "short") & (rows.settings == "")
-                & (rows.train_noise == "") & guide.isin(["", f"{dataset}_teacher"])]
+    own = (rows.network == f"{dataset}_student") | (rows.network == f"{dataset}_teacher") & (
+        rows.method == "teacher"
+    )
+    return rows[
+        own
+        & rows.method.isin(methods)
+        & (rows.recipe == "short")
+        & (rows.settings == "")
+        & (rows.train_noise == "")
+        & guide.isin(["", f"{dataset}_teacher"])
+    ]

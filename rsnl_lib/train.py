@@ -1,4 +1,5 @@
 """Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
+
 import contextlib
 import copy
 import io
@@ -17,10 +18,16 @@ from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whole
 
 
-STEMS = {"usps": "mnist", "usps_resized": "mnist", "cifar10": "cifar", "cifar10_pixels": "cifar", "cifar100": "cifar"}      # whose networks a data set takes
+STEMS = {
+    "usps": "mnist",
+    "usps_resized": "mnist",
+    "cifar10": "cifar",
+    "cifar10_pixels": "cifar",
+    "cifar100": "cifar",
+}  # whose networks a data set takes
 
 
-EVERY = 300             # seconds between two states that a run keeps of itself, wherever it is
+EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
 
 
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, every=EVERY):
@@ -30,37 +37,49 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, ever
     weights, images, labels and tau; until it is whole, pieces of it are, one every `every` seconds, and another call goes on after the last.
     """
     if teacher.training:
-        raise ValueError("the teacher is in training mode; call teacher.eval(), its scores must not change")
+        raise ValueError(
+            "the teacher is in training mode; call teacher.eval(), its scores must not change"
+        )
     if not len(perturb.images(x)):
         raise ValueError("there are no images for the teacher; x is empty")
-    name = store.digest(*teacher.state_dict().values(), x, y, words=f"{tau} {gradients} {teacher}")[:16]
+    name = store.digest(*teacher.state_dict().values(), x, y, words=f"{tau} {gradients} {teacher}")[
+        :16
+    ]
     path = folder and pathlib.Path(folder) / f"teacher-{name}.safetensors"
     if path and (kept := _kept(path, gradients, x.device)):
         return kept
     a, g, half = [], [], torch.half if x.dtype == torch.float else x.dtype
     pieces, begun, last, done = [], 0, time.monotonic(), 0
-    while path and (kept := _kept(piece := path.with_stem(f"{path.stem}.from-{done}"), gradients, x.device)):
+    while path and (
+        kept := _kept(piece := path.with_stem(f"{path.stem}.from-{done}"), gradients, x.device)
+    ):
         a.append(kept[0]), g.append(kept[1]), pieces.append(piece)
         begun = done = done + len(kept[0])
     with attacks.frozen(teacher), fast.layers(teacher):
-        for i in progress(range(done, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False):
-            logits, grad = _ask(teacher, x[i:i + chunk], y[i:i + chunk], tau, gradients)
+        for i in progress(
+            range(done, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False
+        ):
+            logits, grad = _ask(teacher, x[i : i + chunk], y[i : i + chunk], tau, gradients)
             a.append(logits)
             g.append(grad.to(half).contiguous() if gradients else grad)
             done += len(logits)
             if path and time.monotonic() - last > every and done < len(x):
                 pieces.append(path.with_stem(f"{path.stem}.from-{begun}"))
-                new = len(pieces) - 1                                   # one entry a piece from here on
+                new = len(pieces) - 1  # one entry a piece from here on
                 a[new:], g[new:] = [torch.cat(a[new:])], [torch.cat(g[new:]) if gradients else None]
                 _keep_constants(pieces[-1], a[-1], g[-1])
                 begun, last = done, time.monotonic()
     a, g = torch.cat(a), torch.cat(g) if gradients else None
     losses.true_class(a, y)
     if not a.isfinite().all():
-        raise ValueError("the teacher's logits hold NaN or infinite values; train it again, or give another")
+        raise ValueError(
+            "the teacher's logits hold NaN or infinite values; train it again, or give another"
+        )
     if a.min() >= 0 and (a.sum(1) - 1).abs().max() < 1e-3:
-        raise ValueError(f"the teacher's answers are probabilities (each row sums to 1, the first is {[round(v, 3) for v in a[0].tolist()[:3]]}...); "
-                         "it must give logits: leave its softmax out")
+        raise ValueError(
+            f"the teacher's answers are probabilities (each row sums to 1, the first is {[round(v, 3) for v in a[0].tolist()[:3]]}...); "
+            "it must give logits: leave its softmax out"
+        )
     if path:
         _keep_constants(path, a, g)
         for piece in pieces:
@@ -80,7 +99,7 @@ def _kept(path, gradients, device):
         with safe_open(path, "pt", device=str(device)) as f:
             return f.get_tensor("a"), f.get_tensor("g") if gradients else None
     except SafetensorError:
-        path.unlink()                   # damaged: compute it again
+        path.unlink()  # damaged: compute it again
         return None
 
 
@@ -97,23 +116,40 @@ def _ask(teacher, x, y, tau, gradients):
 def accuracy(net, x, y, chunk=64):
     """Share of images whose largest logit is the true class, in evaluation mode."""
     if not len(x) or len(x) != len(y):
-        raise ValueError(f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and one label each")
+        raise ValueError(
+            f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and one label each"
+        )
     mode = net.training
     net.eval()
-    right = sum(losses.correct(net(x[i:i + chunk]), y[i:i + chunk]) for i in range(0, len(x), whole("chunk", chunk, 1)))
+    right = sum(
+        losses.correct(net(x[i : i + chunk]), y[i : i + chunk])
+        for i in range(0, len(x), whole("chunk", chunk, 1))
+    )
     net.train(mode)
     return right.item() / len(x)
 
 
 class Run(NamedTuple):
     """What training leaves: the last network, the one best on the validation images, its epoch, and a row per epoch."""
+
     last: torch.nn.Module
     best: torch.nn.Module
     best_epoch: int
     history: list
 
 
-def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=None, cache=None, quick=True, every=EVERY):
+def fit(
+    net,
+    data: Data,
+    method: str,
+    r: Recipe,
+    seed=0,
+    teacher=None,
+    state=None,
+    cache=None,
+    quick=True,
+    every=EVERY,
+):
     """Train `net` in place by Algorithm 1 and return a Run.
 
     `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is renewed at the end of every epoch and
@@ -124,26 +160,36 @@ def fit(net, data: Data, method: str, r: Recipe, seed=0, teacher=None, state=Non
     """
     how = METHODS[one_of("method", method, METHODS)]
     if not isinstance(r, Recipe):
-        raise ValueError(f"r={r!r} is no recipe; make one, e.g. train.recipe('short', {data.name!r}, {method!r})")
+        raise ValueError(
+            f"r={r!r} is no recipe; make one, e.g. train.recipe('short', {data.name!r}, {method!r})"
+        )
     whole("seed", seed)
     _check_data(data)
     x, y = data.x_train, data.y_train
     a_T = g_T = None
     if how.scores:
         if teacher is None:
-            raise ValueError(f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')")
+            raise ValueError(
+                f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')"
+            )
         _check_net("teacher", teacher, data)
     _check_net("network", net, data)
     if how.live and {*map(id, net.parameters())} & {*map(id, teacher.parameters())}:
-        raise ValueError("the teacher and the student share weights; give the student a copy of them, e.g. copy.deepcopy(teacher)")
-    if r.flip:                                       # the mirrored image of i stands at len(x) + i
+        raise ValueError(
+            "the teacher and the student share weights; give the student a copy of them, e.g. copy.deepcopy(teacher)"
+        )
+    if r.flip:  # the mirrored image of i stands at len(x) + i
         x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
     if how.scores and r.crop:
-        print(f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds")
+        print(
+            f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds"
+        )
     elif how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
     if how.target and r.crop:
-        raise ValueError(f"method={method!r} draws its target once an image, and crop={r.crop} shows images anew each time; set crop=0")
+        raise ValueError(
+            f"method={method!r} draws its target once an image, and crop={r.crop} shows images anew each time; set crop=0"
+        )
     if how.target:
         g_T = how.target(g_T, seed)
     with contextlib.ExitStack() as stack:
@@ -162,19 +208,38 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
     steps = math.ceil(n / r.batch) * r.replays
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
     images = store.digest(data.x_train, data.y_train)[:12] if state else ""
-    guide = f"a teacher {store.digest(*teacher.state_dict().values(), words=repr(teacher))[:12]}" if state and how.scores else "no teacher"
+    guide = (
+        f"a teacher {store.digest(*teacher.state_dict().values(), words=repr(teacher))[:12]}"
+        if state and how.scores
+        else "no teacher"
+    )
     identity = [repr(r), method, f"seed {seed}", f"{n} images of {data.name}", images, guide]
     at = _resume(state, net, step, identity) if state and pathlib.Path(state).is_file() else None
     if hint_epochs and (at is None or "hint" in at):
         if teacher is None:
-            raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set hint_epochs=0")
+            raise ValueError(
+                f"hint_epochs={hint_epochs} needs a teacher; pass one, or set hint_epochs=0"
+            )
         keep = state and (lambda place: _write_state(state, {"run": identity, "hint": place}))
         hints.hint_stage(net, teacher, data, r, hint_epochs, seed, at and at["hint"], keep, every)
         at = None
     history = at["history"] if at else []
-    best, best_epoch = (at["best"], at["best_epoch"]) if at else (copy.deepcopy(net.state_dict()), -1)
+    best, best_epoch = (
+        (at["best"], at["best_epoch"]) if at else (copy.deepcopy(net.state_dict()), -1)
+    )
     inside, last = (at or {}).get("inside"), time.monotonic()
-    keep = lambda **more: _write_state(state, {"run": identity, "net": net.state_dict(), "step": step.state_dict(), "best": best, "best_epoch": best_epoch, "history": history, **more})
+    keep = lambda **more: _write_state(
+        state,
+        {
+            "run": identity,
+            "net": net.state_dict(),
+            "step": step.state_dict(),
+            "best": best,
+            "best_epoch": best_epoch,
+            "history": history,
+            **more,
+        },
+    )
     bar = progress(range(len(history), r.epochs), desc=method, initial=len(history), total=r.epochs)
     for epoch in bar:
         lam, sums, done = lam_at(r, epoch), {}, 0
@@ -185,22 +250,28 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
             order = torch.randperm(n)
             order = (order + n * torch.randint(2, (n,)) if r.flip else order).to(x.device)
             took = 0.0
-            if inside:                                                      # go on within the epoch
-                done, sums, more["carry"], took = (inside[k] for k in ("done", "sums", "carry", "took"))
+            if inside:  # go on within the epoch
+                done, sums, more["carry"], took = (
+                    inside[k] for k in ("done", "sums", "carry", "took")
+                )
                 settings.set_generators(inside["generators"], x.device)
                 inside = None
-            clock = time.perf_counter if x.is_cuda else time.process_time           # of a CPU its own seconds: what else runs there does not count
+            clock = (
+                time.perf_counter if x.is_cuda else time.process_time
+            )  # of a CPU its own seconds: what else runs there does not count
             begun = clock() - took
             for pick in order.split(r.batch)[done:]:
                 batch = _batch(pick, x, y, a_T, g_T, lam, how, r, teacher)._replace(**more)
-                for again in range(r.replays):                              # Algorithm 1, lines 3 and 4
+                for again in range(r.replays):  # Algorithm 1, lines 3 and 4
                     with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
-                        terms = how.terms(net, batch, r)                    # lines 5 and 6: Eq. 17
+                        terms = how.terms(net, batch, r)  # lines 5 and 6: Eq. 17
                         loss = sum(weight * value for weight, value in terms.values())
                     for group in step.param_groups:
-                        group["lr"] = group["base"] * rate_at(r, epoch * steps + done * r.replays + again, r.epochs * steps)
+                        group["lr"] = group["base"] * rate_at(
+                            r, epoch * steps + done * r.replays + again, r.epochs * steps
+                        )
                     step.zero_grad()
-                    loss.backward()                                         # line 7
+                    loss.backward()  # line 7
                     if r.clip:
                         torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
                     step.step()
@@ -209,11 +280,24 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
                         sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
                 done += 1
                 if state and time.monotonic() - last > every:
-                    keep(inside={"done": done, "sums": sums, "carry": more["carry"], "took": clock() - begun, "generators": settings.generators(x.device)})
+                    keep(
+                        inside={
+                            "done": done,
+                            "sums": sums,
+                            "carry": more["carry"],
+                            "took": clock() - begun,
+                            "generators": settings.generators(x.device),
+                        }
+                    )
                     last = time.monotonic()
-        row = {"epoch": epoch + 1, **{name: (v / (n * r.replays)).item() for name, v in sums.items()}}
+        row = {
+            "epoch": epoch + 1,
+            **{name: (v / (n * r.replays)).item() for name, v in sums.items()},
+        }
         if not all(map(math.isfinite, row.values())):
-            raise FloatingPointError(f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2")
+            raise FloatingPointError(
+                f"{method} diverged in epoch {epoch + 1}: {row}; lower lr, C1 or C2"
+            )
         row["ms_per_image"] = (clock() - begun) / n * 1000
         row["val_accuracy"] = accuracy(net, data.x_val, data.y_val)
         history.append(row)
@@ -233,9 +317,22 @@ def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
     """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or live where images are cropped, and a live method's teacher."""
     live = teacher if how.live else None
     if not r.crop:
-        return Batch(x[pick], y[pick], None if a_T is None else a_T[pick], None if g_T is None else g_T[pick].to(x.dtype), lam, live)
+        return Batch(
+            x[pick],
+            y[pick],
+            None if a_T is None else a_T[pick],
+            None if g_T is None else g_T[pick].to(x.dtype),
+            lam,
+            live,
+        )
     seen, labels = perturb.random_crop(x[pick], r.crop), y[pick]
-    return Batch(seen, labels, *(_ask(teacher, seen, labels, r.tau, how.gradients) if how.scores else (None, None)), lam, live)
+    return Batch(
+        seen,
+        labels,
+        *(_ask(teacher, seen, labels, r.tau, how.gradients) if how.scores else (None, None)),
+        lam,
+        live,
+    )
 
 
 def _check_data(data):
@@ -243,21 +340,29 @@ def _check_data(data):
     for part in ("train", "val"):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
         if not len(perturb.images(x)):
-            raise ValueError(f"{data.name} has no images to {'train on' if part == 'train' else 'validate with'}; x_{part} is empty")
+            raise ValueError(
+                f"{data.name} has no images to {'train on' if part == 'train' else 'validate with'}; x_{part} is empty"
+            )
         losses.labels(torch.empty(len(x), data.classes), y)
         if int(y.min()) < 0 or int(y.max()) >= data.classes:
-            raise ValueError(f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}")
+            raise ValueError(
+                f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}"
+            )
 
 
 def _check_net(who, net, data):
     """Stop before the first step if a network does not take the images or does not score the classes of `data`."""
     x = data.x_train[:2]
     if not isinstance(net, torch.nn.Module):
-        raise ValueError(f"the {who} is a {type(net).__name__}; give an nn.Module from images to logits")
+        raise ValueError(
+            f"the {who} is a {type(net).__name__}; give an nn.Module from images to logits"
+        )
     got = tuple(_try(f"the {who}", net, x).shape)
     if got != (len(x), data.classes):
         has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to {len(x)} images"
-        raise ValueError(f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images, classes)")
+        raise ValueError(
+            f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images, classes)"
+        )
 
 
 @torch.no_grad()
@@ -268,8 +373,10 @@ def _try(who, net, x):
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             return net.eval()(x)
     except RuntimeError as error:
-        raise ValueError(f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); "
-                         "give a network made for them") from None
+        raise ValueError(
+            f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); "
+            "give a network made for them"
+        ) from None
     finally:
         for m, training in mode:
             m.training = training
@@ -286,7 +393,9 @@ def _resume(state, net, step, identity):
     try:
         s = torch.load(state, weights_only=True, map_location=next(net.parameters()).device)
         if s["run"] != identity:
-            raise ValueError(f"{state} belongs to another run ({', '.join(map(str, s['run'][1:4]))}, its own teacher and images); delete it or name another file")
+            raise ValueError(
+                f"{state} belongs to another run ({', '.join(map(str, s['run'][1:4]))}, its own teacher and images); delete it or name another file"
+            )
         if "hint" in s:
             return s
         net.load_state_dict(s["net"])
@@ -295,7 +404,9 @@ def _resume(state, net, step, identity):
     except ValueError:
         raise
     except Exception as error:
-        raise ValueError(f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start again") from None
+        raise ValueError(
+            f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start again"
+        ) from None
 
 
 def start(name, data, seed=0, init="lsuv"):
@@ -306,7 +417,11 @@ def start(name, data, seed=0, init="lsuv"):
         torch.manual_seed(seed)
         net = networks.build(name, data.classes).to(data.x_train.device)
     _try(name, net, data.x_train[:2])
-    return networks.uniform_(net, generator) if init == "uniform" else networks.lsuv_(net, data.x_train[:500], generator)
+    return (
+        networks.uniform_(net, generator)
+        if init == "uniform"
+        else networks.lsuv_(net, data.x_train[:500], generator)
+    )
 
 
 def network_for(dataset, method):
@@ -322,7 +437,18 @@ def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folde
     return pathlib.Path(folder) / f"{own}{network}-{method}-{recipe}-s{seed}.safetensors"
 
 
-def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=None, network=None, plan="short", by="", **changes):
+def load_or_train(
+    dataset,
+    method,
+    seed=0,
+    profile="read",
+    data=None,
+    teacher=None,
+    network=None,
+    plan="short",
+    by="",
+    **changes,
+):
     """The network a chapter asks for, and one printed line that says where it is from.
 
     read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full: trained by the
@@ -335,21 +461,31 @@ def load_or_train(dataset, method, seed=0, profile="read", data=None, teacher=No
     path = path.with_stem(f"{path.stem}-by-{by}") if by else path
     if profile == "read":
         if changes:
-            raise ValueError(f"profile='read' loads the shipped {method} network and cannot change "
-                             f"{', '.join(changes)}; use profile='smoke' or 'full'")
+            raise ValueError(
+                f"profile='read' loads the shipped {method} network and cannot change "
+                f"{', '.join(changes)}; use profile='smoke' or 'full'"
+            )
         net, header = store.load_checkpoint(path)
-        print(f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
-              f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}")
+        print(
+            f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
+            f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
+        )
         return net
     name = network or network_for(dataset, method)
     data = data or load(dataset)
     if profile == "smoke":
-        data = data._replace(x_train=data.x_train[:512], y_train=data.y_train[:512],
-                             x_val=data.x_val[:256], y_val=data.y_val[:256])
+        data = data._replace(
+            x_train=data.x_train[:512],
+            y_train=data.y_train[:512],
+            x_val=data.x_val[:256],
+            y_val=data.y_val[:256],
+        )
         changes = {"epochs": 4, **changes}
     r = recipe(plan, dataset, method, **changes)
     stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
     state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
     run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
-    print(f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed {seed}")
+    print(
+        f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed {seed}"
+    )
     return run.last

@@ -1,4 +1,5 @@
 """What chapters 06 and 09 show: effects with their intervals, Fig. 2 as bands, the ledgers as tables; each figure a closed matplotlib Figure."""
+
 import html
 import math
 import statistics
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from . import claims, evaluate, figures, jobs, paper, settings, store
 
-LOOKS = {       # a verdict looks the same everywhere: colour, mark, word
+LOOKS = {  # a verdict looks the same everywhere: colour, mark, word
     "holds": dict(color="#0072B2", marker="o"),
     "fails": dict(color="#D55E00", marker="X"),
     "undecided": dict(color="#767676", marker="D"),
@@ -19,33 +20,75 @@ LOOKS = {       # a verdict looks the same everywhere: colour, mark, word
 
 def words(claim):
     """What a line compares: "robust - kd, trained on MNIST, gaussian 1 2 3 dB", for a reader who hovers or reads the table."""
-    side = lambda s: figures.style(claim[s])["label"].replace("$", "") + (f" (trained on {claim[f'train_noise_{s}']})" if claim.get(f"train_noise_{s}") else "")
-    where = claim["perturbation"] + (f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}" if claim["perturbation"] != "clean" else "")
+    side = lambda s: (
+        figures.style(claim[s])["label"].replace("$", "")
+        + (f" (trained on {claim[f'train_noise_{s}']})" if claim.get(f"train_noise_{s}") else "")
+    )
+    where = claim["perturbation"] + (
+        f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}"
+        if claim["perturbation"] != "clean"
+        else ""
+    )
     return f"{side('a')} − {side('b')}, {where}"
 
 
 def told(claim, done):
     """n, seeds, recipe, hardware and commits behind a line's effect, or what is lacking."""
-    rows = [row for seed in claim["effects"] for side in "ab" for row in [jobs.of(claims.job_of(claim, side, seed), done)[claims.asked(claim)[0]]]]
+    rows = [
+        row
+        for seed in claim["effects"]
+        for side in "ab"
+        for row in [jobs.of(claims.job_of(claim, side, seed), done)[claims.asked(claim)[0]]]
+    ]
     if not rows:
         return f"{claim['dataset']}, no seed run yet"
     seeds = sorted(claim["effects"])
-    return (f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds {', '.join(map(str, seeds))}, n {rows[0]['n']} a network and level, "
-            f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}")
+    return (
+        f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds {', '.join(map(str, seeds))}, n {rows[0]['n']} a network and level, "
+        f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}"
+    )
 
 
 def ledger(judged, done):
     """The claims as an HTML table: place, claim, comparison, n, effect with its interval, corrected p, verdict; hover for what is behind it."""
     from IPython.display import HTML
+
     heads = ("place", "claim", "comparison", "seeds", "effect (points)", "p, corrected", "verdict")
-    lines = [f'<table class="rsnl-table rsnl-ledger"><tr>{"".join(f"<th scope=col>{h}</th>" for h in heads)}</tr>']
+    lines = [
+        f'<table class="rsnl-table rsnl-ledger"><tr>{"".join(f"<th scope=col>{h}</th>" for h in heads)}</tr>'
+    ]
     for c in judged:
-        effect = "" if math.isnan(c["mean"]) else f"{c['mean']:+.2f}" + ("" if math.isnan(c["low"]) else f" [{c['low']:+.2f}, {c['high']:+.2f}]")
-        p = "" if math.isnan(c["p_corrected"]) else f"{c['p_corrected']:.3f}" if c["p_corrected"] >= 0.001 else "&lt; .001"
-        word = c["verdict"] + (f", could see {c['detectable']:.1f}" if c["verdict"] == "undecided" else "")
-        cells = (c["place"], c["says"], f"{c['dataset'].upper()}: {words(c)}", f"{c['n']} of {len(c['seeds'])}", effect, p)
+        effect = (
+            ""
+            if math.isnan(c["mean"])
+            else f"{c['mean']:+.2f}"
+            + ("" if math.isnan(c["low"]) else f" [{c['low']:+.2f}, {c['high']:+.2f}]")
+        )
+        p = (
+            ""
+            if math.isnan(c["p_corrected"])
+            else f"{c['p_corrected']:.3f}"
+            if c["p_corrected"] >= 0.001
+            else "&lt; .001"
+        )
+        word = c["verdict"] + (
+            f", could see {c['detectable']:.1f}" if c["verdict"] == "undecided" else ""
+        )
+        cells = (
+            c["place"],
+            c["says"],
+            f"{c['dataset'].upper()}: {words(c)}",
+            f"{c['n']} of {len(c['seeds'])}",
+            effect,
+            p,
+        )
         mark = f'<td style="border-left:6px solid {LOOKS[c["verdict"]]["color"]}">{word}</td>'
-        lines.append(f'<tr title="{html.escape(told(c, done))}">' + "".join(f"<td>{v if v.startswith('&') else html.escape(v)}</td>" for v in cells) + mark + "</tr>")
+        lines.append(
+            f'<tr title="{html.escape(told(c, done))}">'
+            + "".join(f"<td>{v if v.startswith('&') else html.escape(v)}</td>" for v in cells)
+            + mark
+            + "</tr>"
+        )
     return HTML("".join(lines) + "</table>")
 
 
@@ -57,22 +100,56 @@ def forest(lines, title="", xlabel="effect (percentage points)", label=None, loo
     """
     shown = [c for c in lines if c["effects"]]
     if not shown:
-        raise ValueError("none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce --for claims")
+        raise ValueError(
+            "none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce --for claims"
+        )
     names = [textwrap.fill((label or (lambda c: c["says"]))(c), 58) for c in shown]
-    fig = Figure(figsize=(9.2, 1.0 + 0.17 * sum(2 + name.count("\n") for name in names)), layout="constrained")
+    fig = Figure(
+        figsize=(9.2, 1.0 + 0.17 * sum(2 + name.count("\n") for name in names)),
+        layout="constrained",
+    )
     ax = fig.subplots()
     ax.axvline(0, color="#767676", lw=0.8)
     for at, c in enumerate(shown):
         own = look(c) if look else LOOKS[c["verdict"]] if "verdict" in c else figures.style(c["a"])
         if not math.isnan(c["low"]):
             ax.plot([c["low"], c["high"]], [at, at], color=own["color"], lw=2)
-        ax.plot([c["mean"]], [at], ls="", ms=8, color=own["color"], marker=own["marker"], mfc=own["color"] if c["n"] > 1 else "none")
+        ax.plot(
+            [c["mean"]],
+            [at],
+            ls="",
+            ms=8,
+            color=own["color"],
+            marker=own["marker"],
+            mfc=own["color"] if c["n"] > 1 else "none",
+        )
         if c["n"] > 1:
-            ax.plot(list(c["effects"].values()), np.full(c["n"], at), ls="", marker="|", color="#000000", ms=5, mew=0.8)
+            ax.plot(
+                list(c["effects"].values()),
+                np.full(c["n"], at),
+                ls="",
+                marker="|",
+                color="#000000",
+                ms=5,
+                mew=0.8,
+            )
         if "matters" in c:
-            ax.plot([c["matters"] * (-1 if c["decides"] == "no worse" else 1)] * 2, [at - 0.35, at + 0.35], color="#000000", lw=1.2)
+            ax.plot(
+                [c["matters"] * (-1 if c["decides"] == "no worse" else 1)] * 2,
+                [at - 0.35, at + 0.35],
+                color="#000000",
+                lw=1.2,
+            )
         if "verdict" in c:
-            ax.text(1.01, at, c["verdict"], transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=own["color"])
+            ax.text(
+                1.01,
+                at,
+                c["verdict"],
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=8,
+                color=own["color"],
+            )
     ax.set_yticks(range(len(shown)), names, fontsize=8)
     ax.set(xlabel=xlabel, ylim=(len(shown) - 0.4, -0.6))
     fig.suptitle(title, fontsize=11)
@@ -91,20 +168,41 @@ def epochs(done, lines, title=""):
     for line in lines:
         for side in "ab":
             job = claims.job_of(line, side, line["seeds"][0])
-            found = [claims.share(done, job, keys) for keys in ([("clean", 0, "")], claims.asked(line))]
+            found = [
+                claims.share(done, job, keys) for keys in ([("clean", 0, "")], claims.asked(line))
+            ]
             if None not in found:
                 sides[side][job.plan().epochs] = [100 * v for v in found]
     fig, axes = figures.panels(2, 3.6, 2.9)
     for side, points in sides.items():
         look = figures.style(lines[0][side])
         for ax, values in zip(axes[0], zip(*(points[e] for e in sorted(points)))):
-            ax.plot(sorted(points), values, ms=6, color=look["color"], marker=look["marker"], label=look["label"])
+            ax.plot(
+                sorted(points),
+                values,
+                ms=6,
+                color=look["color"],
+                marker=look["marker"],
+                label=look["label"],
+            )
     ticks = sorted({e for points in sides.values() for e in points})
-    for ax, name in zip(axes[0], ("clean images", f"white noise, {lines[0]['levels'][0]:g} to {lines[0]['levels'][-1]:g} {lines[0]['unit']}")):
+    for ax, name in zip(
+        axes[0],
+        (
+            "clean images",
+            f"white noise, {lines[0]['levels'][0]:g} to {lines[0]['levels'][-1]:g} {lines[0]['unit']}",
+        ),
+    ):
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
         ax.minorticks_off()
     axes[0, 0].set_ylabel("test accuracy (%)")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    fig.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
     fig.suptitle(title, fontsize=10)
     return fig
 
@@ -112,19 +210,29 @@ def epochs(done, lines, title=""):
 def band(rows, seeds=3):
     """(levels, mean, low, high) in % of rows {seed: {level: row}}: where one more run would fall in 95 of 100 cases, nan below `seeds`."""
     levels = sorted(set.intersection(*(set(r) for r in rows.values())), reverse=True)
-    share = np.array([[100 * int(r[v]["correct"]) / int(r[v]["n"]) for v in levels] for r in rows.values()])
+    share = np.array(
+        [[100 * int(r[v]["correct"]) / int(r[v]["n"]) for v in levels] for r in rows.values()]
+    )
     reach = np.full(len(levels), np.nan)
     if len(share) >= seeds:
         reach = np.array([claims.one_more(list(column))[1] for column in share.T])
     return levels, share.mean(0), share.mean(0) - reach, share.mean(0) + reach
 
 
-def runs(done, dataset, method, settings="", teacher="", perturbation="gaussian", unit="dB", seeds=10):
+def runs(
+    done, dataset, method, settings="", teacher="", perturbation="gaussian", unit="dB", seeds=10
+):
     """{seed: {level: row}} of a method's rows by the recipe "short" under one perturbation; `teacher` as in the rows' column, without its seed."""
     found = {}
     for (d, m, _, guide, r, words, noise, seed), mine in done.items():
-        if (d, m, r, words, noise) == (dataset, method, "short", settings, "") and guide.partition(" seed ")[0] in (teacher, ""):
-            levels = {level: row for (kind, level, u), row in mine.items() if (kind, u) == (perturbation, unit)}
+        if (d, m, r, words, noise) == (dataset, method, "short", settings, "") and guide.partition(
+            " seed "
+        )[0] in (teacher, ""):
+            levels = {
+                level: row
+                for (kind, level, u), row in mine.items()
+                if (kind, u) == (perturbation, unit)
+            }
             if levels and int(seed) < seeds:
                 found[int(seed)] = levels
     return dict(sorted(found.items()))
@@ -136,9 +244,24 @@ def family(done, dataset, methods):
     own, found = ("", jobs.Job(dataset, "kd").teacher().net), {}
     for name in done:
         told = dict(zip(jobs.NAMES, name))
-        if (told["dataset"], told["recipe"], told["train_noise"]) == (dataset, "short", "") and told["method"] in methods and told["teacher"]:
-            found.setdefault((told["settings"], told["teacher"].partition(" seed ")[0]), set()).add(told["method"])
-    return max(found, key=lambda key: (len(found[key]), key == own, jobs.Job(dataset, "kd", settings=key[0]).plan().epochs, key), default=own)
+        if (
+            (told["dataset"], told["recipe"], told["train_noise"]) == (dataset, "short", "")
+            and told["method"] in methods
+            and told["teacher"]
+        ):
+            found.setdefault((told["settings"], told["teacher"].partition(" seed ")[0]), set()).add(
+                told["method"]
+            )
+    return max(
+        found,
+        key=lambda key: (
+            len(found[key]),
+            key == own,
+            jobs.Job(dataset, "kd", settings=key[0]).plan().epochs,
+            key,
+        ),
+        default=own,
+    )
 
 
 def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
@@ -148,11 +271,20 @@ def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
     the title, for its rows fill no cell.
     """
     fig, axes = figures.panels(3, 3.6, 3.2)
-    for ax, (title, dataset) in zip(axes[0], {"(a) MNIST": "mnist", "(b) CIFAR-10": "cifar10", "(c) CIFAR-100": "cifar100"}.items()):
+    for ax, (title, dataset) in zip(
+        axes[0],
+        {"(a) MNIST": "mnist", "(b) CIFAR-10": "cifar10", "(c) CIFAR-100": "cifar100"}.items(),
+    ):
         words, teacher = family(done, dataset, methods)
         seen, lowest = [], 100.0
         for method in figures.rank(methods):
-            mine = runs(done, dataset, method, settings=teacher.partition(" ")[2] if method == "teacher" else words, teacher=teacher)
+            mine = runs(
+                done,
+                dataset,
+                method,
+                settings=teacher.partition(" ")[2] if method == "teacher" else words,
+                teacher=teacher,
+            )
             if mine:
                 x, mean, low, high = band(mine)
                 lowest = min(lowest, mean.min())
@@ -162,45 +294,106 @@ def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
                 seen.append(len(mine))
         clean = paper.cells("III", dataset)
         for c in (c for c in paper.cells("2a") if c["dataset"] == dataset):
-            value = c["value"] if c["quantity"] == "accuracy" else next(k["value"] for k in clean if k["method"] == c["method"] and k["perturbation"] == "clean") - c["value"]
+            value = (
+                c["value"]
+                if c["quantity"] == "accuracy"
+                else next(
+                    k["value"]
+                    for k in clean
+                    if k["method"] == c["method"] and k["perturbation"] == "clean"
+                )
+                - c["value"]
+            )
             ax.plot([c["level"]], [value], **figures.PAPER_HOLLOW, **figures.look(c["method"]))
-        note = f"{min(seen)} to {max(seen)} seeds" if seen and min(seen) < max(seen) else f"{seen[0]} seed{'s' * (seen[0] > 1)}" if seen else "not run"
-        ax.set(title=f"{title}, {note}" + (f"\n{words or 'recipe as it stands'}, by {teacher}" if (words, teacher) != ("", jobs.Job(dataset, "kd").teacher().net) and seen else ""), xlabel="SNR (dB)")
+        note = (
+            f"{min(seen)} to {max(seen)} seeds"
+            if seen and min(seen) < max(seen)
+            else f"{seen[0]} seed{'s' * (seen[0] > 1)}"
+            if seen
+            else "not run"
+        )
+        ax.set(
+            title=f"{title}, {note}"
+            + (
+                f"\n{words or 'recipe as it stands'}, by {teacher}"
+                if (words, teacher) != ("", jobs.Job(dataset, "kd").teacher().net) and seen
+                else ""
+            ),
+            xlabel="SNR (dB)",
+        )
         ax.title.set_fontsize(9)
         if seen:
             ax.set(xlim=ax.get_xlim()[::-1], ylim=(lowest - 3, min(100.5, ax.get_ylim()[1])))
         else:
             ax.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("test accuracy (%)")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    fig.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
+        fontsize=8,
+    )
     return fig
 
 
 def compare(dataset, a, b, seeds=range(5), perturbation="gaussian", levels=(1, 2, 3), unit="dB"):
     """A comparison in the form of a line of data/claims.csv, on a data set's own student by the recipe "short"; for a reader's own questions."""
-    return {"dataset": dataset, "network": f"{dataset}_student", "recipe": "short", "a": a, "b": b, "perturbation": perturbation, "levels": list(levels), "unit": unit,
-            "seeds": seeds, "says": f"{a} - {b}"}
+    return {
+        "dataset": dataset,
+        "network": f"{dataset}_student",
+        "recipe": "short",
+        "a": a,
+        "b": b,
+        "perturbation": perturbation,
+        "levels": list(levels),
+        "unit": unit,
+        "seeds": seeds,
+        "says": f"{a} - {b}",
+    }
 
 
 def explored(line, found):
     """A line with its effects {seed: value}, their number, mean, 95 % interval and p; no verdict."""
     mean, low, high, p = claims.paired(list(found.values()))
-    return {**line, "effects": found, "n": len(found), "mean": mean, "low": low, "high": high, "p": p}
+    return {
+        **line,
+        "effects": found,
+        "n": len(found),
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "p": p,
+    }
 
 
 def against(dataset, b, methods, done, **how):
     """`explored` lines of each method against `b`."""
-    return [explored(line, claims.effects(line, done)) for line in (compare(dataset, a, b, **how) for a in methods)]
+    return [
+        explored(line, claims.effects(line, done))
+        for line in (compare(dataset, a, b, **how) for a in methods)
+    ]
 
 
 def bounds(path, methods, b="kd", dataset="digits", network="digits_student", column="estimate"):
     """`explored` lines of the median of a column of data/results/margins.csv, each method against `b`, seed by seed, recipe "short"."""
     values = {}
     for row in store.lines(path):
-        if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (dataset, network, "short", "") and row[column]:
+        if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (
+            dataset,
+            network,
+            "short",
+            "",
+        ) and row[column]:
             values.setdefault((row["method"], int(row["seed"])), []).append(float(row[column]))
     middle = {key: statistics.median(v) for key, v in values.items()}
-    return [explored({"a": m, "b": b, "dataset": dataset}, {s: middle[m, s] - middle[b, s] for k, s in middle if k == m and (b, s) in middle}) for m in methods]
+    return [
+        explored(
+            {"a": m, "b": b, "dataset": dataset},
+            {s: middle[m, s] - middle[b, s] for k, s in middle if k == m and (b, s) in middle},
+        )
+        for m in methods
+    ]
 
 
 def untested():
@@ -212,7 +405,10 @@ def copied(cells):
     """[(cell, is it the number FitNets printed before)] for the cells that arXiv 1412.6550 prints too (data/copied.csv); "1.90" is "1.9"."""
     known = {c["cell"]: c for c in cells}
     size = lambda printed: float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
-    return [(known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"])) for row in store.lines(settings.ROOT / "data" / "copied.csv")]
+    return [
+        (known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"]))
+        for row in store.lines(settings.ROOT / "data" / "copied.csv")
+    ]
 
 
 def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
@@ -223,7 +419,9 @@ def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
         gain, ahead = claims.effects(line, done), claims.effects({**line, "a": "teacher"}, done)
         both = gain.keys() & ahead.keys()
         if both:
-            out.append((kind, level, unit, *(sum(v[s] for s in both) / len(both) for v in (ahead, gain))))
+            out.append(
+                (kind, level, unit, *(sum(v[s] for s in both) / len(both) for v in (ahead, gain)))
+            )
     return out
 
 
@@ -233,6 +431,7 @@ def inheritance(points):
     The title holds Spearman's rank correlation by data set.
     """
     from scipy.stats import spearmanr
+
     fig, axes = figures.panels(1, 6.4, 3.8)
     ax = axes[0, 0]
     ax.axhline(0, color="#767676", lw=0.8), ax.axvline(0, color="#767676", lw=0.8)
@@ -242,9 +441,23 @@ def inheritance(points):
         for kind, mark in (("gaussian", "o"), ("poisson", "^"), ("occlusion", "s"), ("clean", "*")):
             mine = [(x, y) for k, _, _, x, y in points[dataset] if k == kind]
             if mine:
-                ax.plot(*zip(*mine), ls="", marker=mark, ms=6, color=colour, alpha=0.8, label=f"{dataset}, {kind.replace('gaussian', 'white noise')}")
-    said = ", ".join(f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.3f}" for d, v in points.items())
-    ax.set(xlabel="teacher ahead of KD's student by (points)", ylabel="gain over KD's student (points)", title=f"rank correlation: {said}")
+                ax.plot(
+                    *zip(*mine),
+                    ls="",
+                    marker=mark,
+                    ms=6,
+                    color=colour,
+                    alpha=0.8,
+                    label=f"{dataset}, {kind.replace('gaussian', 'white noise')}",
+                )
+    said = ", ".join(
+        f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.3f}" for d, v in points.items()
+    )
+    ax.set(
+        xlabel="teacher ahead of KD's student by (points)",
+        ylabel="gain over KD's student (points)",
+        title=f"rank correlation: {said}",
+    )
     ax.title.set_fontsize(10)
     fig.legend(loc="outside right upper", frameon=False, fontsize=8)
     return fig

@@ -1,4 +1,5 @@
 """Global contrast normalisation and ZCA whitening as arXiv 1302.4389 prepared CIFAR (Sec. V-A names them without constants)."""
+
 import hashlib
 import pathlib
 
@@ -45,13 +46,16 @@ def gcn_zca(x, x_test, folder, chunk=2000):
             with safe_open(path, "pt") as f:
                 return f.get_tensor("train"), f.get_tensor("test")
         except SafetensorError:
-            path.unlink()                   # damaged: compute it again
-    mean, P = zca(gcn(x[i:i + chunk]) for i in progress(range(0, len(x), chunk), desc="covariance", leave=False))
+            path.unlink()  # damaged: compute it again
+    mean, P = zca(
+        gcn(x[i : i + chunk])
+        for i in progress(range(0, len(x), chunk), desc="covariance", leave=False)
+    )
     done = []
     for t in (x, x_test):
         out = torch.empty(t.shape, dtype=torch.float32)
         for i in progress(range(0, len(t), chunk), desc="whiten", leave=False):
-            out[i:i + chunk] = ((gcn(t[i:i + chunk]) - mean) @ P).view(-1, *t.shape[1:]).float()
+            out[i : i + chunk] = ((gcn(t[i : i + chunk]) - mean) @ P).view(-1, *t.shape[1:]).float()
         done.append(out)
     write(path, {"train": done[0], "test": done[1], "mean": mean, "P": P})
     return done[0], done[1]

@@ -5,6 +5,7 @@ on an older processor, two threads, and "noise", which moves what every convolut
 same number always by the same: more than another processor's rounding, so what passes there keeps a margin on those that nobody here has.
 Prints a line each; ends with 1 unless all pass.
 """
+
 import os
 import pathlib
 import re
@@ -17,8 +18,18 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KERNELS = {
     "native": {},
-    "sse": {"ATEN_CPU_CAPABILITY": "default", "DNNL_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE", "OPENBLAS_CORETYPE": "Nehalem"},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "DNNL_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2", "OPENBLAS_CORETYPE": "Haswell"},
+    "sse": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "DNNL_MAX_CPU_ISA": "SSE41",
+        "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "DNNL_MAX_CPU_ISA": "AVX2",
+        "MKL_CBWR": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
     "avx2 convolutions": {"DNNL_MAX_CPU_ISA": "AVX2"},
     "sse convolutions": {"DNNL_MAX_CPU_ISA": "SSE41"},
     "plain loops": {"ATEN_CPU_CAPABILITY": "default"},
@@ -26,7 +37,7 @@ KERNELS = {
     "noise": {"RSNL_NOISE": "1e-6"},
     "other noise": {"RSNL_NOISE": "1e-6", "RSNL_NOISE_SEED": "12345"},
 }
-NOISE = '''
+NOISE = """
 import os
 if os.environ.get("RSNL_NOISE"):
     import torch, torch.nn.functional as F
@@ -40,7 +51,7 @@ if os.environ.get("RSNL_NOISE"):
             return out * (1 + size * (bits.float() / 2 ** 31 - 1))
         return g
     F.conv2d, F.linear, torch.bmm, torch.matmul = map(shaken, (F.conv2d, F.linear, torch.bmm, torch.matmul))
-'''
+"""
 
 
 def home(folder):
@@ -50,16 +61,49 @@ def home(folder):
     start = folder / "IPYTHONDIR" / "profile_default" / "startup"
     start.mkdir(parents=True)
     (start / "00-noise.py").write_text(NOISE)
-    return {"RSNL_HOME": str(folder), "PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8", "COLUMNS": "80", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PREFER_ENV_PATH": "1",
-            **{name: str(folder / name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")}}
+    return {
+        "RSNL_HOME": str(folder),
+        "PYTHONHASHSEED": "0",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "COLUMNS": "80",
+        "TQDM_DISABLE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        **{
+            name: str(folder / name)
+            for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
+        },
+    }
 
 
 def run(name, args):
     """(failures in words, pytest's last line) of one set of kernels."""
     with tempfile.TemporaryDirectory(prefix="rsnl-kernels-") as folder:
-        env = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | home(pathlib.Path(folder)) | KERNELS[name]
-        done = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-q", "-rfE", "--color=no", "-p", "no:cacheprovider", *args], cwd=ROOT, env=env, capture_output=True, text=True)
+        env = (
+            {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
+            | home(pathlib.Path(folder))
+            | KERNELS[name]
+        )
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "--nbval",
+                "-q",
+                "-rfE",
+                "--color=no",
+                "-p",
+                "no:cacheprovider",
+                *args,
+            ],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
     return done.returncode, done.stdout
 
 
@@ -75,10 +119,23 @@ def main(argv):
         began = time.time()
         code, said = run(name, argv or ["-n", "2", "--dist", "loadfile"])
         if os.environ.get("RSNL_KERNELS_LOG"):
-            pathlib.Path(os.environ["RSNL_KERNELS_LOG"], f"{name.replace(' ', '-')}.log").write_text(said)
+            pathlib.Path(
+                os.environ["RSNL_KERNELS_LOG"], f"{name.replace(' ', '-')}.log"
+            ).write_text(said)
         failed = re.findall(r"^(?:FAILED|ERROR) (\S+(?:::Cell \d+)?)", said, re.M)
-        last = next((line for line in reversed(said.splitlines()) if re.search(r"\d+ (passed|failed|error)", line)), "no word from pytest").strip("= ")
-        print(f"{name:18} {time.time() - began:5.0f} s  {last}" + "".join(f"\n    {f}" for f in failed), flush=True)
+        last = next(
+            (
+                line
+                for line in reversed(said.splitlines())
+                if re.search(r"\d+ (passed|failed|error)", line)
+            ),
+            "no word from pytest",
+        ).strip("= ")
+        print(
+            f"{name:18} {time.time() - began:5.0f} s  {last}"
+            + "".join(f"\n    {f}" for f in failed),
+            flush=True,
+        )
         bad += code != 0
     return int(bool(bad))
 

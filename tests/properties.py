@@ -5,6 +5,7 @@ weights of random size), in a random space and norm, with the pixels' box or wit
 flip that an attack finds, the radii must keep their order, and no bound of the gradient gap may lie below gradients that
 were seen. One line a property is printed; a violation ends the command with status 1.
 """
+
 import math
 import os
 import sys
@@ -19,23 +20,83 @@ from rsnl_lib import bound, certify, interval, lipsdp  # noqa: E402
 from rsnl_lib.networks import Maxout  # noqa: E402
 
 TOL = 1e-9
-BODIES = {      # name: the layers below the last, for images of c channels, h x w
-    "relu": lambda c, h, w: [nn.Flatten(), nn.Linear(c * h * w, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 5), nn.ReLU()],
-    "softplus": lambda c, h, w: [nn.Flatten(), nn.Linear(c * h * w, 7), nn.Softplus(beta=3), nn.Identity()],
-    "maxout": lambda c, h, w: [nn.Flatten(), Maxout(nn.Linear(c * h * w, 12)), Maxout(nn.Linear(6, 8))],
+BODIES = {  # name: the layers below the last, for images of c channels, h x w
+    "relu": lambda c, h, w: [
+        nn.Flatten(),
+        nn.Linear(c * h * w, 8),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(8, 5),
+        nn.ReLU(),
+    ],
+    "softplus": lambda c, h, w: [
+        nn.Flatten(),
+        nn.Linear(c * h * w, 7),
+        nn.Softplus(beta=3),
+        nn.Identity(),
+    ],
+    "maxout": lambda c, h, w: [
+        nn.Flatten(),
+        Maxout(nn.Linear(c * h * w, 12)),
+        Maxout(nn.Linear(6, 8)),
+    ],
     "maxout of 3": lambda c, h, w: [nn.Flatten(), Maxout(nn.Linear(c * h * w, 18), 3)],
-    "conv": lambda c, h, w: [nn.Conv2d(c, 3, 3, 2, 1), nn.ReLU(), nn.Conv2d(3, 2, 2, padding=1), nn.Softplus(), nn.Flatten()],
-    "maxout conv": lambda c, h, w: [Maxout(nn.Conv2d(c, 6, 3, padding=1)), Maxout(nn.Conv2d(3, 6, 2), 3), nn.Flatten()],
-    "average pool": lambda c, h, w: [nn.Conv2d(c, 3, 2, padding=1), nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True), nn.Flatten()],
-    "overlapping average": lambda c, h, w: [nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.Conv2d(c, 4, 1), nn.ReLU(),
-                                            nn.Flatten()],
-    "max pool": lambda c, h, w: [Maxout(nn.Conv2d(c, 6, 2)), nn.MaxPool2d(2, 2, ceil_mode=True), nn.Flatten()],
-    "overlapping max": lambda c, h, w: [nn.MaxPool2d(2, 1), nn.Conv2d(c, 3, 2, padding=1), nn.MaxPool2d(3, 2, 1, ceil_mode=True),
-                                        nn.Flatten()],
-    "batch norm 1d": lambda c, h, w: [nn.Flatten(), nn.Linear(c * h * w, 8), nn.BatchNorm1d(8), nn.ReLU()],
-    "batch norm 2d": lambda c, h, w: [nn.BatchNorm2d(c), nn.Conv2d(c, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten()],
-    "unflatten": lambda c, h, w: [nn.Flatten(), nn.Linear(c * h * w, 8), nn.Unflatten(1, (2, 2, 2)), nn.Conv2d(2, 4, 2),
-                                  nn.ReLU(), nn.Flatten()],
+    "conv": lambda c, h, w: [
+        nn.Conv2d(c, 3, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(3, 2, 2, padding=1),
+        nn.Softplus(),
+        nn.Flatten(),
+    ],
+    "maxout conv": lambda c, h, w: [
+        Maxout(nn.Conv2d(c, 6, 3, padding=1)),
+        Maxout(nn.Conv2d(3, 6, 2), 3),
+        nn.Flatten(),
+    ],
+    "average pool": lambda c, h, w: [
+        nn.Conv2d(c, 3, 2, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.Flatten(),
+    ],
+    "overlapping average": lambda c, h, w: [
+        nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+        nn.Conv2d(c, 4, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+    ],
+    "max pool": lambda c, h, w: [
+        Maxout(nn.Conv2d(c, 6, 2)),
+        nn.MaxPool2d(2, 2, ceil_mode=True),
+        nn.Flatten(),
+    ],
+    "overlapping max": lambda c, h, w: [
+        nn.MaxPool2d(2, 1),
+        nn.Conv2d(c, 3, 2, padding=1),
+        nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.Flatten(),
+    ],
+    "batch norm 1d": lambda c, h, w: [
+        nn.Flatten(),
+        nn.Linear(c * h * w, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+    ],
+    "batch norm 2d": lambda c, h, w: [
+        nn.BatchNorm2d(c),
+        nn.Conv2d(c, 3, 2),
+        nn.BatchNorm2d(3),
+        nn.ReLU(),
+        nn.Flatten(),
+    ],
+    "unflatten": lambda c, h, w: [
+        nn.Flatten(),
+        nn.Linear(c * h * w, 8),
+        nn.Unflatten(1, (2, 2, 2)),
+        nn.Conv2d(2, 4, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+    ],
     "no last layer": lambda c, h, w: [nn.Conv2d(c, 4, 2), nn.Flatten()],
 }
 DENSE = ("relu", "softplus", "maxout", "batch norm 1d")
@@ -46,7 +107,11 @@ def network(kind, shape, classes, scale=1.0):
     """A random network in float64 and evaluation mode from torch's global generator; weights `scale` times torch's start."""
     body = BODIES[kind](*shape)
     units = nn.Sequential(*body).eval()(torch.zeros(1, *shape)).shape[1]
-    top = [nn.Linear(units, classes)] if kind != "no last layer" else [nn.Linear(units, classes), nn.Softplus(beta=2)]
+    top = (
+        [nn.Linear(units, classes)]
+        if kind != "no last layer"
+        else [nn.Linear(units, classes), nn.Softplus(beta=2)]
+    )
     net = nn.Sequential(*body, *top).double().eval()
     with torch.no_grad():
         for m in net.modules():
@@ -96,7 +161,9 @@ class Tally:
         """left <= right within TOL (absolute and relative); `counts` says where the question arises."""
         counts = torch.ones_like(left, dtype=torch.bool) if counts is None else counts
         bad = counts & ~(left <= right + TOL * (1 + right.abs()))
-        share = torch.where(counts & (right > 0) & right.isfinite(), left / right.clamp_min(1e-300), 0)
+        share = torch.where(
+            counts & (right > 0) & right.isfinite(), left / right.clamp_min(1e-300), 0
+        )
         row = self.rows.setdefault(name, [0, 0, 0.0])
         row[0] += int(counts.sum())
         row[1] += int(bad.sum())
@@ -117,12 +184,16 @@ def one_pair(tally, n, effort=1.0):
     S, T = (network(kind, shape, classes, 0.5 + 3 * torch.rand(()).item()) for kind in kinds)
     x = images(n, shape)
     with torch.no_grad():
-        leads = torch.stack([bound.head_start(S, T, torch.full((n,), k), space, tau)(x) for k in range(classes)], 1)
+        leads = torch.stack(
+            [bound.head_start(S, T, torch.full((n,), k), space, tau)(x) for k in range(classes)], 1
+        )
     y = torch.where(torch.rand(n) < 0.8, leads.argmax(1), torch.randint(classes, (n,)))
     h = bound.head_start(S, T, y, space, tau)
     m = h(x).detach()
     ahead = m > 1e-9
-    r, z = bound.smallest_flip(h, x, q, box, restarts=max(1, round(2 * effort)), steps=6, seeds=images(40, shape))
+    r, z = bound.smallest_flip(
+        h, x, q, box, restarts=max(1, round(2 * effort)), steps=6, seeds=images(40, shape)
+    )
 
     whole, _ = certify.sound_radii(S, T, x, y, "spectral", p, space, tau, box)
     fixed, integral = certify.sound_radii(S, T, x, y, "interval", p, space, tau, box, parts=6)
@@ -135,7 +206,11 @@ def one_pair(tally, n, effort=1.0):
     tally.check("r_int <= e r_fp", integral, math.e * fixed)
     tally.check("no radius where the teacher leads", integral, torch.zeros_like(integral), m <= 0)
 
-    R = torch.where(r.isfinite() & (r > 0), r, torch.ones_like(r)) * 2 * torch.rand(n, dtype=x.dtype)
+    R = (
+        torch.where(r.isfinite() & (r > 0), r, torch.ones_like(r))
+        * 2
+        * torch.rand(n, dtype=x.dtype)
+    )
     above = interval.sound_interval(S, T, x, y, R, p, space, tau, box)
     every = certify.sound_spectral(S, T, y, p, space, tau)
     seen = seen_gap(h, x, R, p, box, 6)
@@ -161,7 +236,11 @@ def logistic(tally, n):
     r = bound.integral_radius(m, G, u, steps)
     tally.check("logistic family: integral <= u", r, u)
     tally.check("logistic family: u <= integral + 2 u / steps", u, r + 2 * u / steps)
-    tally.check("logistic family: fixed point <= integral", bound.fixed_point(m, G, steps=60), r + 2 * u / steps)
+    tally.check(
+        "logistic family: fixed point <= integral",
+        bound.fixed_point(m, G, steps=60),
+        r + 2 * u / steps,
+    )
 
 
 def run(draws, batch=50, seed=0, effort=1.0):
@@ -178,13 +257,19 @@ def run(draws, batch=50, seed=0, effort=1.0):
 
 def main(words):
     if len(words) > 1 or not all(w.isdecimal() and int(w) for w in words):
-        sys.exit(f"what is {' '.join(words)!r}? The one argument is a number of draws, e.g. python tests/properties.py 400")
+        sys.exit(
+            f"what is {' '.join(words)!r}? The one argument is a number of draws, e.g. python tests/properties.py 400"
+        )
     torch.set_num_threads(1)
     begun = time.perf_counter()
     tally, done, ahead = run(int(words[0]) if words else 20_000)
     for name, (counted, bad, share) in tally.rows.items():
-        print(f"{'ok' if not bad else 'BROKEN':7} {name:46} {counted:7,} examples, {bad} violations, largest share {share:.4f}")
-    print(f"{done:,} draws, {ahead:,} of them with m > 0: {tally.violations()} violations in {time.perf_counter() - begun:.0f} s")
+        print(
+            f"{'ok' if not bad else 'BROKEN':7} {name:46} {counted:7,} examples, {bad} violations, largest share {share:.4f}"
+        )
+    print(
+        f"{done:,} draws, {ahead:,} of them with m > 0: {tally.violations()} violations in {time.perf_counter() - begun:.0f} s"
+    )
     sys.exit(bool(tally.violations()))
 
 

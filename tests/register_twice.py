@@ -1,10 +1,11 @@
 """The analysis of the register, written a second time from its text alone."""
+
 import itertools
 import math
 import statistics
 
 SIGNS = list(itertools.product((1, -1), repeat=8))
-TINY = 1e-12       # below this share of a line's largest |d| a number is rounding, so zero
+TINY = 1e-12  # below this share of a line's largest |d| a number is rounding, so zero
 NAN = float("nan")
 
 
@@ -60,7 +61,7 @@ def intervals(columns):
     c = sorted(max(t[v] for t in tables) for v in range(len(SIGNS)))[243]
     result = []
     for col, mean in zip(columns, means):
-        half = 0.0       # a constant column has a point for an interval, even if c is infinite
+        half = 0.0  # a constant column has a point for an interval, even if c is infinite
         if max(col) - min(col) > TINY * max(abs(v) for v in col):
             half = c * statistics.stdev(col) / math.sqrt(len(col))
         result.append((mean - half, mean + half))
@@ -77,7 +78,7 @@ def word_of(line, mean, low, high, p, singles):
             return "supported"
         return "contradicted" if high < -margin else "open"
     inside = -margin < low and high < margin
-    if p <= .05 and mean != 0:
+    if p <= 0.05 and mean != 0:
         word = "supported" if mean > 0 else "contradicted"
         return word + (", within the margin" if inside else "")
     return "too small to matter" if inside else "open"
@@ -87,8 +88,14 @@ def judge(lines):
     """The verdicts of one family: {line name: {n, mean, low, high, p, word}}."""
     out, run, columns, single_columns, owners = {}, [], [], [], []
     for line in lines:
-        out[line["line"]] = {"n": 0, "mean": NAN, "low": NAN, "high": NAN, "p": NAN,
-                             "word": "not run"}
+        out[line["line"]] = {
+            "n": 0,
+            "mean": NAN,
+            "low": NAN,
+            "high": NAN,
+            "p": NAN,
+            "word": "not run",
+        }
         weights = [[float(v) for v in w] for w in line["by_weight"].values()]
         if not weights or min(len(w) for w in weights) < 6:
             continue
@@ -103,6 +110,12 @@ def judge(lines):
     for k, line in enumerate(run):
         mean, (low, high) = math.fsum(columns[k]) / len(columns[k]), whole[k]
         mine = [iv for iv, owner in zip(single, owners) if owner == k]
-        out[line["line"]] = {"n": len(columns[k]), "mean": mean, "low": low, "high": high,
-                             "p": ps[k], "word": word_of(line, mean, low, high, ps[k], mine)}
+        out[line["line"]] = {
+            "n": len(columns[k]),
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "p": ps[k],
+            "word": word_of(line, mean, low, high, ps[k], mine),
+        }
     return out

@@ -1,4 +1,5 @@
 """What a notebook printed on another processor: the same but for the last digit of a decimal, in cells tagged "computed"."""
+
 import re
 
 NUMBER = re.compile(r"[-+]?\d+\.\d+(?:[eE][-+]?\d+)?")
@@ -15,19 +16,26 @@ def same(stored, made):
     if NUMBER.split(stored) != NUMBER.split(made):
         return False
     pairs = list(zip(NUMBER.findall(stored), NUMBER.findall(made)))
-    return all(len(a.lower().partition("e")[0].partition(".")[2]) == len(b.lower().partition("e")[0].partition(".")[2])
-               and abs(float(a) - float(b)) <= 1.001 * max(unit(a), unit(b)) for a, b in pairs)
+    return all(
+        len(a.lower().partition("e")[0].partition(".")[2])
+        == len(b.lower().partition("e")[0].partition(".")[2])
+        and abs(float(a) - float(b)) <= 1.001 * max(unit(a), unit(b))
+        for a, b in pairs
+    )
 
 
 def texts(output):
     """(dict, key) of every text of an output that nbval compares."""
     yield from ((output, key) for key in ("text",) if isinstance(output.get(key), str))
     data = output.get("data", {})
-    yield from ((data, key) for key in data if key.startswith("text/") and isinstance(data[key], str))
+    yield from (
+        (data, key) for key in data if key.startswith("text/") and isinstance(data[key], str)
+    )
 
 
 def forgiving(compare):
     """nbval's comparison of a cell, which takes the stored text for the made one where a cell is tagged "computed" and they are the `same`."""
+
     def compare_outputs(self, test, ref, skip_compare=None):
         if "computed" in self.cell.metadata.get("tags", []) and len(test) == len(ref):
             for mine, stored in zip(test, ref):
@@ -35,4 +43,5 @@ def forgiving(compare):
                     if key == name and same(old[name], holder[key]):
                         holder[key] = old[name]
         return compare(self, test, ref, skip_compare)
+
     return compare_outputs

@@ -3,6 +3,7 @@
 Changes one digit (by five) in one stored, compared output of a copy of each notebook and runs `pytest --nbval` on it:
 red, as it should be, if exactly that cell fails; green if nothing does. Ends with 1 unless all are red.
 """
+
 import pathlib
 import re
 import shutil
@@ -30,23 +31,42 @@ def change(nb):
     number, holder, key = places[len(places) // 2]
     old = holder[key]
     at = max(m.start() for m in re.finditer(r"\d", old))
-    holder[key] = old[:at] + str((int(old[at]) + 5) % 10) + old[at + 1:]
-    return number, old[max(0, at - 20):at + 1], holder[key][max(0, at - 20):at + 1]
+    holder[key] = old[:at] + str((int(old[at]) + 5) % 10) + old[at + 1 :]
+    return number, old[max(0, at - 20) : at + 1], holder[key][max(0, at - 20) : at + 1]
 
 
 def tamper(path):
     """The word for one notebook: red, green, or what else went wrong."""
     with tempfile.TemporaryDirectory(prefix="rsnl-tamper-") as folder:
         copy = pathlib.Path(folder)
-        for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg", "tests/rounding.py"):
+        for name in (
+            "conftest.py",
+            "pyproject.toml",
+            "tests/nbval_sanitize.cfg",
+            "tests/rounding.py",
+        ):
             (copy / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
         nb = nbformat.read(path, as_version=4)
         number, old, new = change(nb)
         (copy / "notebooks").mkdir()
         nbformat.write(nb, copy / "notebooks" / path.name)
-        run = subprocess.run([sys.executable, "-m", "pytest", "--nbval", "-q", "-rf", "-p", "no:cacheprovider", "notebooks"],
-                             cwd=copy, capture_output=True, text=True)
+        run = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "--nbval",
+                "-q",
+                "-rf",
+                "-p",
+                "no:cacheprovider",
+                "notebooks",
+            ],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+        )
     failed = set(re.findall(r"^FAILED .*::Cell (\d+)", run.stdout, re.M))
     what = f"cell {number}: ...{old!r} -> ...{new!r}"
     if run.returncode == 0:

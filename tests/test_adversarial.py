@@ -1,4 +1,5 @@
 """The neighbours: each loss by hand, each term to the student alone, delta carried as it should be, the traps of published code, and runs that resume."""
+
 import copy
 import math
 
@@ -15,11 +16,25 @@ from rsnl_lib.methods import METHODS, Batch
 
 LN3 = math.log(3)
 FULL = data.digits()
-D = FULL._replace(x_train=FULL.x_train[:90], y_train=FULL.y_train[:90], x_val=FULL.x_val[:40], y_val=FULL.y_val[:40])
-R = recipes.Recipe("test", 4, lr=1e-2, batch=40, tau=2.0, alpha=0.75, beta=0.5, attack_steps=3, step=0.5, begin=0.3)
-TERMS = {"pgd_at": {"ce_adv": 1.0}, "trades": {"ce": 1.0, "self": 0.5}, "ard": {"kl_adv": 3.0, "ce": 0.25}, "fast_ard": {"kl_adv": 3.0, "ce": 0.25},
-         "rslad": {"kl_adv": 0.75, "kl": 0.25}, "iad": {"kl_adv": 3.0, "ce": 0.25, "self": 0.75}, "adaad": {"kl_adv": 0.75, "kl": 0.25},
-         "igdm": {"kl_adv": 0.75, "kl": 0.25, "igdm": 0.25}}                       # with R's alpha, beta and tau, at share 0.5
+D = FULL._replace(
+    x_train=FULL.x_train[:90],
+    y_train=FULL.y_train[:90],
+    x_val=FULL.x_val[:40],
+    y_val=FULL.y_val[:40],
+)
+R = recipes.Recipe(
+    "test", 4, lr=1e-2, batch=40, tau=2.0, alpha=0.75, beta=0.5, attack_steps=3, step=0.5, begin=0.3
+)
+TERMS = {
+    "pgd_at": {"ce_adv": 1.0},
+    "trades": {"ce": 1.0, "self": 0.5},
+    "ard": {"kl_adv": 3.0, "ce": 0.25},
+    "fast_ard": {"kl_adv": 3.0, "ce": 0.25},
+    "rslad": {"kl_adv": 0.75, "kl": 0.25},
+    "iad": {"kl_adv": 3.0, "ce": 0.25, "self": 0.75},
+    "adaad": {"kl_adv": 0.75, "kl": 0.25},
+    "igdm": {"kl_adv": 0.75, "kl": 0.25, "igdm": 0.25},
+}  # with R's alpha, beta and tau, at share 0.5
 EACH = [(m, t) for m, terms in TERMS.items() for t in terms]
 
 
@@ -35,7 +50,9 @@ def guide():
 
 def batch(teacher, share=0.5, carry=None, n=16):
     with torch.no_grad():
-        return Batch(D.x_train[:n], D.y_train[:n], teacher(D.x_train[:n]), None, 1.0, teacher, share, carry)
+        return Batch(
+            D.x_train[:n], D.y_train[:n], teacher(D.x_train[:n]), None, 1.0, teacher, share, carry
+        )
 
 
 def spied(monkeypatch):
@@ -45,31 +62,44 @@ def spied(monkeypatch):
     def spy(net, b, r, loss, **how):
         seen.append(true(net, b, r, loss, **how))
         return seen[-1]
+
     monkeypatch.setattr(adversarial, "attack", spy)
     return seen
 
 
 # The losses, by hand ------------------------------------------------------------------------------
 
+
 def test_kl_by_hand_is_a_mean_over_images_with_the_teacher_as_reference():
-    a_S, a_T = torch.tensor([[0, LN3], [0, 0]]), torch.tensor([[LN3, 0], [LN3, 0]])              # student 1/4, 3/4 and even; teacher 3/4, 1/4
+    a_S, a_T = (
+        torch.tensor([[0, LN3], [0, 0]]),
+        torch.tensor([[LN3, 0], [LN3, 0]]),
+    )  # student 1/4, 3/4 and even; teacher 3/4, 1/4
     first = 3 / 4 * math.log(3) + 1 / 4 * math.log(1 / 3)
     second = 3 / 4 * math.log(3 / 2) + 1 / 4 * math.log(1 / 2)
     torch.testing.assert_close(divergence(a_S, a_T), torch.tensor([first, second]))
     assert kl(a_S, a_T).item() == pytest.approx((first + second) / 2)
-    assert kl(2 * a_S, 2 * a_T, 2.0).item() == pytest.approx((first + second) / 2)              # softened by t, not multiplied by t^2
-    assert kl(a_S[1:], a_T[1:]).item() != pytest.approx(kl(a_T[1:], a_S[1:]).item(), rel=0.05)        # it has a direction
+    assert kl(2 * a_S, 2 * a_T, 2.0).item() == pytest.approx(
+        (first + second) / 2
+    )  # softened by t, not multiplied by t^2
+    assert kl(a_S[1:], a_T[1:]).item() != pytest.approx(
+        kl(a_T[1:], a_S[1:]).item(), rel=0.05
+    )  # it has a direction
     assert kl(a_T, a_T).item() == 0 and divergence(a_S, a_T).min() > 0
 
 
 def test_shapes_that_would_broadcast_are_refused():
-    with pytest.raises(ValueError, match=r"student logits \(2, 3\) and teacher logits \(1, 3\) must have one shape"):
+    with pytest.raises(
+        ValueError, match=r"student logits \(2, 3\) and teacher logits \(1, 3\) must have one shape"
+    ):
         kl(torch.zeros(2, 3), torch.zeros(1, 3))
 
 
 def test_trust_is_the_teachers_probability_of_the_true_class_to_the_power_beta():
     a = torch.tensor([[0, LN3], [0, LN3]])
-    torch.testing.assert_close(trust(a, torch.tensor([1, 0]), 0.5), torch.tensor([math.sqrt(3) / 2, 0.5]))
+    torch.testing.assert_close(
+        trust(a, torch.tensor([1, 0]), 0.5), torch.tensor([math.sqrt(3) / 2, 0.5])
+    )
     torch.testing.assert_close(trust(a, torch.tensor([1, 0]), 0.0), torch.ones(2))
 
 
@@ -81,14 +111,26 @@ def by_hand(method, net, teacher, b, x_):
     x, t = b.x, R.tau
     A = T(x_)[range(len(b.y)), b.y] ** R.beta
     differences = [torch.softmax(n(x_) - n(2 * x - x_), 1) for n in (teacher, net)]
-    soft, same = {"kl_adv": KL(T(x, t), S(x_, t)).mean(), "ce": ce(x)}, {"kl_adv": KL(T(x_), S(x_)).mean(), "kl": KL(T(x), S(x)).mean()}
-    return {"pgd_at": lambda: {"ce_adv": ce(x_)}, "trades": lambda: {"ce": ce(x), "self": KL(S(x), S(x_)).mean()}, "ard": lambda: soft, "fast_ard": lambda: soft,
-            "rslad": lambda: {"kl_adv": KL(T(x), S(x_)).mean(), "kl": same["kl"]}, "iad": lambda: {**soft, "self": ((1 - A) * KL(S(x), S(x_))).mean()},
-            "adaad": lambda: same, "igdm": lambda: {**same, "igdm": KL(*differences).mean()}}[method]()
+    soft, same = (
+        {"kl_adv": KL(T(x, t), S(x_, t)).mean(), "ce": ce(x)},
+        {"kl_adv": KL(T(x_), S(x_)).mean(), "kl": KL(T(x), S(x)).mean()},
+    )
+    return {
+        "pgd_at": lambda: {"ce_adv": ce(x_)},
+        "trades": lambda: {"ce": ce(x), "self": KL(S(x), S(x_)).mean()},
+        "ard": lambda: soft,
+        "fast_ard": lambda: soft,
+        "rslad": lambda: {"kl_adv": KL(T(x), S(x_)).mean(), "kl": same["kl"]},
+        "iad": lambda: {**soft, "self": ((1 - A) * KL(S(x), S(x_))).mean()},
+        "adaad": lambda: same,
+        "igdm": lambda: {**same, "igdm": KL(*differences).mean()},
+    }[method]()
 
 
 @pytest.mark.parametrize("method", TERMS)
-def test_each_method_is_its_equation_with_the_recipes_weights_at_the_attacked_images(method, monkeypatch):
+def test_each_method_is_its_equation_with_the_recipes_weights_at_the_attacked_images(
+    method, monkeypatch
+):
     net, teacher, seen = student(), guide(), spied(monkeypatch)
     b = batch(teacher, carry={"delta": torch.full((16, 1, 8, 8), 0.05)})
     terms = METHODS[method].terms(net, b, R)
@@ -97,8 +139,15 @@ def test_each_method_is_its_equation_with_the_recipes_weights_at_the_attacked_im
     hand = by_hand(method, net, teacher, b, x_)
     assert terms.keys() == hand.keys() and {k: w for k, (w, _) in terms.items()} == TERMS[method]
     for name, value in hand.items():
-        torch.testing.assert_close(terms[name][1], value, rtol=1e-4, atol=1e-6, msg=lambda m: f"{name}: {m}")
-        for got, want in zip(*(torch.autograd.grad(v, list(net.parameters()), retain_graph=True) for v in (terms[name][1], value))):
+        torch.testing.assert_close(
+            terms[name][1], value, rtol=1e-4, atol=1e-6, msg=lambda m: f"{name}: {m}"
+        )
+        for got, want in zip(
+            *(
+                torch.autograd.grad(v, list(net.parameters()), retain_graph=True)
+                for v in (terms[name][1], value)
+            )
+        ):
             torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-6)
 
 
@@ -107,11 +156,18 @@ def test_each_term_alone_reaches_every_student_weight_and_no_teacher_weight(meth
     net, teacher = student(), guide()
     next(teacher.parameters()).requires_grad_(False)
     wanted = [p.requires_grad for p in teacher.parameters()]
-    weight, value = METHODS[method].terms(net, batch(teacher, carry={"delta": torch.full((16, 1, 8, 8), 0.05)}), R)[term]
+    weight, value = METHODS[method].terms(
+        net, batch(teacher, carry={"delta": torch.full((16, 1, 8, 8), 0.05)}), R
+    )[term]
     assert weight > 0 and value > 0 and all(p.grad is None for p in net.parameters())
     value.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters() if p.dim() > 1), "of biases a difference of logits loses the last"
-    assert all(p.grad is None for p in teacher.parameters()) and [p.requires_grad for p in teacher.parameters()] == wanted
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters() if p.dim() > 1
+    ), "of biases a difference of logits loses the last"
+    assert (
+        all(p.grad is None for p in teacher.parameters())
+        and [p.requires_grad for p in teacher.parameters()] == wanted
+    )
     assert net.training and not teacher.training
 
 
@@ -122,7 +178,9 @@ def test_with_alpha_one_the_clean_term_and_its_pass_are_left_out():
         net.register_forward_hook(lambda m, i, o: passes.append(len(i[0])))
         terms = METHODS[method].terms(net, b, R._replace(alpha=1.0))
         assert list(terms) == ["kl_adv"] + ["igdm"] * (method == "igdm")
-        assert len(passes) == {"fast_ard": 1, "igdm": 5}.get(method, 4), "three steps of the attack, and x'"
+        assert len(passes) == {"fast_ard": 1, "igdm": 5}.get(method, 4), (
+            "three steps of the attack, and x'"
+        )
 
 
 def test_iad_listens_to_the_student_once_begin_is_over():
@@ -132,39 +190,74 @@ def test_iad_listens_to_the_student_once_begin_is_over():
 
 
 def test_igdm_grows_with_the_share_of_the_epochs():
-    assert [METHODS["igdm"].terms(student(), batch(guide(), s), R._replace(beta=20.0))["igdm"][0] for s in (0.0, 0.25, 0.9)] == [0.0, 5.0, 18.0]
+    assert [
+        METHODS["igdm"].terms(student(), batch(guide(), s), R._replace(beta=20.0))["igdm"][0]
+        for s in (0.0, 0.25, 0.9)
+    ] == [0.0, 5.0, 18.0]
 
 
 # What the attacks climb, and what they see --------------------------------------------------------
 
-CLIMBS = {"pgd_at": "ce", "ard": "ce", "iad": "ce", "trades": "self", "rslad": "clean", "adaad": "both", "igdm": "both"}
+CLIMBS = {
+    "pgd_at": "ce",
+    "ard": "ce",
+    "iad": "ce",
+    "trades": "self",
+    "rslad": "clean",
+    "adaad": "both",
+    "igdm": "both",
+}
 
 
 @pytest.mark.parametrize("method", CLIMBS)
 def test_each_attack_climbs_its_own_loss_from_its_own_start_in_its_own_mode(method, monkeypatch):
     calls, true = [], attacks.pgd
-    monkeypatch.setattr(attacks, "pgd", lambda net, x, loss, *args, **how: (calls.append((loss, args, how)), true(net, x, loss, *args, **how))[1])
+    monkeypatch.setattr(
+        attacks,
+        "pgd",
+        lambda net, x, loss, *args, **how: (
+            calls.append((loss, args, how)),
+            true(net, x, loss, *args, **how),
+        )[1],
+    )
     net, teacher = student(), guide()
     b = batch(teacher)
-    METHODS[method].terms(net, b, R._replace(epsilon=0.2, step=0.3, attack_steps=2, attack_norm="2"))
-    (loss, args, how), = calls
-    assert args == (0.2, pytest.approx(0.06), 2, "2") and (how.pop("low"), how.pop("high")) == (0.0, 1.0)
+    METHODS[method].terms(
+        net, b, R._replace(epsilon=0.2, step=0.3, attack_steps=2, attack_norm="2")
+    )
+    ((loss, args, how),) = calls
+    assert args == (0.2, pytest.approx(0.06), 2, "2") and (how.pop("low"), how.pop("high")) == (
+        0.0,
+        1.0,
+    )
     assert how == ({} if CLIMBS[method] == "ce" else {"start": "normal", "mode": "eval"})
     x_ = (b.x + 0.1 * torch.rand(b.x.shape)).requires_grad_()
     S, T = (lambda x, n=n: torch.softmax(n(x), 1) for n in (net, teacher))
     KL = lambda p, q: (p * (p / q).log()).sum()
-    want = {"ce": lambda: F.cross_entropy(net(x_), b.y, reduction="sum"), "self": lambda: KL(S(b.x), S(x_)), "clean": lambda: KL(T(b.x), S(x_)),
-            "both": lambda: KL(T(x_), S(x_))}[CLIMBS[method]]()
+    want = {
+        "ce": lambda: F.cross_entropy(net(x_), b.y, reduction="sum"),
+        "self": lambda: KL(S(b.x), S(x_)),
+        "clean": lambda: KL(T(b.x), S(x_)),
+        "both": lambda: KL(T(x_), S(x_)),
+    }[CLIMBS[method]]()
     got = loss(net(x_), x_).sum()
     torch.testing.assert_close(got, want)
-    torch.testing.assert_close(*(torch.autograd.grad(v, x_)[0] for v in (got, want)), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(v, x_)[0] for v in (got, want)), rtol=1e-3, atol=1e-6
+    )
 
 
 def test_without_bounds_the_attacked_images_may_leave_the_unit_interval(monkeypatch):
     teacher = guide()
     for method in TERMS:
-        seen, net, b = [], student(), batch(teacher, carry={"delta": torch.full((16, 1, 8, 8), -0.05)})
-        hook = net.register_forward_pre_hook(lambda m, x: seen.append((x[0].min().item(), x[0].max().item())))
+        seen, net, b = (
+            [],
+            student(),
+            batch(teacher, carry={"delta": torch.full((16, 1, 8, 8), -0.05)}),
+        )
+        hook = net.register_forward_pre_hook(
+            lambda m, x: seen.append((x[0].min().item(), x[0].max().item()))
+        )
         METHODS[method].terms(net, b, R._replace(clamp=False))
         assert min(low for low, _ in seen) < -0.01, method
         hook.remove()
@@ -172,7 +265,14 @@ def test_without_bounds_the_attacked_images_may_leave_the_unit_interval(monkeypa
 
 def test_ards_teacher_sees_the_clean_image_alone_and_the_others_ask_at_the_attacked(monkeypatch):
     seen = spied(monkeypatch)
-    for method, asked in {"ard": 0, "rslad": 0, "fast_ard": 0, "iad": 1, "adaad": 4, "igdm": 5}.items():
+    for method, asked in {
+        "ard": 0,
+        "rslad": 0,
+        "fast_ard": 0,
+        "iad": 1,
+        "adaad": 4,
+        "igdm": 5,
+    }.items():
         teacher, images = guide(), []
         b = batch(teacher)
         hook = teacher.register_forward_pre_hook(lambda m, x: images.append(x[0].detach()))
@@ -185,11 +285,15 @@ def test_ards_teacher_sees_the_clean_image_alone_and_the_others_ask_at_the_attac
 
 @pytest.mark.parametrize("method", ["iad", "adaad", "igdm"])
 def test_a_method_that_needs_the_teacher_itself_says_so(method):
-    with pytest.raises(ValueError, match="b.teacher=None: this method asks the teacher at attacked images; give the teacher itself"):
+    with pytest.raises(
+        ValueError,
+        match="b.teacher=None: this method asks the teacher at attacked images; give the teacher itself",
+    ):
         METHODS[method].terms(student(), batch(guide())._replace(teacher=None), R)
 
 
 # Fast-ARD -----------------------------------------------------------------------------------------
+
 
 def fast(carry, net, teacher, b, r=R):
     """One step of training on a batch; gives x' and the gradient there, recorded from outside."""
@@ -218,7 +322,9 @@ def test_delta_moves_one_step_up_the_objective_and_stays_in_its_ball():
 def test_delta_in_the_euclidean_ball():
     net, teacher, carry = student(), guide(), {}
     for _ in range(6):
-        _, g = fast(carry, net, teacher, batch(teacher), R._replace(epsilon=0.5, step=0.3, attack_norm="2"))
+        _, g = fast(
+            carry, net, teacher, batch(teacher), R._replace(epsilon=0.5, step=0.3, attack_norm="2")
+        )
     lengths = carry["delta"].flatten(1).norm(dim=1)
     assert lengths.max() <= 0.5 + 1e-6 and lengths.max() > 0.4 and g.abs().sum() > 0
 
@@ -233,7 +339,9 @@ def test_delta_raises_the_loss_that_the_student_lowers():
     assert value > 1.2 * plain
 
 
-def test_delta_is_carried_over_replays_and_batches_of_an_epoch_and_emptied_before_the_next(monkeypatch):
+def test_delta_is_carried_over_replays_and_batches_of_an_epoch_and_emptied_before_the_next(
+    monkeypatch,
+):
     """Three batches of 40, 40 and 10, three replays, two epochs: what the student sees is the image plus what the step before left."""
     seen, passes, terms = [], [], METHODS["fast_ard"].terms
 
@@ -243,19 +351,29 @@ def test_delta_is_carried_over_replays_and_batches_of_an_epoch_and_emptied_befor
 
     monkeypatch.setitem(METHODS, "fast_ard", METHODS["fast_ard"]._replace(terms=spy))
     net = student()
-    net.register_forward_hook(lambda m, i, o: passes.append(len(i[0])) if torch.is_grad_enabled() else None)
+    net.register_forward_hook(
+        lambda m, i, o: passes.append(len(i[0])) if torch.is_grad_enabled() else None
+    )
     net.register_full_backward_hook(lambda m, i, o: passes.append(-len(o[0])))
-    train.fit(net, D, "fast_ard", R._replace(epochs=2, replays=3, alpha=1.0, step=0.5), teacher=guide())
+    train.fit(
+        net, D, "fast_ard", R._replace(epochs=2, replays=3, alpha=1.0, step=0.5), teacher=guide()
+    )
     assert [len(b.y) for b, _ in seen] == [40, 40, 40, 40, 40, 40, 10, 10, 10] * 2
-    assert passes == [p for b, _ in seen for p in (len(b.y), -len(b.y))], "one pass there and one back a replay, none for an attack"
+    assert passes == [p for b, _ in seen for p in (len(b.y), -len(b.y))], (
+        "one pass there and one back a replay, none for an attack"
+    )
     for i in (0, 3, 6):
-        assert all(torch.equal(seen[i][0].x, b.x) for b, _ in seen[i:i + 3]), "a replay is the same batch"
+        assert all(torch.equal(seen[i][0].x, b.x) for b, _ in seen[i : i + 3]), (
+            "a replay is the same batch"
+        )
     deltas = [d for _, d in seen]
     assert not deltas[0].any() and not deltas[9].any(), "zero before each epoch"
     for i in (*range(8), *range(9, 17)):
         rows = len(seen[i][0].y)
         moved = (deltas[i + 1] - deltas[i]).abs().amax((1, 2, 3))
-        assert (moved[:rows] > 0.04).all() and not moved[rows:].any(), "each step moves the rows of its batch and no others"
+        assert (moved[:rows] > 0.04).all() and not moved[rows:].any(), (
+            "each step moves the rows of its batch and no others"
+        )
         assert moved.max() <= 0.05 + 1e-6 and deltas[i + 1].abs().max() <= 0.1 + 1e-6
 
 
@@ -281,16 +399,34 @@ def test_a_pixel_at_its_bound_can_turn():
 
 def test_replays_divide_the_epochs_of_the_recipe_and_are_counted_in_its_schedule(monkeypatch):
     r = recipes.recipe("short", "digits", "fast_ard", replays=4)
-    assert (r.epochs, r.replays) == (15, 4) and recipes.recipe("short", "digits", "fast_ard", replays=7).epochs == 9
-    assert recipes.recipe("short", "digits", "fast_ard", replays=4, epochs=50).epochs == 50 and recipes.recipe("short", "digits").replays == 1
+    assert (r.epochs, r.replays) == (15, 4) and recipes.recipe(
+        "short", "digits", "fast_ard", replays=7
+    ).epochs == 9
+    assert (
+        recipes.recipe("short", "digits", "fast_ard", replays=4, epochs=50).epochs == 50
+        and recipes.recipe("short", "digits").replays == 1
+    )
     asked, true = [], train.rate_at
-    monkeypatch.setattr(train, "rate_at", lambda r, step, steps: (asked.append((step, steps)), true(r, step, steps))[1])
-    row, = train.fit(student(), D, "standard", R._replace(epochs=1, replays=2, lr=1e-9, lr_conv=1e-9), teacher=guide()).history
+    monkeypatch.setattr(
+        train,
+        "rate_at",
+        lambda r, step, steps: (asked.append((step, steps)), true(r, step, steps))[1],
+    )
+    (row,) = train.fit(
+        student(),
+        D,
+        "standard",
+        R._replace(epochs=1, replays=2, lr=1e-9, lr_conv=1e-9),
+        teacher=guide(),
+    ).history
     assert asked == [(i, 6) for i in range(6)], "three batches, twice each"
-    assert row["ce"] == pytest.approx(F.cross_entropy(student()(D.x_train), D.y_train).item(), rel=1e-3), "a mean over replays too"
+    assert row["ce"] == pytest.approx(
+        F.cross_entropy(student()(D.x_train), D.y_train).item(), rel=1e-3
+    ), "a mean over replays too"
 
 
 # The traps of published code ----------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("classes", [10, 100])
 def test_the_default_mean_of_kldivloss_is_smaller_by_the_number_of_classes(classes):
@@ -307,6 +443,7 @@ def test_the_default_mean_of_kldivloss_is_smaller_by_the_number_of_classes(class
 
 def test_a_second_drop_taken_from_the_base_rate_is_no_second_drop():
     """ARD's and IAD's schedule multiplies the rate it was given, not the one in force: after epoch 150 the rate stays at 0.01."""
+
     def rates(from_base):
         at, rate = [], 0.1
         for epoch in range(200):
@@ -314,14 +451,20 @@ def test_a_second_drop_taken_from_the_base_rate_is_no_second_drop():
                 rate = (0.1 if from_base else rate) * 0.1
             at.append(rate)
         return at
+
     meant, published = rates(False), rates(True)
-    assert [meant[e] for e in (99, 100, 149, 150, 199)] == pytest.approx([0.1, 0.01, 0.01, 0.001, 0.001])
+    assert [meant[e] for e in (99, 100, 149, 150, 199)] == pytest.approx(
+        [0.1, 0.01, 0.01, 0.001, 0.001]
+    )
     assert published[:150] == meant[:150] and published[150:] == pytest.approx([0.01] * 50)
     r = recipes.Recipe("test", 1)
-    assert min(train.rate_at(r, s, 200) for s in range(200)) < 1e-3, "our own schedule is a function of the step, with no rate in force to lose"
+    assert min(train.rate_at(r, s, 200) for s in range(200)) < 1e-3, (
+        "our own schedule is a function of the step, with no rate in force to lose"
+    )
 
 
 # Training -----------------------------------------------------------------------------------------
+
 
 def rows(run):
     return [{k: v for k, v in row.items() if k != "ms_per_image"} for row in run.history]
@@ -329,7 +472,9 @@ def rows(run):
 
 @pytest.mark.parametrize("method", ["pgd_at", "fast_ard", "igdm"])
 def test_a_resumed_run_equals_the_uninterrupted_one(method, tmp_path, monkeypatch):
-    fit = lambda net, **more: train.fit(net, D, method, R._replace(replays=2 if method == "fast_ard" else 1), 3, guide(), **more)
+    fit = lambda net, **more: train.fit(
+        net, D, method, R._replace(replays=2 if method == "fast_ard" else 1), 3, guide(), **more
+    )
     whole, state, calls, accuracy = fit(student()), tmp_path / "run.state", [], train.accuracy
 
     def fails(*args):
@@ -337,30 +482,54 @@ def test_a_resumed_run_equals_the_uninterrupted_one(method, tmp_path, monkeypatc
         if len(calls) > 2:
             raise KeyboardInterrupt
         return accuracy(*args)
+
     monkeypatch.setattr(train, "accuracy", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(student(), state=state)
     monkeypatch.setattr(train, "accuracy", accuracy)
     resumed = fit(student(5), state=state)
     assert rows(resumed) == rows(whole) and len(whole.history) == 4
-    assert all(map(torch.equal, resumed.last.state_dict().values(), whole.last.state_dict().values()))
+    assert all(
+        map(torch.equal, resumed.last.state_dict().values(), whole.last.state_dict().values())
+    )
     assert rows(fit(student())) == rows(whole), "a seed repeats"
 
 
 @pytest.mark.parametrize("method", [*TERMS, "bss"])
-def test_training_gives_each_method_what_it_needs_and_leaves_the_teacher_as_it_was(method, monkeypatch):
+def test_training_gives_each_method_what_it_needs_and_leaves_the_teacher_as_it_was(
+    method, monkeypatch
+):
     seen, terms, teacher = [], METHODS[method].terms, guide()
-    monkeypatch.setitem(METHODS, method, METHODS[method]._replace(terms=lambda n, b, r: (seen.append((b, [p.requires_grad for p in teacher.parameters()])), terms(n, b, r))[1]))
+    monkeypatch.setitem(
+        METHODS,
+        method,
+        METHODS[method]._replace(
+            terms=lambda n, b, r: (
+                seen.append((b, [p.requires_grad for p in teacher.parameters()])),
+                terms(n, b, r),
+            )[1]
+        ),
+    )
     next(teacher.parameters()).requires_grad_(False)
-    before, wanted = copy.deepcopy(teacher.state_dict()), [p.requires_grad for p in teacher.parameters()]
+    before, wanted = (
+        copy.deepcopy(teacher.state_dict()),
+        [p.requires_grad for p in teacher.parameters()],
+    )
     train.fit(student(), D, method, R, teacher=teacher)
     live = method in ("iad", "adaad", "igdm", "bss")
     assert [b.share for b, _ in seen] == [e / 4 for e in range(4) for _ in range(3)]
     assert all((b.teacher is teacher) == live and not any(taking) == live for b, taking in seen)
-    assert len({id(b.carry) for b, _ in seen}) == 4 and all(b.carry is seen[0][0].carry for b, _ in seen[:3])
+    assert len({id(b.carry) for b, _ in seen}) == 4 and all(
+        b.carry is seen[0][0].carry for b, _ in seen[:3]
+    )
     assert (seen[0][0].a_T is None) == (method in ("pgd_at", "trades"))
-    assert [p.requires_grad for p in teacher.parameters()] == wanted and all(p.grad is None for p in teacher.parameters())
-    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items()) and not teacher.training
+    assert [p.requires_grad for p in teacher.parameters()] == wanted and all(
+        p.grad is None for p in teacher.parameters()
+    )
+    assert (
+        all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+        and not teacher.training
+    )
 
 
 def test_the_teacher_takes_gradients_again_after_a_run_that_failed(monkeypatch):
@@ -373,7 +542,9 @@ def test_the_teacher_takes_gradients_again_after_a_run_that_failed(monkeypatch):
 
 def test_a_student_that_shares_its_teachers_weights_is_refused():
     net = student()
-    with pytest.raises(ValueError, match="the teacher and the student share weights; give the student a copy"):
+    with pytest.raises(
+        ValueError, match="the teacher and the student share weights; give the student a copy"
+    ):
         train.fit(net, D, "adaad", R, teacher=net.eval())
     with pytest.raises(ValueError, match="method='adaad' needs a teacher"):
         train.fit(net, D, "adaad", R)
@@ -388,12 +559,21 @@ def test_a_short_run_buys_robustness(method):
     r = recipes.Recipe("test", 15, batch=30, lr=1e-2, alpha=0.9, attack_steps=5, step=0.4, tau=2.0)
     teacher = train.fit(train.start("digits_mlp_teacher", d), d, "pgd_at", r).last
     extra = {"replays": 3, "epochs": 8, "step": 1.0} if method == "fast_ard" else {}
-    nets = [train.fit(make(), d, m, r._replace(**more), 0, teacher).last for m, more in (("standard", {}), (method, extra))]
-    held = [train.accuracy(n, attacks.pgd(n, x, attacks.cross_entropy(y), 0.1, 0.02, 10, start="zero"), y) for n in nets]
+    nets = [
+        train.fit(make(), d, m, r._replace(**more), 0, teacher).last
+        for m, more in (("standard", {}), (method, extra))
+    ]
+    held = [
+        train.accuracy(
+            n, attacks.pgd(n, x, attacks.cross_entropy(y), 0.1, 0.02, 10, start="zero"), y
+        )
+        for n in nets
+    ]
     assert held[1] > held[0] + 0.1 and train.accuracy(nets[1], x, y) > 0.65, held
 
 
 # Torchvision's networks ---------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def pair():
@@ -408,56 +588,121 @@ def pair():
 def test_every_method_trains_a_residual_network_with_batch_norm(pair, method, frozen_norm):
     d, teacher, net = pair[0], pair[1], copy.deepcopy(pair[2])
     before, held = copy.deepcopy(net.state_dict()), copy.deepcopy(teacher.state_dict())
-    r = R._replace(epochs=2, batch=12, attack_steps=1, lr=1e-3, lr_conv=1e-3, frozen_norm=frozen_norm)
+    r = R._replace(
+        epochs=2, batch=12, attack_steps=1, lr=1e-3, lr_conv=1e-3, frozen_norm=frozen_norm
+    )
     run = train.fit(net, d, method, r, teacher=teacher)
     assert all(math.isfinite(v) for row in run.history for v in row.values())
     moved = {k for k, v in net.state_dict().items() if not torch.equal(v, before[k])}
     assert {n for n, _ in net.named_parameters() if n.endswith("weight")} <= moved
     assert any(k.endswith("running_mean") for k in moved) != frozen_norm
-    assert all(torch.equal(v, held[k]) for k, v in teacher.state_dict().items()) and not teacher.training
+    assert (
+        all(torch.equal(v, held[k]) for k, v in teacher.state_dict().items())
+        and not teacher.training
+    )
 
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_the_attack_of_a_method_is_the_same_with_the_fast_layers_of_training(quick, monkeypatch):
     """igdm differentiates through both networks: x' in float64 agrees with plain autograd's."""
     torch.manual_seed(0)
-    net, teacher = networks.build("digits_student").double(), networks.build("digits_teacher").double().eval()
+    net, teacher = (
+        networks.build("digits_student").double(),
+        networks.build("digits_teacher").double().eval(),
+    )
     d = D._replace(**{k: getattr(D, k).double() for k in ("x_train", "x_val")})
     seen = spied(monkeypatch)
-    train.fit(net, d, "igdm", R._replace(epochs=1, batch=90, attack_norm="2"), teacher=teacher, quick=quick)
+    train.fit(
+        net,
+        d,
+        "igdm",
+        R._replace(epochs=1, batch=90, attack_norm="2"),
+        teacher=teacher,
+        quick=quick,
+    )
     b = Batch(d.x_train, d.y_train, teacher(d.x_train).detach(), None, 1.0, teacher)
     torch.manual_seed(0)
     other = networks.build("digits_student").double()
     with torch.random.fork_rng():
-        torch.manual_seed(0)                                    # seed 0, epoch 0
+        torch.manual_seed(0)  # seed 0, epoch 0
         order = torch.randperm(90)
         b = b._replace(x=b.x[order], y=b.y[order], a_T=b.a_T[order])
-        want = attacks.pgd(other.train(), b.x, lambda a, x_: divergence(a, teacher(x_)), 0.1, 0.05, 3, "2", "normal", mode="eval")
+        want = attacks.pgd(
+            other.train(),
+            b.x,
+            lambda a, x_: divergence(a, teacher(x_)),
+            0.1,
+            0.05,
+            3,
+            "2",
+            "normal",
+            mode="eval",
+        )
     assert (seen[0] - want).abs().max() < 1e-9 and (want - b.x).abs().max() > 0.01
 
 
 # Recipes ------------------------------------------------------------------------------------------
 
+
 def test_recipes_hold_the_published_settings_and_those_chosen_here():
     make = recipes.recipe
-    for dataset, epsilon in {"digits": 0.15, "mnist": 0.1, "usps": 0.1, "cifar10": 8 / 255, "cifar100": 8 / 255}.items():
+    for dataset, epsilon in {
+        "digits": 0.15,
+        "mnist": 0.1,
+        "usps": 0.1,
+        "cifar10": 8 / 255,
+        "cifar100": 8 / 255,
+    }.items():
         r = make("short", dataset, "pgd_at")
         steps, step = (5, 0.5) if dataset == "mnist" else (10, 0.25)
-        assert (r.epsilon, r.step, r.attack_steps, r.attack_norm, r.clamp) == (epsilon, step, steps, "inf", "cifar" not in dataset)
-    assert make("short", "mnist", "fast_ard").step == 1.0, "its own step stands above the data set's"
-    assert make("short", "digits", "trades").beta == 6 and make("short", "digits", "rslad").alpha == 5 / 6
-    assert (make("short", "digits", "iad").tau, make("short", "digits", "iad").beta, make("short", "digits", "iad").begin) == (1.0, 0.1, 0.3)
-    assert all(make("short", d, m).tau == (30 if d == "cifar10" else 1) and make("short", d, m).alpha == 1 for d in ("cifar10", "digits", "mnist") for m in ("ard", "fast_ard"))
+        assert (r.epsilon, r.step, r.attack_steps, r.attack_norm, r.clamp) == (
+            epsilon,
+            step,
+            steps,
+            "inf",
+            "cifar" not in dataset,
+        )
+    assert make("short", "mnist", "fast_ard").step == 1.0, (
+        "its own step stands above the data set's"
+    )
+    assert (
+        make("short", "digits", "trades").beta == 6
+        and make("short", "digits", "rslad").alpha == 5 / 6
+    )
+    assert (
+        make("short", "digits", "iad").tau,
+        make("short", "digits", "iad").beta,
+        make("short", "digits", "iad").begin,
+    ) == (1.0, 0.1, 0.3)
+    assert all(
+        make("short", d, m).tau == (30 if d == "cifar10" else 1) and make("short", d, m).alpha == 1
+        for d in ("cifar10", "digits", "mnist")
+        for m in ("ard", "fast_ard")
+    )
     assert make("short", "digits", "fast_ard").step == 1.0
-    assert make("short", "digits", "kd") == make("short", "digits", "robust"), "the neighbours' letters are theirs alone"
-    assert recipes.setting("attack_norm=2") == ("attack_norm", "2") and recipes.setting("epsilon=0.2") == ("epsilon", 0.2)
+    assert make("short", "digits", "kd") == make("short", "digits", "robust"), (
+        "the neighbours' letters are theirs alone"
+    )
+    assert recipes.setting("attack_norm=2") == ("attack_norm", "2") and recipes.setting(
+        "epsilon=0.2"
+    ) == ("epsilon", 0.2)
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"epsilon": -0.1}, "epsilon=-0.1 must be zero or a finite number above it"), ({"step": 0}, "step=0 must be a finite number above zero"),
-    ({"attack_steps": 0}, "attack_steps=0 must be a whole number of at least 1"), ({"attack_norm": "1"}, "attack_norm='1' is unknown; choose one of: inf, 2"),
-    ({"alpha": 1.5}, "alpha=1.5 must lie between 0 and 1"), ({"alpha": -1}, "alpha=-1 must be zero or"), ({"begin": 2}, "begin=2 must lie between 0 and 1"),
-    ({"beta": math.nan}, "beta=nan must be"), ({"replays": 0}, "replays=0 must be a whole number of at least 1"), ({"clamp": 1}, "clamp=1 must be True or False")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"epsilon": -0.1}, "epsilon=-0.1 must be zero or a finite number above it"),
+        ({"step": 0}, "step=0 must be a finite number above zero"),
+        ({"attack_steps": 0}, "attack_steps=0 must be a whole number of at least 1"),
+        ({"attack_norm": "1"}, "attack_norm='1' is unknown; choose one of: inf, 2"),
+        ({"alpha": 1.5}, "alpha=1.5 must lie between 0 and 1"),
+        ({"alpha": -1}, "alpha=-1 must be zero or"),
+        ({"begin": 2}, "begin=2 must lie between 0 and 1"),
+        ({"beta": math.nan}, "beta=nan must be"),
+        ({"replays": 0}, "replays=0 must be a whole number of at least 1"),
+        ({"clamp": 1}, "clamp=1 must be True or False"),
+    ],
+)
 def test_bad_settings_are_named_with_what_would_be_right(change, said):
     with pytest.raises(ValueError, match=said):
         recipes.recipe("short", "digits", "ard", **change)

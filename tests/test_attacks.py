@@ -1,4 +1,5 @@
 """The inner attack: in its ball and its range, up the loss, the step one would write by hand, a network left as it was; and a library's answer beside it."""
+
 import copy
 import math
 
@@ -10,7 +11,7 @@ from torch import nn
 from rsnl_lib import attacks, data, fast, networks, settings, store
 
 D = data.digits()
-X, Y = D.x_test[:24], D.y_test[:24]                         # many of their pixels are exactly 0 or 1
+X, Y = D.x_test[:24], D.y_test[:24]  # many of their pixels are exactly 0 or 1
 CE = attacks.cross_entropy(Y)
 
 
@@ -35,17 +36,36 @@ def distance(z, norm):
 @pytest.mark.parametrize("clamp_start", [False, True])
 @pytest.mark.parametrize("start", attacks.STARTS)
 @pytest.mark.parametrize("norm, epsilon", [("inf", 0.03), ("inf", 0.3), ("2", 0.2), ("2", 3.0)])
-def test_the_attack_stays_in_its_ball_and_in_its_range_and_raises_the_loss(net, norm, epsilon, start, clamp_start):
+def test_the_attack_stays_in_its_ball_and_in_its_range_and_raises_the_loss(
+    net, norm, epsilon, start, clamp_start
+):
     loss = lambda z: F.cross_entropy(net(z), Y, reduction="none")
     for low, high in ((0.0, 1.0), (None, None), (0.0, None)):
-        z = attacks.pgd(net, X, CE, epsilon, epsilon / 4, 10, norm, start, low, high, clamp_start, generator=seeded())
+        z = attacks.pgd(
+            net,
+            X,
+            CE,
+            epsilon,
+            epsilon / 4,
+            10,
+            norm,
+            start,
+            low,
+            high,
+            clamp_start,
+            generator=seeded(),
+        )
         assert (distance(z, norm) <= epsilon * (1 + 1e-5)).all() and z.shape == X.shape
         assert (distance(z, norm) > 0.9 * epsilon).any(), "it uses the ball"
         assert (low is None or z.min() >= 0) and (high is None or z.max() <= 1)
-        assert low is not None or z.min() < -epsilon / 10 / X[0].numel() ** 0.5, "unbounded images may leave [0, 1]"
+        assert low is not None or z.min() < -epsilon / 10 / X[0].numel() ** 0.5, (
+            "unbounded images may leave [0, 1]"
+        )
         assert high is not None or z.max() > 1
         with torch.no_grad():
-            assert (loss(z) > loss(X)).float().mean() > 0.9 and loss(z).mean() > 1.2 * loss(X).mean()
+            assert (loss(z) > loss(X)).float().mean() > 0.9 and loss(z).mean() > 1.2 * loss(
+                X
+            ).mean()
 
 
 def test_one_step_from_the_image_is_the_fast_gradient_sign_method(net):
@@ -53,7 +73,10 @@ def test_one_step_from_the_image_is_the_fast_gradient_sign_method(net):
     net, x = copy.deepcopy(net).double(), X.double().requires_grad_()
     F.cross_entropy(net(x), Y).backward()
     z = attacks.pgd(net, X.double(), CE, 0.1, 0.1, 1, start="zero")
-    assert torch.equal(z, (X.double() + 0.1 * x.grad.sign()).clamp(0, 1)) and (x.grad != 0).double().mean() > 0.99
+    assert (
+        torch.equal(z, (X.double() + 0.1 * x.grad.sign()).clamp(0, 1))
+        and (x.grad != 0).double().mean() > 0.99
+    )
     free = attacks.pgd(net, X.double(), CE, 0.5, 0.2, 1, "2", "zero", None, None)
     for i in range(len(X)):
         torch.testing.assert_close(free[i], X[i].double() + 0.2 * x.grad[i] / x.grad[i].norm())
@@ -94,15 +117,41 @@ def test_an_epsilon_of_zero_gives_the_images_back(net):
 def test_each_image_is_attacked_by_itself_whether_the_loss_is_a_sum_or_one_number_an_image(net):
     for norm in attacks.NORMS:
         together = attacks.pgd(net, X, CE, 0.1, 0.03, 5, norm, "zero")
-        each = attacks.pgd(net, X, lambda a, _: F.cross_entropy(a, Y, reduction="none"), 0.1, 0.03, 5, norm, "zero")
+        each = attacks.pgd(
+            net, X, lambda a, _: F.cross_entropy(a, Y, reduction="none"), 0.1, 0.03, 5, norm, "zero"
+        )
         assert torch.equal(together, each)
-        alone = torch.cat([attacks.pgd(net, X[i:i + 1], attacks.cross_entropy(Y[i:i + 1]), 0.1, 0.03, 5, norm, "zero") for i in range(8)])
+        alone = torch.cat(
+            [
+                attacks.pgd(
+                    net,
+                    X[i : i + 1],
+                    attacks.cross_entropy(Y[i : i + 1]),
+                    0.1,
+                    0.03,
+                    5,
+                    norm,
+                    "zero",
+                )
+                for i in range(8)
+            ]
+        )
         assert ((alone - together[:8]).abs() < 1e-4).float().mean() > 0.99
 
 
 def test_the_loss_sees_the_attacked_images_and_is_climbed_through_them():
     net = small()
-    z = attacks.pgd(net, X, lambda a, x_: (x_ * torch.arange(64.0).view(8, 8) - 31.5 * x_).sum() + 0 * a.sum(), 0.1, 0.1, 1, start="zero", low=None, high=None)
+    z = attacks.pgd(
+        net,
+        X,
+        lambda a, x_: (x_ * torch.arange(64.0).view(8, 8) - 31.5 * x_).sum() + 0 * a.sum(),
+        0.1,
+        0.1,
+        1,
+        start="zero",
+        low=None,
+        high=None,
+    )
     want = X + 0.1 * torch.where(torch.arange(64).view(8, 8) < 32, -1.0, 1.0)
     torch.testing.assert_close(z, want)
 
@@ -113,7 +162,9 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
     with torch.no_grad():
         flat[1].weight.zero_()
     assert torch.equal(attacks.pgd(flat, X, CE, 0.1, 0.1, 3, norm, "zero"), X)
-    g = torch.randn(3, 1, 8, 8, generator=seeded()) * torch.tensor([1e-35, 0.0, 1e30]).view(3, 1, 1, 1)
+    g = torch.randn(3, 1, 8, 8, generator=seeded()) * torch.tensor([1e-35, 0.0, 1e30]).view(
+        3, 1, 1, 1
+    )
     moves = attacks.steepest(g, norm)
     size = moves.abs().amax((1, 2, 3)) if norm == "inf" else moves.flatten(1).norm(dim=1)
     torch.testing.assert_close(size, torch.tensor([1.0, 0.0, 1.0]))
@@ -121,16 +172,26 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
 
 def test_the_nearest_point_of_the_ball():
     d = torch.tensor([[3.0, -4.0], [0.3, 0.4], [0.0, 0.0]]).view(3, 1, 1, 2)
-    assert torch.equal(attacks.within(d, 1.0).view(3, 2), torch.tensor([[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]]))
-    torch.testing.assert_close(attacks.within(d, 1.0, "2").view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]]))
+    assert torch.equal(
+        attacks.within(d, 1.0).view(3, 2), torch.tensor([[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]])
+    )
+    torch.testing.assert_close(
+        attacks.within(d, 1.0, "2").view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
+    )
 
 
 def test_starts_fill_the_ball_evenly():
     x, g = torch.zeros(4000, 1, 1, 2), seeded()
     d = attacks.first(x, 0.3, "inf", "uniform", g)
-    assert d.abs().max() <= 0.3 and abs(d.mean()) < 0.01 and d.std().item() == pytest.approx(0.3 / math.sqrt(3), rel=0.02)
+    assert (
+        d.abs().max() <= 0.3
+        and abs(d.mean()) < 0.01
+        and d.std().item() == pytest.approx(0.3 / math.sqrt(3), rel=0.02)
+    )
     r = attacks.first(x, 0.3, "2", "uniform", g).flatten(1).norm(dim=1)
-    assert r.max() <= 0.3 and (r < 0.15).float().mean().item() == pytest.approx(1 / 4, abs=0.03)             # area grows as r^2
+    assert r.max() <= 0.3 and (r < 0.15).float().mean().item() == pytest.approx(
+        1 / 4, abs=0.03
+    )  # area grows as r^2
     assert attacks.first(x, 0.3, "inf", "normal", g).std().item() == pytest.approx(0.001, rel=0.05)
     assert not attacks.first(x, 0.3, "inf", "zero").any()
 
@@ -138,13 +199,16 @@ def test_starts_fill_the_ball_evenly():
 def test_the_random_numbers_are_those_of_the_seed_or_of_the_generator(net):
     def ask(**how):
         return attacks.pgd(net, X, CE, 0.1, 0.03, 2, **how)
+
     torch.manual_seed(5)
     one = ask()
     assert not torch.equal(one, ask()), "another start every time"
     torch.manual_seed(5)
     assert torch.equal(one, ask())
     before = torch.random.get_rng_state()
-    assert torch.equal(ask(generator=seeded(1)), ask(generator=seeded(1))) and not torch.equal(ask(generator=seeded(1)), ask(generator=seeded(2)))
+    assert torch.equal(ask(generator=seeded(1)), ask(generator=seeded(1))) and not torch.equal(
+        ask(generator=seeded(1)), ask(generator=seeded(2))
+    )
     ask(start="zero")
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -160,7 +224,9 @@ def test_the_mode_holds_during_the_attack_and_every_layer_is_put_back(mode):
     assert seen == [before if mode is None else [mode == "train"] * len(before)] * 2
     with pytest.raises(ZeroDivisionError):
         attacks.pgd(net, X, lambda a, x: 1 / 0, 0.1, 0.03, 2, mode=mode)
-    assert [m.training for m in net.modules()] == before and all(p.requires_grad for p in net.parameters())
+    assert [m.training for m in net.modules()] == before and all(
+        p.requires_grad for p in net.parameters()
+    )
 
 
 def test_batch_norm_follows_the_attacked_images_in_training_and_not_in_evaluation():
@@ -175,15 +241,27 @@ def test_weights_gradients_and_graphs_are_left_alone():
     net[0].bias.requires_grad_(False)
     net[0].weight.grad = torch.full_like(net[0].weight, 7.0)
     before, x = copy.deepcopy(net.state_dict()), X.clone()
-    waiting = F.cross_entropy(net(X), Y)                        # a graph from before the attack
+    waiting = F.cross_entropy(net(X), Y)  # a graph from before the attack
     with torch.no_grad():
         z = attacks.pgd(net, x, lambda a, x_: CE(a, x_) * held, 0.1, 0.03, 2)
-    assert z.grad_fn is None and not z.requires_grad and torch.equal(x, X) and not x.requires_grad and x.grad is None
+    assert (
+        z.grad_fn is None
+        and not z.requires_grad
+        and torch.equal(x, X)
+        and not x.requires_grad
+        and x.grad is None
+    )
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
-    assert (net[0].weight.grad == 7).all() and all(p.grad is None for p in [net[0].bias, *net[2].parameters()])
+    assert (net[0].weight.grad == 7).all() and all(
+        p.grad is None for p in [net[0].bias, *net[2].parameters()]
+    )
     assert [p.requires_grad for p in net.parameters()] == [True, False, True, True]
     waiting.backward()
-    assert (net[0].weight.grad != 7).any() and net[2].weight.grad.abs().sum() > 0 and net[0].bias.grad is None
+    assert (
+        (net[0].weight.grad != 7).any()
+        and net[2].weight.grad.abs().sum() > 0
+        and net[0].bias.grad is None
+    )
 
 
 @pytest.mark.parametrize("channels, images_asked", [(1, 0), (3, 3)])
@@ -192,7 +270,10 @@ def test_no_weight_gradient_is_computed_for_an_attack(channels, images_asked, mo
     asked, back = [], fast._back
     monkeypatch.setattr(fast, "_back", lambda *args: (asked.append(args[-1]), back(*args))[1])
     torch.manual_seed(0)
-    net, x = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Flatten(), nn.Linear(144, 10)), X.expand(-1, channels, -1, -1)
+    net, x = (
+        nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Flatten(), nn.Linear(144, 10)),
+        X.expand(-1, channels, -1, -1),
+    )
     with fast.layers(net):
         attacks.pgd(net, x, CE, 0.1, 0.03, 3)
         assert asked == [(True, False, False)] * images_asked
@@ -208,9 +289,13 @@ def test_attacks_within_fast_layers_are_the_plain_ones(name):
     torch.manual_seed(1)
     net = networks.build(name).double().train()
     net = nn.Sequential(*(m for m in net if not isinstance(m, nn.Dropout)))
-    x = torch.rand(6, 1, *networks.SHAPES[name.split("_")[0]][1:], generator=seeded(), dtype=torch.float64)
+    x = torch.rand(
+        6, 1, *networks.SHAPES[name.split("_")[0]][1:], generator=seeded(), dtype=torch.float64
+    )
     y = torch.arange(6)
-    ask = lambda norm: attacks.pgd(net, x, attacks.cross_entropy(y), 0.1, 0.03, 4, norm, generator=seeded())
+    ask = lambda norm: attacks.pgd(
+        net, x, attacks.cross_entropy(y), 0.1, 0.03, 4, norm, generator=seeded()
+    )
     for norm in attacks.NORMS:
         plain = ask(norm)
         with fast.layers(net):
@@ -218,13 +303,30 @@ def test_attacks_within_fast_layers_are_the_plain_ones(name):
         assert (plain - x).abs().max() > 0.01 and (quick - plain).abs().max() < 1e-9
 
 
-BAD = [("epsilon", -0.1, "epsilon=-0.1 must be zero or a finite number above it"), ("epsilon", math.nan, "epsilon=nan"), ("epsilon", "8/255", "epsilon='8/255' is no number"),
-       ("step", -1, "step=-1 must be zero or"), ("steps", 0, "steps=0 must be a whole number of at least 1"), ("steps", 2.5, "steps=2.5"),
-       ("norm", "1", "norm='1' is unknown; choose one of: inf, 2"), ("start", "rnd", "start='rnd' is unknown; choose one of: uniform, normal, zero"),
-       ("mode", "test", "mode='test' is unknown; choose one of: train, eval"), ("low", 1.0, r"low=1.0 and high=1.0 leave no room for pixels; low must be the smaller"),
-       ("high", math.inf, "high=inf must be a finite number"), ("high", 0.5, r"pixels run from 0 to 1, outside low=0.0 and high=0.5; .*or None for images without one.*clamp=False"),
-       ("low", 0.1, "pixels run from 0 to 1, outside low=0.1"), ("x", X[0], r"images must be a float tensor \(n, channels"), ("x", X.long(), "int64"),
-       ("x", X.clone().fill_(math.nan), "NaN or infinite"), ("x", X.permute(0, 2, 3, 1), "channels came last"), ("x", None, "not NoneType")]
+BAD = [
+    ("epsilon", -0.1, "epsilon=-0.1 must be zero or a finite number above it"),
+    ("epsilon", math.nan, "epsilon=nan"),
+    ("epsilon", "8/255", "epsilon='8/255' is no number"),
+    ("step", -1, "step=-1 must be zero or"),
+    ("steps", 0, "steps=0 must be a whole number of at least 1"),
+    ("steps", 2.5, "steps=2.5"),
+    ("norm", "1", "norm='1' is unknown; choose one of: inf, 2"),
+    ("start", "rnd", "start='rnd' is unknown; choose one of: uniform, normal, zero"),
+    ("mode", "test", "mode='test' is unknown; choose one of: train, eval"),
+    ("low", 1.0, r"low=1.0 and high=1.0 leave no room for pixels; low must be the smaller"),
+    ("high", math.inf, "high=inf must be a finite number"),
+    (
+        "high",
+        0.5,
+        r"pixels run from 0 to 1, outside low=0.0 and high=0.5; .*or None for images without one.*clamp=False",
+    ),
+    ("low", 0.1, "pixels run from 0 to 1, outside low=0.1"),
+    ("x", X[0], r"images must be a float tensor \(n, channels"),
+    ("x", X.long(), "int64"),
+    ("x", X.clone().fill_(math.nan), "NaN or infinite"),
+    ("x", X.permute(0, 2, 3, 1), "channels came last"),
+    ("x", None, "not NoneType"),
+]
 
 
 @pytest.mark.parametrize("name, value, said", BAD)
@@ -237,24 +339,55 @@ def test_bad_values_are_named_with_what_would_be_right(name, value, said):
 
 def test_numbers_for_the_norm_and_whitened_images_are_taken(net):
     assert torch.equal(*(attacks.pgd(net, X, CE, 0.5, 0.2, 2, norm, "zero") for norm in (2, "2")))
-    assert torch.equal(*(attacks.pgd(net, X, CE, 0.1, 0.03, 2, norm, "zero") for norm in (math.inf, "inf")))
+    assert torch.equal(
+        *(attacks.pgd(net, X, CE, 0.1, 0.03, 2, norm, "zero") for norm in (math.inf, "inf"))
+    )
     white = 4 * X - 2
-    assert distance(attacks.pgd(net, white, CE, 0.1, 0.03, 2, low=None, high=None) - white + X, "inf").max() < 0.1 + 1e-5
-    attacks.pgd(net, X - 3e-8, CE, 0.1, 0.03, 2)             # rounding is no mistake
+    assert (
+        distance(
+            attacks.pgd(net, white, CE, 0.1, 0.03, 2, low=None, high=None) - white + X, "inf"
+        ).max()
+        < 0.1 + 1e-5
+    )
+    attacks.pgd(net, X - 3e-8, CE, 0.1, 0.03, 2)  # rounding is no mistake
 
 
 @pytest.mark.parametrize("norm, epsilon", [("inf", 0.1), ("inf", 0.2), ("2", 0.5), ("2", 1.0)])
 def test_a_library_finds_what_we_find(net, norm, epsilon):
     """PGD from the image itself, 20 steps: accuracy within 0.3 points and mean loss within 1 % of the Adversarial Robustness Toolbox."""
-    art = pytest.importorskip("art.attacks.evasion", reason="no adversarial-robustness-toolbox, which the extra `test` installs")
+    art = pytest.importorskip(
+        "art.attacks.evasion",
+        reason="no adversarial-robustness-toolbox, which the extra `test` installs",
+    )
     from art.estimators.classification import PyTorchClassifier
+
     x, y = D.x_test, D.y_test
-    judge = PyTorchClassifier(net, nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0), device_type="cpu")
-    theirs = art.ProjectedGradientDescent(judge, math.inf if norm == "inf" else 2, epsilon, epsilon / 8, max_iter=20, batch_size=len(x), verbose=False)
-    found = [torch.from_numpy(theirs.generate(x.numpy(), y.numpy())), attacks.pgd(net, x, attacks.cross_entropy(y), epsilon, epsilon / 8, 20, norm, "zero", mode="eval")]
+    judge = PyTorchClassifier(
+        net, nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+    theirs = art.ProjectedGradientDescent(
+        judge,
+        math.inf if norm == "inf" else 2,
+        epsilon,
+        epsilon / 8,
+        max_iter=20,
+        batch_size=len(x),
+        verbose=False,
+    )
+    found = [
+        torch.from_numpy(theirs.generate(x.numpy(), y.numpy())),
+        attacks.pgd(
+            net, x, attacks.cross_entropy(y), epsilon, epsilon / 8, 20, norm, "zero", mode="eval"
+        ),
+    ]
     with torch.no_grad():
         logits = [net.eval()(z) for z in found]
-    accuracy, loss = ([f(a).item() for a in logits] for f in (lambda a: (a.argmax(1) == y).float().mean(), lambda a: F.cross_entropy(a, y)))
-    assert abs(accuracy[0] - accuracy[1]) <= 0.003 and loss[1] == pytest.approx(loss[0], rel=0.01), (accuracy, loss)
+    accuracy, loss = (
+        [f(a).item() for a in logits]
+        for f in (lambda a: (a.argmax(1) == y).float().mean(), lambda a: F.cross_entropy(a, y))
+    )
+    assert abs(accuracy[0] - accuracy[1]) <= 0.003 and loss[1] == pytest.approx(
+        loss[0], rel=0.01
+    ), (accuracy, loss)
     with torch.no_grad():
         assert accuracy[1] < (net(x).argmax(1) == y).float().mean() - 0.1, "the attack bites"

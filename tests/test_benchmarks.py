@@ -1,4 +1,5 @@
 """The benchmark's timer, its judgement, and that both of its sides do the same work: same gradients, same images, same answers."""
+
 import csv
 import importlib.util
 import sys
@@ -29,7 +30,9 @@ def work(n):
 
 
 def test_the_timer_sees_twice_the_work_and_the_same_work():
-    times = bench.interleaved({"one": (work(60_000), 1), "two": (work(120_000), 1), "again": (work(60_000), 1)}, 15)
+    times = bench.interleaved(
+        {"one": (work(60_000), 1), "two": (work(120_000), 1), "again": (work(60_000), 1)}, 15
+    )
     assert {len(t) for t in times.values()} == {15} and min(map(min, times.values())) > 0
     assert 1.5 < bench.compared("", times["two"], times["one"])["ratio"] < 2.7
     assert 0.75 < bench.compared("", times["one"], times["again"])["ratio"] < 1.33
@@ -44,33 +47,58 @@ def test_a_time_is_that_of_one_call_and_in_milliseconds():
 def test_every_round_calls_each_once_in_an_order_of_its_own():
     seen = []
     bench.interleaved({k: (lambda k=k: seen.append(k), 1) for k in "abc"}, 20)
-    rounds = [tuple(seen[i:i + 3]) for i in range(3, len(seen), 3)]
-    assert seen[:3] == list("abc") and len(rounds) == 20 and all(set(r) == set("abc") for r in rounds) and len(set(rounds)) > 2
+    rounds = [tuple(seen[i : i + 3]) for i in range(3, len(seen), 3)]
+    assert (
+        seen[:3] == list("abc")
+        and len(rounds) == 20
+        and all(set(r) == set("abc") for r in rounds)
+        and len(set(rounds)) > 2
+    )
 
 
 def test_ratios_are_taken_within_a_round():
     """Times that rise tenfold from round to round, for both: the ratio is 3 in each."""
     ours = [1.0, 10.0, 100.0, 1000.0, 10000.0]
     row = bench.compared("x", [3 * t for t in ours], ours, 2.5)
-    assert [row[k] for k in ("peer_ms", "ours_ms", "ratio", "low", "high")] == pytest.approx([300, 100, 3, 3, 3]) and row["rounds"] == 5
+    assert [row[k] for k in ("peer_ms", "ours_ms", "ratio", "low", "high")] == pytest.approx(
+        [300, 100, 3, 3, 3]
+    ) and row["rounds"] == 5
     row = bench.compared("x", [4, 5, 6, 7, 8], [1] * 5)
     assert (row["low"], row["ratio"], row["high"]) == pytest.approx((4.4, 6, 7.6))
 
 
 def test_floor_ceiling_and_the_five_percent():
-    assert bench.compared("x", [5], [2], 2.5)["ok"] and not bench.compared("x", [4.9], [2], 2.5)["ok"]
+    assert (
+        bench.compared("x", [5], [2], 2.5)["ok"] and not bench.compared("x", [4.9], [2], 2.5)["ok"]
+    )
     row = bench.compared("x", [2], [4.4], 2.2, aim=1.3)
-    assert row["ok"] and row["ratio"] == 2.2 and not bench.compared("x", [2], [4.5], 2.2, aim=1.3)["ok"]
+    assert (
+        row["ok"]
+        and row["ratio"] == 2.2
+        and not bench.compared("x", [2], [4.5], 2.2, aim=1.3)["ok"]
+    )
     for ratio, word in ((1.04, False), (1.06, True), (0.94, True)):
-        assert ("A/A outside 5 %: run it again" in bench.shown(bench.compared("A/A", [ratio], [1]))) == word
+        assert (
+            "A/A outside 5 %: run it again" in bench.shown(bench.compared("A/A", [ratio], [1]))
+        ) == word
     low = bench.shown(bench.compared("kd-mnist", [2], [1], 2.5))
-    assert ">= 2.5" in low and "FAIL" in low and "PASS" in bench.shown(bench.compared("cost-cifar", [2], [4], 2.2, 1.3))
+    assert (
+        ">= 2.5" in low
+        and "FAIL" in low
+        and "PASS" in bench.shown(bench.compared("cost-cifar", [2], [4], 2.2, 1.3))
+    )
 
 
 def test_the_constants_count_a_tenth():
-    rows = bench.table("epoch", ["epoch-mnist", "epoch-mnist-cached"], {"peer": [300.0], "ours": [100.0], "constants": [500.0], "again": [99.0]})
+    rows = bench.table(
+        "epoch",
+        ["epoch-mnist", "epoch-mnist-cached"],
+        {"peer": [300.0], "ours": [100.0], "constants": [500.0], "again": [99.0]},
+    )
     assert [r["line"] for r in rows] == ["epoch-mnist", "epoch-mnist-cached", "A/A epoch ours"]
-    assert [r["ours_ms"] for r in rows[:2]] == [150, 100] and [r["ratio"] for r in rows] == pytest.approx([2, 3, 100 / 99])
+    assert [r["ours_ms"] for r in rows[:2]] == [150, 100] and [
+        r["ratio"] for r in rows
+    ] == pytest.approx([2, 3, 100 / 99])
     assert [r["ok"] for r in rows] == [False, True, True]
 
 
@@ -78,41 +106,83 @@ def test_the_constants_count_a_tenth():
 def test_a_missed_floor_is_the_exit_status(peer_ms, status, monkeypatch, capsys, tmp_path):
     """data-cifar with fabricated times, 16 and 14 times ours; the rows land in a file."""
     monkeypatch.setattr(bench.torch, "set_num_threads", lambda n: None)
-    monkeypatch.setitem(bench.GROUPS, "data", lambda: {"peer cifar": (None, 1), "cifar": (None, 1), "mnist": (None, 1)})
-    monkeypatch.setattr(bench, "interleaved", lambda variants, rounds: {k: [peer_ms if "peer" in k else 10.0] * rounds for k in variants})
-    assert bench.main(["--quick", "--only", "data-cifar", "--rows", str(tmp_path / "rows.csv")]) == status
+    monkeypatch.setitem(
+        bench.GROUPS,
+        "data",
+        lambda: {"peer cifar": (None, 1), "cifar": (None, 1), "mnist": (None, 1)},
+    )
+    monkeypatch.setattr(
+        bench,
+        "interleaved",
+        lambda variants, rounds: {k: [peer_ms if "peer" in k else 10.0] * rounds for k in variants},
+    )
+    assert (
+        bench.main(["--quick", "--only", "data-cifar", "--rows", str(tmp_path / "rows.csv")])
+        == status
+    )
     out = capsys.readouterr().out
-    assert ("FAIL" if status else "PASS") in out and f"torch {torch.__version__}" in out and "A/A data cifar" in out
+    assert (
+        ("FAIL" if status else "PASS") in out
+        and f"torch {torch.__version__}" in out
+        and "A/A data cifar" in out
+    )
     rows = list(csv.DictReader(open(tmp_path / "rows.csv", newline="")))
-    assert list(rows[0]) == bench.COLUMNS and [r["line"] for r in rows] == ["data-cifar", "A/A data cifar"]
-    assert [rows[0][k] for k in ("ratio", "floor", "ok", "rounds")] == [str(v) for v in (peer_ms / 10, 15.0, not status, bench.ROUNDS["data"][0])]
+    assert list(rows[0]) == bench.COLUMNS and [r["line"] for r in rows] == [
+        "data-cifar",
+        "A/A data cifar",
+    ]
+    assert [rows[0][k] for k in ("ratio", "floor", "ok", "rounds")] == [
+        str(v) for v in (peer_ms / 10, 15.0, not status, bench.ROUNDS["data"][0])
+    ]
 
 
 def test_a_wrong_gradient_is_the_exit_status(monkeypatch, capsys):
     monkeypatch.setattr(bench.torch, "set_num_threads", lambda n: None)
-    monkeypatch.setitem(bench.PAIRS, "mnist", ("digits_student", "digits_teacher", 1, 8, 16, "digits"))
-    monkeypatch.setattr(bench, "interleaved", lambda variants, rounds: {k: [9.0 if "peer" in k else 1.0] for k in variants})
-    assert bench.main(["--only", "robust-mnist"]) == 0 and "(at most 1e-10) PASS" in capsys.readouterr().out
+    monkeypatch.setitem(
+        bench.PAIRS, "mnist", ("digits_student", "digits_teacher", 1, 8, 16, "digits")
+    )
+    monkeypatch.setattr(
+        bench,
+        "interleaved",
+        lambda variants, rounds: {k: [9.0 if "peer" in k else 1.0] for k in variants},
+    )
+    assert (
+        bench.main(["--only", "robust-mnist"]) == 0
+        and "(at most 1e-10) PASS" in capsys.readouterr().out
+    )
     right = peer.robust
-    monkeypatch.setattr(peer, "robust", lambda net, teacher, x, y, r, lam: right(net, teacher, x, y, r._replace(C1=r.C1 * (1 + 1e-8)), lam))
-    assert bench.main(["--only", "robust-mnist"]) == 1 and "(at most 1e-10) FAIL" in capsys.readouterr().out
+    monkeypatch.setattr(
+        peer,
+        "robust",
+        lambda net, teacher, x, y, r, lam: right(
+            net, teacher, x, y, r._replace(C1=r.C1 * (1 + 1e-8)), lam
+        ),
+    )
+    assert (
+        bench.main(["--only", "robust-mnist"]) == 1
+        and "(at most 1e-10) FAIL" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("kind", ["digits", "cifar10"])
 @pytest.mark.parametrize("method, C1", [("kd", 10.0), ("robust", 10.0), ("robust", 1e6)])
 def test_the_peers_gradient_is_ours_in_float64(method, C1, kind):
     """With and without mirror images; C1 = 1e6 makes L_G all of the robust gradient."""
-    variants, nets = bench.pair("digits_student", "digits_teacher", 1, 8, 16, kind, torch.double, C1)
+    variants, nets = bench.pair(
+        "digits_student", "digits_teacher", 1, 8, 16, kind, torch.double, C1
+    )
     assert bench.difference(variants, nets, method) <= 1e-10
     ours, theirs = ([p.grad.clone() for p in net.parameters()] for net in nets)
     assert min(g.norm() for g in ours + theirs) > 1e-3
-    variants["peer kd" if method == "robust" else "stock"]()               # another loss has another gradient
+    variants["peer kd" if method == "robust" else "stock"]()  # another loss has another gradient
     assert max((p.grad - g).norm() / g.norm() for p, g in zip(nets[1].parameters(), ours)) > 1e-3
 
 
 def test_a_large_C1_leaves_L_G_alone():
     """What `gradients` judges: nine tenths of the gradient are that of L_G, so an error there shows."""
-    variants, nets = bench.pair("digits_student", "digits_teacher", 1, 8, 16, "digits", torch.double, 1e6)
+    variants, nets = bench.pair(
+        "digits_student", "digits_teacher", 1, 8, 16, "digits", torch.double, 1e6
+    )
     norms = []
     for m in ("kd", "robust"):
         variants[m]()
@@ -132,7 +202,10 @@ def test_both_data_paths_show_the_same_images(channels, side, flip):
     theirs, labels = zip(*(pictures[i] for i in range(n)))
     torch.manual_seed(3)
     coin = torch.cat([torch.rand(1) for _ in range(n)]) < 0.5
-    assert torch.allclose(torch.stack(theirs), x[torch.arange(n) + n * coin * flip], atol=1e-6) and list(labels) == y.tolist()
+    assert (
+        torch.allclose(torch.stack(theirs), x[torch.arange(n) + n * coin * flip], atol=1e-6)
+        and list(labels) == y.tolist()
+    )
     assert not flip or (0 < coin.sum() < n and not torch.allclose(x[:n], x[n:]))
 
 
@@ -157,7 +230,9 @@ def test_the_peers_networks_and_noise_are_ours():
     torch.manual_seed(0)
     peer.sweep([noisy], images, y, [3], "cpu")
     noise = torch.cat(seen) - x
-    assert (x.square().mean((1, 2, 3)) / noise.square().mean((1, 2, 3))).log10().mul(10).sub(3).abs().max() < 1
+    assert (x.square().mean((1, 2, 3)) / noise.square().mean((1, 2, 3))).log10().mul(10).sub(
+        3
+    ).abs().max() < 1
 
 
 def test_the_peers_epoch_learns():
@@ -166,15 +241,32 @@ def test_the_peers_epoch_learns():
     images = (y.numpy()[:, None, None] * 200 + np.zeros((8, 8, 8))).astype(np.uint8)
     batches = peer.loader(images, y, (0.5,), (0.5,), 8)
     r = bench.recipes.recipe("short", "digits", "robust", epochs=1)
-    net, teacher = peer.network(bench.network("digits_student")), peer.network(bench.network("digits_teacher", seed=1).eval())
+    net, teacher = (
+        peer.network(bench.network("digits_student")),
+        peer.network(bench.network("digits_teacher", seed=1).eval()),
+    )
     step = bench.recipes.optimiser(net, r)
     logs = [peer.epoch(net, teacher, batches, batches, step, r, 1.0, "cpu") for _ in range(4)]
-    assert logs[-1][0][0] < logs[0][0][0] and all(0 <= v <= 1 for log, held in logs for v in (log[1], held))
-    assert logs[-1][1] == train.accuracy(net, torch.stack([batches.dataset[i][0] for i in range(8)]), y)
+    assert logs[-1][0][0] < logs[0][0][0] and all(
+        0 <= v <= 1 for log, held in logs for v in (log[1], held)
+    )
+    assert logs[-1][1] == train.accuracy(
+        net, torch.stack([batches.dataset[i][0] for i in range(8)]), y
+    )
 
 
 def test_the_clock_of_the_methods_counts_steps_and_sees_an_attack():
-    told = {row["method"]: row for row in loaded("clock", "benchmarks_clock").rows("digits", ("standard", "pgd_at", "fast_ard"), rounds=1)}
-    assert {tuple(row) for row in told.values()} == {tuple(told["standard"])} and set(told["standard"]) == set(sys.modules["benchmarks_clock"].COLUMNS)
+    told = {
+        row["method"]: row
+        for row in loaded("clock", "benchmarks_clock").rows(
+            "digits", ("standard", "pgd_at", "fast_ard"), rounds=1
+        )
+    }
+    assert {tuple(row) for row in told.values()} == {tuple(told["standard"])} and set(
+        told["standard"]
+    ) == set(sys.modules["benchmarks_clock"].COLUMNS)
     assert [told[m]["steps"] for m in told] == [60 * 16] * 3, "replays are steps too"
-    assert told["pgd_at"]["ms"] > 3 * told["standard"]["ms"] and told["pgd_at"]["ms"] > 3 * told["fast_ard"]["ms"]
+    assert (
+        told["pgd_at"]["ms"] > 3 * told["standard"]["ms"]
+        and told["pgd_at"]["ms"] > 3 * told["fast_ard"]["ms"]
+    )

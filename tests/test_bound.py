@@ -1,4 +1,5 @@
 """Theorem 1 corrected, against closed forms, the counterexamples to what is printed, and flips found by brute force."""
+
 import math
 
 import pytest
@@ -68,20 +69,28 @@ def slope(u):
 
 # The head start ----------------------------------------------------------------------------------
 
+
 def test_height_in_the_three_spaces_by_hand():
     a, y = t(LN3, 0, 0).expand(2, 3), torch.tensor([0, 1])
     torch.testing.assert_close(bound.height(a, y, "probability"), t(3 / 5, 1 / 5))
     torch.testing.assert_close(bound.height(a, y, "logit"), t(math.log(3 / 2), math.log(1 / 4)))
     root = math.sqrt(3)
-    torch.testing.assert_close(bound.height(a, y, "tempered", 2), t(root / (root + 2), 1 / (root + 2)))
+    torch.testing.assert_close(
+        bound.height(a, y, "tempered", 2), t(root / (root + 2), 1 / (root + 2))
+    )
 
 
 @few
 @given(seed=SEEDS, k=st.integers(2, 6), tau=st.floats(0.3, 9))
 def test_the_logit_is_that_of_the_probability_and_tempered_that_of_softened_logits(seed, k, tau):
-    a, y = 3 * torch.randn(5, k, dtype=D, generator=gen(seed)), torch.randint(k, (5,), generator=gen(seed))
+    a, y = (
+        3 * torch.randn(5, k, dtype=D, generator=gen(seed)),
+        torch.randint(k, (5,), generator=gen(seed)),
+    )
     torch.testing.assert_close(bound.height(a, y), bound.height(a, y, "probability").logit())
-    torch.testing.assert_close(bound.height(a, y, "tempered", tau), bound.height(a / tau, y, "probability"))
+    torch.testing.assert_close(
+        bound.height(a, y, "tempered", tau), bound.height(a / tau, y, "probability")
+    )
 
 
 def test_the_logit_tells_saturated_scores_apart():
@@ -111,9 +120,19 @@ def test_measure_holds_the_scores_the_lead_and_the_three_slopes(space, p):
     got = bound.measure(S, T, x, torch.zeros(2, dtype=torch.int64), space, tau, p)
     length = lambda *w: bound.norm(t(*w)[None], p).item()
     for i, (u_S, u_T) in enumerate(((1.5, 0.2), (-0.7, 0.0))):
-        f, c = {"logit": (lambda u: u, lambda u: 1), "probability": (sigma, slope),
-                "tempered": (lambda u: sigma(u / tau), lambda u: slope(u / tau) / tau)}[space]
-        want = (f(u_S), f(u_T), f(u_S) - f(u_T), length(3 * c(u_S) - c(u_T), -4 * c(u_S)), length(3, -4) * c(u_S), c(u_T))
+        f, c = {
+            "logit": (lambda u: u, lambda u: 1),
+            "probability": (sigma, slope),
+            "tempered": (lambda u: sigma(u / tau), lambda u: slope(u / tau) / tau),
+        }[space]
+        want = (
+            f(u_S),
+            f(u_T),
+            f(u_S) - f(u_T),
+            length(3 * c(u_S) - c(u_T), -4 * c(u_S)),
+            length(3, -4) * c(u_S),
+            c(u_T),
+        )
         assert [v[i].item() for v in got] == pytest.approx(list(want), rel=1e-12)
 
 
@@ -122,7 +141,9 @@ def test_exact_is_a_copy_at_rest_in_float64():
     twin = bound.exact(net)
     assert net.training and net[2].weight.dtype == torch.float32
     assert not any(m.training for m in twin.modules()) and twin[2].weight.dtype == D
-    assert torch.equal(twin[2].weight, net[2].weight.double()) and twin[2].weight is not net[2].weight
+    assert (
+        torch.equal(twin[2].weight, net[2].weight.double()) and twin[2].weight is not net[2].weight
+    )
 
 
 def test_gradient_is_one_an_image_and_is_differentiable_only_when_asked():
@@ -137,6 +158,7 @@ def test_gradient_is_one_an_image_and_is_differentiable_only_when_asked():
 
 
 # The ball ----------------------------------------------------------------------------------------
+
 
 def test_norms_by_hand():
     v = point(3, -4, 0)
@@ -186,10 +208,12 @@ def test_projection_stays_in_the_ball_repeats_itself_and_is_nearest(seed, q, d, 
 @few
 @given(seed=SEEDS, q=st.sampled_from(QS))
 def test_random_perturbations_fill_the_ball(seed, q):
-    d = bound.random_in_ball(torch.zeros(2000, 1, 1, 2, dtype=D), torch.full((2000,), 3.0, dtype=D), q, gen(seed))
+    d = bound.random_in_ball(
+        torch.zeros(2000, 1, 1, 2, dtype=D), torch.full((2000,), 3.0, dtype=D), q, gen(seed)
+    )
     size = bound.norm(d, q)
     assert size.max() <= 3 * (1 + 1e-12) and size.min() < 0.3
-    assert ((size / 3) ** 2).mean().item() == pytest.approx(0.5, abs=0.05)             # uniform in r^d
+    assert ((size / 3) ** 2).mean().item() == pytest.approx(0.5, abs=0.05)  # uniform in r^d
 
 
 @few
@@ -202,7 +226,9 @@ def test_the_cheapest_step_meets_the_plane_with_the_least_norm(seed, pq, d, c):
     torch.testing.assert_close(bound.norm(step, q), c / bound.norm(w, p))
 
 
-@pytest.mark.parametrize("q, c, want", [(1, 5, (-0.5, 0, 0.5)), (2, 5.5, (-0.5, 0.3, 0.4)), (inf, 7.2, (-0.5, 0.6, 0.6))])
+@pytest.mark.parametrize(
+    "q, c, want", [(1, 5, (-0.5, 0, 0.5)), (2, 5.5, (-0.5, 0.3, 0.4)), (inf, 7.2, (-0.5, 0.6, 0.6))]
+)
 def test_the_cheapest_step_in_a_box_by_hand(q, c, want):
     """The first pixel gives 6 * 0.5 = 3 and may go no farther; the others bring the rest, 2, 2.5 or 4.2."""
     step = bound.cheapest(point(6, -3, -4), t(c), q, point(-0.5, -1, -1), point(1, 1, 1))
@@ -224,7 +250,9 @@ def test_the_cheapest_step_in_a_box_is_exact_and_no_other_is_shorter(seed, q, sh
     assert (step >= low - 1e-15).all() and (step <= high + 1e-15).all()
     torch.testing.assert_close((w * step).flatten(1).sum(1), -c, rtol=0, atol=1e-9)
     others = torch.rand(3000, 4, 1, 1, 3, dtype=D, generator=g) - x
-    others = bound.onto_ball(others.flatten(0, 1), bound.norm(step, q).repeat(3000) * (1 - 1e-6), q).unflatten(0, (3000, 4))
+    others = bound.onto_ball(
+        others.flatten(0, 1), bound.norm(step, q).repeat(3000) * (1 - 1e-6), q
+    ).unflatten(0, (3000, 4))
     assert ((w * others).flatten(2).sum(2) > -c - 1e-9).all()
 
 
@@ -241,7 +269,9 @@ LOGIT_TABLE = [(1, 0.926, 0.924), (2, 0.794, 0.762), (4, 0.691, 0.482), (8, 0.72
 
 def logistic(u):
     """(m, G) of f_S = sigmoid, f_T = 1/2 at u > 0 in probabilities: G(s) is the slope at the point nearest to 0."""
-    return t(sigma(u) - 0.5), lambda s: (lambda v: torch.sigmoid(v) * torch.sigmoid(-v))((u - s).clamp_min(0))
+    return t(sigma(u) - 0.5), lambda s: (lambda v: torch.sigmoid(v) * torch.sigmoid(-v))(
+        (u - s).clamp_min(0)
+    )
 
 
 @pytest.mark.parametrize("u, fixed, whole", LOGIT_TABLE)
@@ -251,7 +281,9 @@ def test_logistic_family_fixed_point_and_global_fractions(u, fixed, whole):
     want = brentq(lambda s: s * slope(max(u - s, 0)) - (sigma(u) - 0.5), 0, 2 * u, xtol=1e-14)
     assert got == pytest.approx(want, rel=1e-9) and got / u == pytest.approx(fixed, abs=6e-4)
     everywhere = bound.printed_radius(m, t(0.25)).item()
-    assert everywhere == pytest.approx(4 / (1 + math.exp(-u)) - 2, rel=1e-9) and everywhere / u == pytest.approx(whole, abs=6e-4)
+    assert everywhere == pytest.approx(
+        4 / (1 + math.exp(-u)) - 2, rel=1e-9
+    ) and everywhere / u == pytest.approx(whole, abs=6e-4)
     assert everywhere <= got < u
 
 
@@ -260,7 +292,7 @@ def test_the_ratio_with_the_slope_at_x_is_no_bound_on_the_logistic_family(u, nai
     m, _ = logistic(u)
     g = bound.point_gap(lead(LOGISTIC), point(u))
     assert bound.printed_radius(m, g).item() / u == pytest.approx(naive, rel=0.01)
-    assert lead(LOGISTIC)(point(0.0)) <= 0                 # the flip is at distance u
+    assert lead(LOGISTIC)(point(0.0)) <= 0  # the flip is at distance u
 
 
 @pytest.mark.parametrize("u", [1, 2, 4, 8])
@@ -269,7 +301,7 @@ def test_the_integral_radius_is_exact_on_the_logistic_family(u):
     slack = [u - bound.integral_radius(m, G, t(u), steps).item() for steps in (50, 100, 1000, 8000)]
     assert all(0 <= s <= 1.2 * u / n for s, n in zip(slack, (50, 100, 1000, 8000)))
     assert slack[3] < slack[2] < slack[1] < slack[0] and slack[3] < 2e-4 * u
-    assert bound.printed_radius(t(u), t(1)).item() == u    # in logits the fixed point is exact too
+    assert bound.printed_radius(t(u), t(1)).item() == u  # in logits the fixed point is exact too
 
 
 @pytest.mark.parametrize("p, q", PQ)
@@ -278,24 +310,31 @@ def test_for_an_affine_head_start_the_ratio_is_the_distance_in_every_norm(p, q):
     h, x = affine(w, b), point(0.1, -0.2, 0.3)
     m, G = bound.gradient(h, x)
     r = bound.printed_radius(m, bound.norm(G, p))
-    assert m.item() == pytest.approx(0.1 + 0.4 + 0.15 + 0.75) and r.item() == pytest.approx(1.4 / bound.norm(w[None], p).item())
+    assert m.item() == pytest.approx(0.1 + 0.4 + 0.15 + 0.75) and r.item() == pytest.approx(
+        1.4 / bound.norm(w[None], p).item()
+    )
     v = bound.steepest(w.view(1, 1, 1, 3), q)
     assert h(x - v * r).item() == pytest.approx(0, abs=1e-12) and h(x - v * r * 0.999) > 0
     gap = lambda s: bound.norm(G, p)
     assert bound.fixed_point(m, gap).item() == pytest.approx(r.item(), rel=1e-9)
     assert bound.integral_radius(m, gap, 2 * r, 7).item() == pytest.approx(r.item(), rel=1e-9)
-    assert bound.capped_radius(m, bound.norm(G, p), 10.0).item() == r.item() and bound.capped_radius(m, gap(0), 0.1).item() == 0.1
+    assert (
+        bound.capped_radius(m, bound.norm(G, p), 10.0).item() == r.item()
+        and bound.capped_radius(m, gap(0), 0.1).item() == 0.1
+    )
 
 
 @pytest.mark.parametrize("c, ratio", [(0.1, 0.960), (1, 0.844), (10, 0.754), (1e6, math.sqrt(0.5))])
 def test_curvature_family_integral_and_second_order_radius_exact_fixed_point_by_formula(c, ratio):
     kappa, m = 2.0, t(c / 2)
     true = (math.sqrt(1 + 2 * c) - 1) / kappa
-    assert (m - true - kappa * true ** 2 / 2).item() == pytest.approx(0, abs=1e-9 * c)
+    assert (m - true - kappa * true**2 / 2).item() == pytest.approx(0, abs=1e-9 * c)
     assert bound.curvature_radius(m, t(1), kappa).item() == pytest.approx(true, rel=1e-9)
     G = lambda s: 1 + kappa * s
     fixed = bound.fixed_point(m, G, steps=100).item()
-    assert fixed / true == pytest.approx((math.sqrt(1 + 4 * c) - 1) / (2 * (math.sqrt(1 + 2 * c) - 1)), rel=1e-9)
+    assert fixed / true == pytest.approx(
+        (math.sqrt(1 + 4 * c) - 1) / (2 * (math.sqrt(1 + 2 * c) - 1)), rel=1e-9
+    )
     assert fixed / true == pytest.approx(ratio, abs=1e-3)
     integral = bound.integral_radius(m, G, t(true), 4000).item()
     assert integral <= true and integral == pytest.approx(true, rel=5e-4)
@@ -303,8 +342,10 @@ def test_curvature_family_integral_and_second_order_radius_exact_fixed_point_by_
 
 def test_a_badly_fixed_radius_costs_more_than_the_fixed_point():
     for c, left in ((10, 0.25), (1e4, 0.007)):
-        true = math.sqrt(1 + 2 * c) - 1                                 # kappa = g = 1
-        assert bound.capped_radius(t(c), t(2.0), 1.0).item() / true == pytest.approx(min(1, c / 2) / true)
+        true = math.sqrt(1 + 2 * c) - 1  # kappa = g = 1
+        assert bound.capped_radius(t(c), t(2.0), 1.0).item() / true == pytest.approx(
+            min(1, c / 2) / true
+        )
         assert 1 / true == pytest.approx(left, abs=0.03 if c == 10 else 5e-4)
 
 
@@ -313,15 +354,20 @@ def test_flattening_is_invisible_to_every_bound_of_the_slope(k, share):
     h = lambda z: 1 - (1 - (-k * z.flatten(1)[:, 0]).exp()) / k
     true = -math.log(1 - k) / k
     assert h(point(true)).item() == pytest.approx(0, abs=1e-12)
-    r = bound.integral_radius(t(1), lambda s: torch.exp(0 * s), t(3.0), 30).item()       # sup of the slope on [0, s] is 1
+    r = bound.integral_radius(
+        t(1), lambda s: torch.exp(0 * s), t(3.0), 30
+    ).item()  # sup of the slope on [0, s] is 1
     assert r == pytest.approx(1) and r / true == pytest.approx(share, abs=0.006)
 
 
 @few
-@given(rates=st.lists(st.floats(0, 6), min_size=1, max_size=4), powers=st.lists(st.floats(0, 8), min_size=4, max_size=4),
-       m=st.floats(0.01, 5))
+@given(
+    rates=st.lists(st.floats(0, 6), min_size=1, max_size=4),
+    powers=st.lists(st.floats(0, 8), min_size=4, max_size=4),
+    m=st.floats(0.01, 5),
+)
 def test_the_integral_radius_lies_between_the_fixed_point_and_e_times_it(rates, powers, m):
-    m, G = t(m), lambda s: 0.05 + sum(a * s ** k for a, k in zip(rates, powers))
+    m, G = t(m), lambda s: 0.05 + sum(a * s**k for a, k in zip(rates, powers))
     fixed = bound.fixed_point(m, G, steps=200)
     whole = bound.integral_radius(m, G, math.e * fixed, 400)
     assert fixed * (1 - 1e-2) <= whole <= math.e * fixed
@@ -331,7 +377,7 @@ def test_the_integral_radius_lies_between_the_fixed_point_and_e_times_it(rates, 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_power_laws_gain_what_the_closed_form_says(k):
-    m, G = t(0.7), lambda s: s ** k
+    m, G = t(0.7), lambda s: s**k
     fixed = bound.fixed_point(m, G, start=t(1), steps=200)
     assert fixed.item() == pytest.approx(0.7 ** (1 / (k + 1)), rel=1e-9)
     whole = bound.integral_radius(m, G, 2 * fixed, 20_000)
@@ -348,7 +394,7 @@ def test_the_factor_e_is_reached_by_a_slope_that_waits():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 20])
 def test_the_fixed_point_is_sound_at_whatever_step_it_stops(steps):
-    for G in (lambda s: 1 + s, lambda s: 1 + s ** 6, lambda s: torch.where(s > 0.5, 9.0, 0.1).to(D)):
+    for G in (lambda s: 1 + s, lambda s: 1 + s**6, lambda s: torch.where(s > 0.5, 9.0, 0.1).to(D)):
         m = t(0.3, 1.0, 20.0)
         exact = bound.fixed_point(m, G, steps=300)
         got = bound.fixed_point(m, G, steps=steps)
@@ -361,9 +407,11 @@ def test_the_fixed_point_is_sound_at_whatever_step_it_stops(steps):
 
 def test_integral_and_profile_are_right_end_sums():
     G = lambda s: 1 + s
-    assert bound.integral_radius(t(2.5), G, t(1), 2).item() == 1                        # 0.5 (1.5 + 2) = 1.75 < 2.5
+    assert bound.integral_radius(t(2.5), G, t(1), 2).item() == 1  # 0.5 (1.5 + 2) = 1.75 < 2.5
     assert bound.integral_radius(t(1), G, t(1), 2).item() == pytest.approx(0.5 + 0.25 / 2)
-    r_fp, r_int = bound.profile_radii(t(2, 2), torch.stack([t(1, 1), t(2, 2)]), torch.stack([t(1, 4), t(2, 4)]))
+    r_fp, r_int = bound.profile_radii(
+        t(2, 2), torch.stack([t(1, 1), t(2, 2)]), torch.stack([t(1, 4), t(2, 4)])
+    )
     torch.testing.assert_close(r_fp, t(1, 0.5))
     torch.testing.assert_close(r_int, t(1.5, 0.5))
 
@@ -371,7 +419,7 @@ def test_integral_and_profile_are_right_end_sums():
 @few
 @given(m=st.floats(0.01, 5), a=st.floats(0, 5), parts=st.integers(1, 30))
 def test_right_end_sums_stay_below_the_exact_integral(m, a, parts):
-    exact = bound.curvature_radius(t(m), t(0.5), a).item()             # G = .5 + a s
+    exact = bound.curvature_radius(t(m), t(0.5), a).item()  # G = .5 + a s
     G = lambda s: 0.5 + a * s
     assert bound.integral_radius(t(m), G, t(1.5 * exact), parts).item() <= exact * (1 + 1e-12)
     radii = torch.linspace(0, 1.5 * exact, parts + 1, dtype=D)[1:, None]
@@ -382,13 +430,19 @@ def test_right_end_sums_stay_below_the_exact_integral(m, a, parts):
 def test_where_the_teacher_leads_every_radius_is_zero():
     m, one = t(-0.5, 0), lambda s: torch.ones_like(s)
     zero = t(0, 0)
-    for r in (bound.printed_radius(m, t(1, 1)), bound.capped_radius(m, t(1, 1), 3.0), bound.fixed_point(m, one),
-              bound.integral_radius(m, one, t(1, 1)), bound.curvature_radius(m, t(1, 1), 1),
-              *bound.profile_radii(m, t(1, 2)[:, None].expand(2, 2), torch.ones(2, 2, dtype=D))):
+    for r in (
+        bound.printed_radius(m, t(1, 1)),
+        bound.capped_radius(m, t(1, 1), 3.0),
+        bound.fixed_point(m, one),
+        bound.integral_radius(m, one, t(1, 1)),
+        bound.curvature_radius(m, t(1, 1), 1),
+        *bound.profile_radii(m, t(1, 2)[:, None].expand(2, 2), torch.ones(2, 2, dtype=D)),
+    ):
         torch.testing.assert_close(r, zero)
 
 
 # What is printed, and where it fails -------------------------------------------------------------
+
 
 def test_counterexample_1_beyond_the_printed_radius_the_student_still_leads():
     h, x = lead(LOGISTIC), point(1.0)
@@ -397,10 +451,15 @@ def test_counterexample_1_beyond_the_printed_radius_the_student_still_leads():
     ratio = bound.printed_radius(m, t(0.25))
     assert m.item() == pytest.approx(math.tanh(0.5) / 2, abs=1e-9) and round(m.item(), 4) == 0.2311
     assert G.item() == pytest.approx(0.25, abs=1e-3) and G <= 0.25
-    assert ratio.item() == pytest.approx(2 * math.tanh(0.5), abs=1e-9) and round(ratio.item(), 4) == 0.9242
+    assert (
+        ratio.item() == pytest.approx(2 * math.tanh(0.5), abs=1e-9)
+        and round(ratio.item(), 4) == 0.9242
+    )
     for sign, short in ((1, 0.373), (-1, 0.019)):
         want = sigma(1 + sign * 2 * math.tanh(0.5)) - 0.5
-        assert h(point(1 + sign * ratio)).item() == pytest.approx(want, abs=1e-9) and want == pytest.approx(short, abs=6e-4)
+        assert h(point(1 + sign * ratio)).item() == pytest.approx(
+            want, abs=1e-9
+        ) and want == pytest.approx(short, abs=6e-4)
     assert (h(torch.linspace(1e-9, 500, 999, dtype=D).view(-1, 1, 1, 1)) > 0).all()
 
 
@@ -413,8 +472,12 @@ def test_counterexample_2_a_finite_ratio_where_nothing_ever_flips():
     G = bound.estimate_sampling(h, x, t(1), generator=gen())
     assert 0 < bound.printed_radius(m, G) < inf
     far = 30 * torch.randn(5000, 1, 1, 2, dtype=D, generator=gen())
-    assert (lead(Net(lambda z: z @ w + 1), Net(lambda z: z @ w), "logit")(far) - 1).abs().max() < 1e-9
-    r, z = bound.smallest_flip(lead(Net(lambda z: z @ w + 1), Net(lambda z: z @ w), "logit"), x, generator=gen())
+    assert (
+        lead(Net(lambda z: z @ w + 1), Net(lambda z: z @ w), "logit")(far) - 1
+    ).abs().max() < 1e-9
+    r, z = bound.smallest_flip(
+        lead(Net(lambda z: z @ w + 1), Net(lambda z: z @ w), "logit"), x, generator=gen()
+    )
     assert r.item() == inf and torch.equal(z, x)
 
 
@@ -422,7 +485,11 @@ def test_counterexample_3_another_image_of_the_class_farther_than_the_ratio():
     h = lead(LOGISTIC)
     here, there = point(1.0), point(3.0)
     ratio = bound.printed_radius(h(here), t(0.25)).item()
-    assert (there - here).abs().item() >= ratio and h(here) > 0 and h(there).item() == pytest.approx(sigma(3) - 0.5, abs=1e-9)
+    assert (
+        (there - here).abs().item() >= ratio
+        and h(here) > 0
+        and h(there).item() == pytest.approx(sigma(3) - 0.5, abs=1e-9)
+    )
 
 
 def test_counterexample_4_without_the_cap_the_ratio_passes_the_flip():
@@ -432,44 +499,64 @@ def test_counterexample_4_without_the_cap_the_ratio_passes_the_flip():
     m = h(x)
     assert G.item() == 0 and bound.printed_radius(m, G).item() == inf
     flip = bound.smallest_flip(h, x, seeds=point(2.0), generator=gen())[0].item()
-    assert flip == pytest.approx(1.25, abs=1e-9) and h(point(1.25)).item() == pytest.approx(0, abs=1e-12)
+    assert flip == pytest.approx(1.25, abs=1e-9) and h(point(1.25)).item() == pytest.approx(
+        0, abs=1e-12
+    )
     assert bound.capped_radius(m, G, 1.0).item() == 1 <= flip < bound.printed_radius(m, G).item()
 
 
 def test_counterexample_4_smooth():
     soft = nn.Softplus(beta=100)
     h, x = lead(Net(lambda z: 1 - 4 * soft(z[:, 0] - 1))), point(0.0)
-    m, G = h(x), bound.point_gap(h, point(0.9))                          # the slope grows up to 0.9 and beyond
+    m, G = h(x), bound.point_gap(h, point(0.9))  # the slope grows up to 0.9 and beyond
     near = torch.linspace(-0.9, 0.9, 2001, dtype=D).view(-1, 1, 1, 1)
     assert (bound.point_gap(h, near) <= G * (1 + 1e-12)).all()
     f = sigma(1 - 0.04 * math.log1p(math.exp(-10)))
     assert G.item() == pytest.approx(f * (1 - f) * 4 * sigma(-10), rel=1e-9)
     ratio = bound.printed_radius(m, G).item()
-    assert ratio == pytest.approx((sigma(1 - 0.04 * math.log1p(math.exp(-100))) - 0.5) / G.item(), rel=1e-9)
+    assert ratio == pytest.approx(
+        (sigma(1 - 0.04 * math.log1p(math.exp(-100))) - 0.5) / G.item(), rel=1e-9
+    )
     assert ratio == pytest.approx(6.5e3, rel=0.01)
-    flip = brentq(lambda z: 1 - 4 * (z - 1 + math.log1p(math.exp(-100 * (z - 1))) / 100), 1, 2, xtol=1e-13)
+    flip = brentq(
+        lambda z: 1 - 4 * (z - 1 + math.log1p(math.exp(-100 * (z - 1))) / 100), 1, 2, xtol=1e-13
+    )
     assert flip == pytest.approx(1.25, abs=1e-9)
     found = bound.smallest_flip(h, x, seeds=point(2.0), generator=gen())[0].item()
-    assert found == pytest.approx(flip, abs=1e-9) and bound.capped_radius(m, G, 0.9).item() == 0.9 < found < ratio
+    assert (
+        found == pytest.approx(flip, abs=1e-9)
+        and bound.capped_radius(m, G, 0.9).item() == 0.9 < found < ratio
+    )
 
 
 @pytest.mark.parametrize("d", [4, 64])
 def test_counterexample_5_the_printed_ball_is_the_wrong_one_for_p_1(d):
     bend = Net(lambda z: 1 - 4 * torch.relu(z.sum(1) - 1))
     h, x, p, q = lead(bend, space="logit"), torch.zeros(1, 1, 1, d, dtype=D), 1, inf
-    wrong = torch.cat([x + bound.random_in_ball(x.expand(500, -1, -1, -1), torch.ones(500, dtype=D), 1, gen()),
-                       torch.eye(d, dtype=D).view(d, 1, 1, d) * 0.999])
-    assert bound.point_gap(h, wrong, p).max().item() == 0                # in B_1(x, 1) nothing bends
+    wrong = torch.cat(
+        [
+            x + bound.random_in_ball(x.expand(500, -1, -1, -1), torch.ones(500, dtype=D), 1, gen()),
+            torch.eye(d, dtype=D).view(d, 1, 1, d) * 0.999,
+        ]
+    )
+    assert bound.point_gap(h, wrong, p).max().item() == 0  # in B_1(x, 1) nothing bends
     r, z = bound.smallest_flip(h, x, q, seeds=torch.ones(1, 1, 1, d, dtype=D), generator=gen())
-    assert r.item() == pytest.approx(1.25 / d, abs=1e-9) and h(z).item() <= 0 and bound.norm(z, q).item() == r.item()
-    assert bound.capped_radius(h(x), t(0.0), 1.0).item() > r.item()      # the wrong ball promises 1
+    assert (
+        r.item() == pytest.approx(1.25 / d, abs=1e-9)
+        and h(z).item() <= 0
+        and bound.norm(z, q).item() == r.item()
+    )
+    assert bound.capped_radius(h(x), t(0.0), 1.0).item() > r.item()  # the wrong ball promises 1
     G = bound.estimate_sampling(h, x, t(1), p, 2000, generator=gen()).item()
     assert G == 4 * d and bound.capped_radius(h(x), t(G), 1.0).item() == 1 / (4 * d) < r.item()
 
 
 def test_counterexample_6_temperature_turns_the_order_of_the_scores():
     S, T = t(0, -0.1, -10)[None], t(0, -1, -1)[None]
-    both = lambda a: (bound.height(a, ZERO, "probability").item(), bound.height(a, ZERO, "tempered", 10).item())
+    both = lambda a: (
+        bound.height(a, ZERO, "probability").item(),
+        bound.height(a, ZERO, "tempered", 10).item(),
+    )
     f = {"S": both(S), "T": both(T)}
     assert f["S"][0] == pytest.approx(1 / (1 + math.exp(-0.1) + math.exp(-10)), abs=1e-9)
     assert f["T"][0] == pytest.approx(1 / (1 + 2 * math.exp(-1)), abs=1e-9)
@@ -481,6 +568,7 @@ def test_counterexample_6_temperature_turns_the_order_of_the_scores():
 
 # Estimates of G ----------------------------------------------------------------------------------
 
+
 def test_estimates_come_from_below_and_the_ascent_finds_the_top():
     h, x = lead(LOGISTIC), torch.tensor([1.0, 2.0, 4.0], dtype=D).view(3, 1, 1, 1)
     true = lambda s: torch.tensor([slope(max(u - s, 0)) for u in (1, 2, 4)], dtype=D)
@@ -489,7 +577,9 @@ def test_estimates_come_from_below_and_the_ascent_finds_the_top():
     for row, R in zip(got, (0.3, 0.9, 2.5)):
         assert (row <= true(R) * (1 + 1e-12)).all()
         torch.testing.assert_close(row, true(R), rtol=2e-3, atol=0)
-        some = bound.estimate_sampling(h, x, torch.full((3,), R, dtype=D), draws=30, generator=gen())
+        some = bound.estimate_sampling(
+            h, x, torch.full((3,), R, dtype=D), draws=30, generator=gen()
+        )
         assert (some <= true(R) * (1 + 1e-12)).all() and (some >= bound.point_gap(h, x)).all()
     assert (got.diff(dim=0) >= 0).all()
 
@@ -501,11 +591,14 @@ def test_estimates_look_only_inside_the_ball_and_the_box(p, q):
     def h(z):
         seen.append(z.detach())
         return (z.flatten(1) ** 3).sum(1) + z.flatten(1).prod(1)
+
     x, R = torch.rand(5, 1, 1, 3, dtype=D, generator=gen()), torch.full((5,), 0.4, dtype=D)
     for box in (False, True):
         seen.clear()
         bound.estimate_sampling(h, x, R, p, 40, box, gen())
-        bound.estimate_ascent(h, x, R[None], p, flip=1 - x, starts=2, steps=6, box=box, generator=gen())
+        bound.estimate_ascent(
+            h, x, R[None], p, flip=1 - x, starts=2, steps=6, box=box, generator=gen()
+        )
         for z in seen:
             assert (bound.norm(z - x, q) <= R * (1 + 1e-9)).all()
             assert not box or (z.min() >= 0 and z.max() <= 1)
@@ -525,6 +618,7 @@ def test_a_flip_given_to_the_ascent_keeps_its_fixed_point_below_that_flip():
 
 # Noise -------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("m, sigma", [(0.5, 0.2), (0.5, 1.0), (-0.3, 0.5), (0.0, 1.0)])
 def test_the_gaussian_law_is_exact_for_an_affine_head_start(m, sigma):
     w = t(1.0, -2.0, 2.0)
@@ -533,17 +627,23 @@ def test_the_gaussian_law_is_exact_for_an_affine_head_start(m, sigma):
     law = bound.gaussian_flip_share(h(x), bound.point_gap(h, x), sigma).item()
     assert law == pytest.approx(0.5 * math.erfc(m / (3 * sigma) / math.sqrt(2)), rel=1e-9)
     n = 200_000
-    drawn = (h(sigma * torch.randn(n, 1, 1, 3, dtype=D, generator=gen())) <= 0).double().mean().item()
+    drawn = (
+        (h(sigma * torch.randn(n, 1, 1, 3, dtype=D, generator=gen())) <= 0).double().mean().item()
+    )
     assert abs(drawn - law) < 4.5 * math.sqrt(law * (1 - law) / n)
 
 
 # The smallest flip -------------------------------------------------------------------------------
 
+
 @fewer
 @given(seed=SEEDS, pq=st.sampled_from(PQ), d=st.integers(1, 12))
 def test_the_smallest_flip_of_an_affine_head_start_is_its_distance(seed, pq, d):
     p, q = pq
-    w, x = torch.randn(d, dtype=D, generator=gen(seed)), torch.randn(4, 1, 1, d, dtype=D, generator=gen(seed + 1))
+    w, x = (
+        torch.randn(d, dtype=D, generator=gen(seed)),
+        torch.randn(4, 1, 1, d, dtype=D, generator=gen(seed + 1)),
+    )
     h = affine(w, (w.abs().sum() * 3).item() - (x.flatten(1) @ w).min().item())
     r, z = bound.smallest_flip(h, x, q, restarts=2, steps=5, generator=gen(seed))
     torch.testing.assert_close(r, h(x) / bound.norm(w[None], p), rtol=1e-9, atol=0)
@@ -555,18 +655,27 @@ def test_the_smallest_flip_of_an_affine_head_start_is_its_distance(seed, pq, d):
 @given(seed=SEEDS, q=st.sampled_from(QS))
 def test_in_a_box_the_smallest_flip_agrees_with_brute_force_on_the_line(seed, q):
     g = gen(seed)
-    w, x = torch.randn(2, dtype=D, generator=g), torch.rand(3, 1, 1, 2, dtype=D, generator=g).round(decimals=1)
-    low, high = w.clamp_max(0).sum().item(), w.clamp_min(0).sum().item()                # of <w, z> over the box
+    w, x = (
+        torch.randn(2, dtype=D, generator=g),
+        torch.rand(3, 1, 1, 2, dtype=D, generator=g).round(decimals=1),
+    )
+    low, high = w.clamp_max(0).sum().item(), w.clamp_min(0).sum().item()  # of <w, z> over the box
     level = low + 0.3 * (high - low)
     h = affine(w, -level)
     r, z = bound.smallest_flip(h, x, q, box=True, restarts=1, steps=4, generator=g)
     ticks = torch.linspace(0, 1, 20_001, dtype=D)
-    line = torch.cat([torch.stack([ticks, (level - w[0] * ticks) / w[1]], 1),
-                      torch.stack([(level - w[1] * ticks) / w[0], ticks], 1)])
+    line = torch.cat(
+        [
+            torch.stack([ticks, (level - w[0] * ticks) / w[1]], 1),
+            torch.stack([(level - w[1] * ticks) / w[0], ticks], 1),
+        ]
+    )
     line = line[((line >= 0) & (line <= 1)).all(1)]
     want = torch.linalg.vector_norm(line - x.view(3, 1, 2), q, dim=2).amin(1)
     want[h(x) <= 0] = 0
-    assert (r >= want - 1e-4).all() and (r <= want * 1.02 + 1e-4).all()         # the attack oversteps by 2 %
+    assert (r >= want - 1e-4).all() and (
+        r <= want * 1.02 + 1e-4
+    ).all()  # the attack oversteps by 2 %
     assert (h(z) <= 0).all() and z.min() >= 0 and z.max() <= 1
 
 
@@ -574,7 +683,10 @@ def test_in_a_box_the_smallest_flip_agrees_with_brute_force_on_the_line(seed, q)
 @given(seed=SEEDS, q=st.sampled_from(QS), box=st.booleans())
 def test_flips_flip_and_stay_in_the_box(seed, q, box):
     torch.manual_seed(seed)
-    S, T = (nn.Sequential(nn.Flatten(), nn.Linear(5, 9), nn.ReLU(), nn.Linear(9, 3)).double() for _ in range(2))
+    S, T = (
+        nn.Sequential(nn.Flatten(), nn.Linear(5, 9), nn.ReLU(), nn.Linear(9, 3)).double()
+        for _ in range(2)
+    )
     x, y = torch.rand(6, 1, 1, 5, dtype=D).mul(1.4).sub(0.2).clamp(0, 1), torch.randint(3, (6,))
     h = bound.head_start(S, T, y)
     r, z = bound.smallest_flip(h, x, q, box, restarts=2, steps=8, generator=gen(seed))
@@ -598,27 +710,41 @@ def test_in_a_box_too_small_for_any_flip_there_is_none():
     x = point(0.5, 0.5)
     h = affine((1.0, 1.0), 0.1)
     assert bound.smallest_flip(h, x, 2, True, generator=gen())[0].item() == inf
-    assert bound.smallest_flip(h, x, 2, False, generator=gen())[0].item() == pytest.approx(1.1 / math.sqrt(2), rel=1e-9)
+    assert bound.smallest_flip(h, x, 2, False, generator=gen())[0].item() == pytest.approx(
+        1.1 / math.sqrt(2), rel=1e-9
+    )
 
 
 def test_seeds_show_a_flip_that_no_gradient_points_to():
     here = lambda z: 1 - 2 * torch.exp(-400 * ((z.flatten(1) - 2) ** 2).sum(1))
     x = torch.zeros(1, 1, 1, 4, dtype=D)
     assert bound.smallest_flip(here, x, restarts=2, generator=gen())[0].item() == inf
-    r, z = bound.smallest_flip(here, x, restarts=1, seeds=torch.cat([x + 9, x + 2, x - 1]), generator=gen())
+    r, z = bound.smallest_flip(
+        here, x, restarts=1, seeds=torch.cat([x + 9, x + 2, x - 1]), generator=gen()
+    )
     assert r.item() == pytest.approx(4 - math.sqrt(math.log(2) / 400), rel=1e-6) and here(z) <= 0
 
 
 def test_attack_and_estimates_repeat_with_a_generator_and_leave_the_networks_alone():
     torch.manual_seed(0)
-    S, T = (nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Softplus(), nn.Linear(8, 3)).double() for _ in range(2))
+    S, T = (
+        nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Softplus(), nn.Linear(8, 3)).double()
+        for _ in range(2)
+    )
     x, y = torch.rand(4, 1, 2, 2, dtype=D), torch.tensor([0, 1, 2, 0])
     h, kept = bound.head_start(S, T, y), x.clone()
-    runs = [(bound.smallest_flip(h, x, restarts=2, generator=gen(s))[0],
-             bound.estimate_sampling(h, x, t(1, 1, 1, 1), draws=9, generator=gen(s)),
-             bound.estimate_ascent(h, x, torch.ones(1, 4, dtype=D), generator=gen(s))) for s in (3, 3)]
+    runs = [
+        (
+            bound.smallest_flip(h, x, restarts=2, generator=gen(s))[0],
+            bound.estimate_sampling(h, x, t(1, 1, 1, 1), draws=9, generator=gen(s)),
+            bound.estimate_ascent(h, x, torch.ones(1, 4, dtype=D), generator=gen(s)),
+        )
+        for s in (3, 3)
+    ]
     assert all(torch.equal(a, b) for a, b in zip(*runs))
-    alike = bound.smallest_flip(lambda z: h(z), x, restarts=2, generator=gen(3))[0]          # any function of images does
+    alike = bound.smallest_flip(lambda z: h(z), x, restarts=2, generator=gen(3))[
+        0
+    ]  # any function of images does
     torch.testing.assert_close(alike, runs[0][0], rtol=1e-6, atol=0)
     assert torch.equal(x, kept) and all(p.grad is None for net in (S, T) for p in net.parameters())
 
@@ -629,29 +755,56 @@ X = torch.zeros(1, 1, 1, 2, dtype=D)
 H = affine((1.0, 1.0), 1.0)
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: bound.height(t(1, 2)[None], ZERO, "probabilities"), "space='probabilities' is unknown; choose one of: probability"),
-    (lambda: bound.height(t(1, 2)[None], ZERO, "tempered", 0), "tau=0 must be a finite number above zero"),
-    (lambda: bound.height(t(1, 2)[None], ZERO, "tempered", -2.0), "tau=-2.0"),
-    (lambda: bound.height(t(1, 2)[None], torch.tensor([0.0])), "float32; they must be torch.int64"),
-    (lambda: bound.height(t(1, 2)[None], torch.tensor([0, 1])), r"labels \(2,\) do not fit"),
-    (lambda: bound.right_answer(LOGISTIC, torch.tensor([0, 1]))(X), r"labels \(2,\) do not fit"),
-    (lambda: bound.norm(X, 3), "p=3 is unknown; choose one of: 1, 2, inf"),
-    (lambda: bound.point_gap(H, X, "2"), "p='2' is unknown"),
-    (lambda: bound.estimate_sampling(H, X, t(1), 0), "p=0 is unknown"),
-    (lambda: bound.estimate_sampling(H, X, t(1), draws=0), "draws=0 must be a whole number of at least 1"),
-    (lambda: bound.onto_ball(X, t(1), 3), "q=3 is unknown"),
-    (lambda: bound.steepest(X, 1.5), "q=1.5 is unknown"),
-    (lambda: bound.smallest_flip(H, X, 7), "q=7 is unknown"),
-    (lambda: bound.smallest_flip(H, X, restarts=0), "restarts=0"),
-    (lambda: bound.smallest_flip(H, X - 0.25, box=True), r"pixels run from -0.25 to -0.25; with box=True .* \[0, 1\].*segment"),
-    (lambda: bound.smallest_flip(H, X + 1.5, box=True), "pixels run from 1.5 to 1.5"),
-    (lambda: bound.gaussian_flip_share(t(1), t(1), 0), "sigma=0 must be a finite number above zero"),
-    (lambda: bound.gaussian_flip_share(t(1), t(1), -1.0), "sigma=-1.0"),
-    (lambda: bound.fixed_point(t(1), lambda s: s, steps=0), "steps=0 must be a whole number of at least 1"),
-    (lambda: bound.integral_radius(t(1), lambda s: s, t(1), 0), "steps=0"),
-    (lambda: bound.integral_radius(t(1), lambda s: s, t(1), 2.5), "steps=2.5"),
-])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (
+            lambda: bound.height(t(1, 2)[None], ZERO, "probabilities"),
+            "space='probabilities' is unknown; choose one of: probability",
+        ),
+        (
+            lambda: bound.height(t(1, 2)[None], ZERO, "tempered", 0),
+            "tau=0 must be a finite number above zero",
+        ),
+        (lambda: bound.height(t(1, 2)[None], ZERO, "tempered", -2.0), "tau=-2.0"),
+        (
+            lambda: bound.height(t(1, 2)[None], torch.tensor([0.0])),
+            "float32; they must be torch.int64",
+        ),
+        (lambda: bound.height(t(1, 2)[None], torch.tensor([0, 1])), r"labels \(2,\) do not fit"),
+        (
+            lambda: bound.right_answer(LOGISTIC, torch.tensor([0, 1]))(X),
+            r"labels \(2,\) do not fit",
+        ),
+        (lambda: bound.norm(X, 3), "p=3 is unknown; choose one of: 1, 2, inf"),
+        (lambda: bound.point_gap(H, X, "2"), "p='2' is unknown"),
+        (lambda: bound.estimate_sampling(H, X, t(1), 0), "p=0 is unknown"),
+        (
+            lambda: bound.estimate_sampling(H, X, t(1), draws=0),
+            "draws=0 must be a whole number of at least 1",
+        ),
+        (lambda: bound.onto_ball(X, t(1), 3), "q=3 is unknown"),
+        (lambda: bound.steepest(X, 1.5), "q=1.5 is unknown"),
+        (lambda: bound.smallest_flip(H, X, 7), "q=7 is unknown"),
+        (lambda: bound.smallest_flip(H, X, restarts=0), "restarts=0"),
+        (
+            lambda: bound.smallest_flip(H, X - 0.25, box=True),
+            r"pixels run from -0.25 to -0.25; with box=True .* \[0, 1\].*segment",
+        ),
+        (lambda: bound.smallest_flip(H, X + 1.5, box=True), "pixels run from 1.5 to 1.5"),
+        (
+            lambda: bound.gaussian_flip_share(t(1), t(1), 0),
+            "sigma=0 must be a finite number above zero",
+        ),
+        (lambda: bound.gaussian_flip_share(t(1), t(1), -1.0), "sigma=-1.0"),
+        (
+            lambda: bound.fixed_point(t(1), lambda s: s, steps=0),
+            "steps=0 must be a whole number of at least 1",
+        ),
+        (lambda: bound.integral_radius(t(1), lambda s: s, t(1), 0), "steps=0"),
+        (lambda: bound.integral_radius(t(1), lambda s: s, t(1), 2.5), "steps=2.5"),
+    ],
+)
 def test_bad_input_is_named(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -1,4 +1,5 @@
 """A browser opens the explorer in JupyterLab: every control moves it, soon enough, and the console stays clean."""
+
 import contextlib
 import io
 import json
@@ -20,8 +21,13 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BOOK = "05_noise_and_occlusion.ipynb"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH"),
+]
 
 VIEW = ".rsnl-explorer .rsnl-view"
 # Pictures (loaded ones only) and bars as text; '' while there is nothing whole to see.
@@ -82,18 +88,38 @@ def jupyterlab(folder):
         port = s.getsockname()[1]
     token = secrets.token_hex(16)
     settings = json.loads((ROOT / "jupyter/labconfig/default_setting_overrides.json").read_text())
-    settings["@jupyterlab/notebook-extension:tracker"] = {"windowingMode": "none"}      # keep every cell in the page
+    settings["@jupyterlab/notebook-extension:tracker"] = {
+        "windowingMode": "none"
+    }  # keep every cell in the page
     shutil.copytree(ROOT / "jupyter", folder / "config")
     (folder / "config/labconfig/default_setting_overrides.json").write_text(json.dumps(settings))
     env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER_", "JPY_", "TQDM"))}
-    env |= {"HOME": str(folder), "JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1",
-            **{f"JUPYTER_{n.upper()}": str(folder / n) for n in ("config_dir", "data_dir", "runtime_dir")},
-            "JUPYTER_CONFIG_PATH": str(folder / "config")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
-               "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
+    env |= {
+        "HOME": str(folder),
+        "JUPYTER_TOKEN": token,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        **{
+            f"JUPYTER_{n.upper()}": str(folder / n)
+            for n in ("config_dir", "data_dir", "runtime_dir")
+        },
+        "JUPYTER_CONFIG_PATH": str(folder / "config"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
     command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
     with open(folder / "server.log", "w+") as log:
-        server = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             end = time.time() + 120
             while True:
@@ -103,7 +129,9 @@ def jupyterlab(folder):
                 except urllib.error.HTTPError:
                     break
                 except OSError:
-                    assert server.poll() is None and time.time() < end, (folder / "server.log").read_text()
+                    assert server.poll() is None and time.time() < end, (
+                        folder / "server.log"
+                    ).read_text()
                     time.sleep(0.2)
             yield f"http://127.0.0.1:{port}", token
         finally:
@@ -120,8 +148,10 @@ def page():
     """A page that reaches loopback only; its console's errors are kept in page.errors."""
     api = pytest.importorskip("playwright.sync_api", reason="no playwright")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM,
-                                             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(60_000)
         page.errors = []
@@ -154,7 +184,9 @@ def changed(page, old, what, parts=("image", "bars")):
 
 
 def press(page, slider, key):
-    handle = page.locator(f".rsnl-explorer .widget-slider:has(.widget-label:text-is('{slider}')) .noUi-handle")
+    handle = page.locator(
+        f".rsnl-explorer .widget-slider:has(.widget-label:text-is('{slider}')) .noUi-handle"
+    )
     handle.focus()
     page.keyboard.press(key)
 
@@ -183,13 +215,17 @@ def burst(page, count=40):
     page.evaluate("window.rsnl.goal = 'none yet'")
     press(page, "SNR (dB)", "Home")
     settled(page)
-    page.evaluate(f"() => {{ window.rsnl.goal = 'SNR {-6 + count / 2:g} dB'; window.rsnl.redraws = 0; }}")
+    page.evaluate(
+        f"() => {{ window.rsnl.goal = 'SNR {-6 + count / 2:g} dB'; window.rsnl.redraws = 0; }}"
+    )
     for _ in range(count):
         page.keyboard.press("ArrowRight")
     page.wait_for_function("() => !window.rsnl.pending", timeout=20_000)
     seen = page.locator(VIEW).inner_html()
     page.wait_for_timeout(600)
-    assert page.locator(VIEW).inner_html() == seen, "the picture went on moving after the last key's value was shown"
+    assert page.locator(VIEW).inner_html() == seen, (
+        "the picture went on moving after the last key's value was shown"
+    )
     return page.evaluate("[window.rsnl.settle, window.rsnl.redraws]")
 
 
@@ -206,8 +242,11 @@ def settled(page):
 def digit(path):
     """A PNG of a hand-drawn 7, dark on light, as a phone would take it."""
     from PIL import Image, ImageDraw
+
     picture = Image.new("RGB", (240, 320), (238, 236, 228))
-    ImageDraw.Draw(picture).line([(60, 70), (180, 70), (110, 250)], fill=(30, 30, 60), width=22, joint="curve")
+    ImageDraw.Draw(picture).line(
+        [(60, 70), (180, 70), (110, 250)], fill=(30, 30, 60), width=22, joint="curve"
+    )
     raw = io.BytesIO()
     picture.save(raw, "png")
     path.write_bytes(raw.getvalue())
@@ -229,17 +268,31 @@ def opened(page, folder, book, view):
         page.evaluate("window.jupyterapp.restored.then(() => true)")
         page.wait_for_function("""() => { const w = window.jupyterapp.shell.currentWidget;
             return w?.context?.isReady && w.sessionContext?.session?.kernel?.status === 'idle'; }""")
-        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")      # resolves when all have run
+        page.evaluate(
+            "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+        )  # resolves when all have run
         page.locator(view).first.wait_for(timeout=300_000)
-        page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
-                               timeout=300_000)
+        page.wait_for_function(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
+            timeout=300_000,
+        )
         yield shots
-        page.close()                                                # before its server goes
+        page.close()  # before its server goes
         assert not page.errors, "\n".join(page.errors)
 
 
-@pytest.mark.parametrize("book, boxes", [("01_theorem.ipynb", ["push", "plane"]), ("02_losses.ipynb", ["pulls"]), ("04_margins.ipynb", ["examples"]), ("06_tables.ipynb", ["readings"]),
-                                         ("07_adversarial.ipynb", ["attacked"]), ("08_boundary.ipynb", ["walk"]), ("09_claims.ipynb", ["verdicts"])])
+@pytest.mark.parametrize(
+    "book, boxes",
+    [
+        ("01_theorem.ipynb", ["push", "plane"]),
+        ("02_losses.ipynb", ["pulls"]),
+        ("04_margins.ipynb", ["examples"]),
+        ("06_tables.ipynb", ["readings"]),
+        ("07_adversarial.ipynb", ["attacked"]),
+        ("08_boundary.ipynb", ["walk"]),
+        ("09_claims.ipynb", ["verdicts"]),
+    ],
+)
 def test_every_control_of_a_chapter_moves_its_picture(page, tmp_path, book, boxes, record_property):
     moved = []
     with opened(page, tmp_path, book, f".rsnl-{boxes[-1]} .rsnl-view") as shots:
@@ -278,11 +331,16 @@ def test_explorer(page, tmp_path, record_property):
         assert seen["image"] and "<svg" in seen["bars"]
         page.screenshot(path=shots / "explorer.png")
 
-        page.locator(".rsnl-explorer .widget-dropdown:has(.widget-label:text-is('noise')) select").select_option("poisson")
+        page.locator(
+            ".rsnl-explorer .widget-dropdown:has(.widget-label:text-is('noise')) select"
+        ).select_option("poisson")
         seen = changed(page, seen, "noise")
-        press(page, "occlusion size", "End")                        # first, or row and column have nothing to move
+        press(page, "occlusion size", "End")  # first, or row and column have nothing to move
         seen = changed(page, seen, "occlusion size")
-        names = [n.strip() for n in page.locator(".rsnl-explorer .widget-slider .widget-label").all_inner_texts()]
+        names = [
+            n.strip()
+            for n in page.locator(".rsnl-explorer .widget-slider .widget-label").all_inner_texts()
+        ]
         assert {"SNR (dB)", "occlusion size", "row", "column", "image"} <= set(names), names
         for name in names:
             if name != "occlusion size":
@@ -295,30 +353,47 @@ def test_explorer(page, tmp_path, record_property):
         press(page, "noise draw", "Home")
         settled(page)
         page.evaluate(WATCH)
-        for runs in range(1, 4):                                    # a busy machine gets three
+        for runs in range(1, 4):  # a busy machine gets three
             moves = moved(page, 50)
             p95 = within(moves, "frame")
             if p95 <= 80:
                 break
-        spent = {"to the message": ("", "sent"), "to the kernel's answer": ("sent", "answered"), "to the page": ("answered", "page"),
-                 "to the frame": ("page", "frame"), "to its end": ("frame", "painted")}
-        spent = [f"{name} {statistics.median(m[b] - m.get(a, 0) for m in moves):.0f}" for name, (a, b) in spent.items()]
-        record_property("SNR slider, key press to the first frame with new picture and bars",
-                        f"median {within(moves, 'frame', 0.5):.0f} ms, p95 {p95:.0f} ms (50 moves, run {runs}); medians: {', '.join(spent)}, "
-                        f"of the answer {within(moves, 'kernel', 0.5):.0f} in the kernel; painted: p95 {within(moves, 'painted'):.0f}")
+        spent = {
+            "to the message": ("", "sent"),
+            "to the kernel's answer": ("sent", "answered"),
+            "to the page": ("answered", "page"),
+            "to the frame": ("page", "frame"),
+            "to its end": ("frame", "painted"),
+        }
+        spent = [
+            f"{name} {statistics.median(m[b] - m.get(a, 0) for m in moves):.0f}"
+            for name, (a, b) in spent.items()
+        ]
+        record_property(
+            "SNR slider, key press to the first frame with new picture and bars",
+            f"median {within(moves, 'frame', 0.5):.0f} ms, p95 {p95:.0f} ms (50 moves, run {runs}); medians: {', '.join(spent)}, "
+            f"of the answer {within(moves, 'kernel', 0.5):.0f} in the kernel; painted: p95 {within(moves, 'painted'):.0f}",
+        )
         assert p95 <= 80
 
         for runs in range(1, 4):
             settle, redraws = burst(page)
             if settle <= 200:
                 break
-        record_property("40 keys at once", f"the last is seen after {settle:.0f} ms, {redraws} redraws")
+        record_property(
+            "40 keys at once", f"the last is seen after {settle:.0f} ms, {redraws} redraws"
+        )
         assert settle <= 200
-        page.evaluate(KERNEL + """.requestExecute({code: "import time\\nfor net in nets.values(): net.register_forward_hook(lambda *a: time.sleep(0.04))"}).done""")
-        press(page, "noise draw", "ArrowRight")                     # asks the networks, 0.2 s a redraw
+        page.evaluate(
+            KERNEL
+            + """.requestExecute({code: "import time\\nfor net in nets.values(): net.register_forward_hook(lambda *a: time.sleep(0.04))"}).done"""
+        )
+        press(page, "noise draw", "ArrowRight")  # asks the networks, 0.2 s a redraw
         settle, redraws = burst(page)
         record_property("the same at 0.2 s a redraw", f"{settle:.0f} ms, {redraws} redraws")
-        assert settle <= 800 and redraws <= 20                      # one under way and one more; a queue of 40 takes 8 s
+        assert (
+            settle <= 800 and redraws <= 20
+        )  # one under way and one more; a queue of 40 takes 8 s
 
         seen = settled(page)
         with page.expect_file_chooser() as chooser:

@@ -1,4 +1,5 @@
 """Certificates hold: against gradients and flips that are found, exact arithmetic, brute force in the plane, and closed forms."""
+
 import copy
 import decimal
 import itertools
@@ -54,6 +55,7 @@ def two_class(w, b):
 
 # Bounds of the gradient gap ----------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("p", [1, 2, inf])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_bound_is_above_every_gradient_that_sampling_and_ascent_find(kind, p):
@@ -65,14 +67,19 @@ def test_the_interval_bound_is_above_every_gradient_that_sampling_and_ascent_fin
             above = interval.sound_interval(S, T, x, y, R, p, space, 2.0, box)
             seen = properties.seen_gap(h, x, R, p, box, 8)
             if not box:
-                seen = torch.maximum(seen, bound.estimate_ascent(h, x, R[None], p, starts=1, steps=3, generator=gen())[0])
+                seen = torch.maximum(
+                    seen,
+                    bound.estimate_ascent(h, x, R[None], p, starts=1, steps=3, generator=gen())[0],
+                )
             assert (seen <= above).all(), (space, box, size, seen / above)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_radius_zero_the_interval_bound_is_the_slope_at_x(kind):
     S, T, x, y = pair(kind, "softplus", seed=1)
-    x = x * 0.9 + 0.05 + 0.01 * torch.rand(x.shape, dtype=D)                 # no equal pixels: no ties in the pools
+    x = (
+        x * 0.9 + 0.05 + 0.01 * torch.rand(x.shape, dtype=D)
+    )  # no equal pixels: no ties in the pools
     for space, p in itertools.product(bound.SPACES, (1, 2, inf)):
         want = bound.point_gap(bound.head_start(S, T, y, space, 3.0), x, p)
         got = interval.sound_interval(S, T, x, y, torch.zeros(3, dtype=D), p, space, 3.0)
@@ -88,7 +95,7 @@ def test_in_a_box_only_feasible_directions_count_and_only_at_the_border(seed, p,
     R, none = torch.full((4,), 0.1, dtype=D), torch.zeros(4, dtype=D)
     free, boxed = (interval.sound_interval(S, T, x, y, R, p, box=box) for box in (False, True))
     assert (boxed <= free * (1 + 1e-12)).all()
-    inside = x.clamp(0.01, 0.99)                                             # no pixel at 0 or 1: nothing is infeasible
+    inside = x.clamp(0.01, 0.99)  # no pixel at 0 or 1: nothing is infeasible
     free, boxed = (interval.sound_interval(S, T, inside, y, R, p, box=box) for box in (False, True))
     torch.testing.assert_close(boxed, free)
     want = properties.felt(bound.gradient(bound.head_start(S, T, y), x)[1], x, p, True)
@@ -102,52 +109,96 @@ def test_the_cone_of_the_box_by_hand():
     x, one = t(0, 1, 0.5).view(1, 1, 1, 3), t(1)
     for p, free in ((1, 6), (2, math.sqrt(14)), (inf, 3)):
         assert interval.sound_interval(S, T, x, y, one, p).item() == pytest.approx(free, rel=1e-6)
-        assert interval.sound_interval(S, T, x, y, one, p, box=True).item() == pytest.approx(1, rel=1e-6)
-        assert interval.sound_interval(S, T, x.clamp(1e-6, 1 - 1e-6), y, one, p, box=True).item() == pytest.approx(free, rel=1e-6)
+        assert interval.sound_interval(S, T, x, y, one, p, box=True).item() == pytest.approx(
+            1, rel=1e-6
+        )
+        assert interval.sound_interval(
+            S, T, x.clamp(1e-6, 1 - 1e-6), y, one, p, box=True
+        ).item() == pytest.approx(free, rel=1e-6)
 
 
 def test_neurons_far_from_their_threshold_keep_their_slope_and_near_ones_do_not():
-    S = nn.Sequential(nn.Flatten(), linear([[1], [1]], [1, -1]), nn.ReLU(), linear([[3, 5], [0, 0]], [0, 0]))
-    T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)   # relu(x + 1) and relu(x - 1)
-    for R, want in ((0.99, 3), (1.01, 8)):                                   # beyond 1 the slope may be 0, 3 or 8
+    S = nn.Sequential(
+        nn.Flatten(), linear([[1], [1]], [1, -1]), nn.ReLU(), linear([[3, 5], [0, 0]], [0, 0])
+    )
+    T, y, x = (
+        two_class((0,), 0),
+        torch.tensor([0]),
+        t(0).view(1, 1, 1, 1),
+    )  # relu(x + 1) and relu(x - 1)
+    for R, want in ((0.99, 3), (1.01, 8)):  # beyond 1 the slope may be 0, 3 or 8
         assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6)
 
 
 def test_at_the_border_of_the_box_a_neuron_may_fall_though_its_pixel_cannot_rise():
     """5 x - 5 relu(x - 0.5) at x = 1: flat, until the pixel has fallen by 0.5."""
-    S = nn.Sequential(nn.Flatten(), linear([[1], [1]], [-0.5, 1]), nn.ReLU(), linear([[-5, 5], [0, 0]], [0, 0]))
+    S = nn.Sequential(
+        nn.Flatten(), linear([[1], [1]], [-0.5, 1]), nn.ReLU(), linear([[-5, 5], [0, 0]], [0, 0])
+    )
     T, y, x = two_class((0,), 0), torch.tensor([0]), t(1).view(1, 1, 1, 1)
     for R, want in ((0.4, 0), (0.6, 5)):
-        assert interval.sound_interval(S, T, x, y, t(R), box=True).item() == pytest.approx(want, rel=1e-6, abs=1e-8)
+        assert interval.sound_interval(S, T, x, y, t(R), box=True).item() == pytest.approx(
+            want, rel=1e-6, abs=1e-8
+        )
 
 
 def test_a_maximum_keeps_every_piece_that_may_win():
-    S = nn.Sequential(nn.Flatten(), Maxout(linear([[0], [3], [-2]], [1, 0, 0]), 3), linear([[1], [0]], [0, 0]))
-    T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)   # max(1, 3 x, -2 x)
+    S = nn.Sequential(
+        nn.Flatten(), Maxout(linear([[0], [3], [-2]], [1, 0, 0]), 3), linear([[1], [0]], [0, 0])
+    )
+    T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)  # max(1, 3 x, -2 x)
     for R, want in ((0.3, 0), (0.4, 3), (0.6, 3)):
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6, abs=1e-8)
-    pooled = nn.Sequential(nn.Unflatten(3, (1, 2)), nn.Flatten(1, 3), nn.Unflatten(1, (1, 1)), nn.MaxPool2d((1, 2)), nn.Flatten(),
-                           linear([[1], [0]], [0, 0]))
-    x = t(0, 1).view(1, 1, 1, 2)                                             # max(x_0, x_1): in B_1 they meet at R = 1
+        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
+            want, rel=1e-6, abs=1e-8
+        )
+    pooled = nn.Sequential(
+        nn.Unflatten(3, (1, 2)),
+        nn.Flatten(1, 3),
+        nn.Unflatten(1, (1, 1)),
+        nn.MaxPool2d((1, 2)),
+        nn.Flatten(),
+        linear([[1], [0]], [0, 0]),
+    )
+    x = t(0, 1).view(1, 1, 1, 2)  # max(x_0, x_1): in B_1 they meet at R = 1
     for R, want in ((0.99, 1), (1.01, 1)):
-        assert interval.sound_interval(pooled, two_class((0, 0), 0), x, y, t(R), inf).item() == pytest.approx(want, rel=1e-6)
-    assert interval.sound_interval(pooled, two_class((0, 0), 0), x, y, t(0.49), 1).item() == pytest.approx(1, rel=1e-6)
-    assert interval.sound_interval(pooled, two_class((0, 0), 0), x, y, t(0.51), 1).item() == pytest.approx(2, rel=1e-6)
+        assert interval.sound_interval(
+            pooled, two_class((0, 0), 0), x, y, t(R), inf
+        ).item() == pytest.approx(want, rel=1e-6)
+    assert interval.sound_interval(
+        pooled, two_class((0, 0), 0), x, y, t(0.49), 1
+    ).item() == pytest.approx(1, rel=1e-6)
+    assert interval.sound_interval(
+        pooled, two_class((0, 0), 0), x, y, t(0.51), 1
+    ).item() == pytest.approx(2, rel=1e-6)
 
 
 def test_pool_windows_whose_slopes_are_uncertain_keep_every_value_that_may_win():
     """max(1, 0 + 2 relu(x - 0.1)) from x = 0: the second value reaches 1 at 0.6, and relu's slope at x says nothing of it."""
-    S = nn.Sequential(nn.Flatten(), linear([[0], [1]], [1, -0.1]), nn.ReLU(), linear([[1, 0], [0, 2]], [0, 0]),
-                      nn.Unflatten(1, (1, 1, 2)), nn.MaxPool2d((1, 2)), nn.Flatten(), linear([[1], [0]], [0, 0]))
+    S = nn.Sequential(
+        nn.Flatten(),
+        linear([[0], [1]], [1, -0.1]),
+        nn.ReLU(),
+        linear([[1, 0], [0, 2]], [0, 0]),
+        nn.Unflatten(1, (1, 1, 2)),
+        nn.MaxPool2d((1, 2)),
+        nn.Flatten(),
+        linear([[1], [0]], [0, 0]),
+    )
     T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)
     for R, want in ((0.05, 0), (0.45, 0), (0.7, 2)):
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6, abs=1e-8)
+        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
+            want, rel=1e-6, abs=1e-8
+        )
 
 
 def test_softmax_weights_move_over_the_ball():
     """Three classes: far from x the class with the steep margin takes the whole weight."""
     S = nn.Sequential(nn.Flatten(), linear([[0], [0], [6]], [0, 0, -3]))
-    T, y, x = nn.Sequential(nn.Flatten(), linear([[0]] * 3, [0] * 3)), torch.tensor([0]), t(0).view(1, 1, 1, 1)
+    T, y, x = (
+        nn.Sequential(nn.Flatten(), linear([[0]] * 3, [0] * 3)),
+        torch.tensor([0]),
+        t(0).view(1, 1, 1, 1),
+    )
     w = lambda s: 1 / (1 + math.exp(3 - 6 * s))
     for R in (0.0, 0.2, 0.5, 2.0):
         assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(6 * w(R), rel=1e-6)
@@ -165,15 +216,25 @@ def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
 
 
 @pytest.mark.parametrize("space", bound.SPACES)
-@pytest.mark.parametrize("kind, other", [("relu", "maxout"), ("softplus", "relu"), ("batch norm 1d", "conv"),
-                                         ("unflatten", "average pool")])
+@pytest.mark.parametrize(
+    "kind, other",
+    [
+        ("relu", "maxout"),
+        ("softplus", "relu"),
+        ("batch norm 1d", "conv"),
+        ("unflatten", "average pool"),
+    ],
+)
 def test_lipsdp_is_above_every_gradient_that_sampling_and_ascent_find(kind, other, space):
     S, T, x, y = pair(kind, other, seed=5)
     h = bound.head_start(S, T, y, space, 2.0)
     for size in (0.02, 0.3, 1.5):
         R = torch.full((3,), size, dtype=D)
         above = lipsdp.sound_lipsdp(S, T, x, y, R, space, 2.0, steps=15)
-        seen = torch.maximum(properties.seen_gap(h, x, R, 2, False, 40), bound.estimate_ascent(h, x, R[None], generator=gen())[0])
+        seen = torch.maximum(
+            properties.seen_gap(h, x, R, 2, False, 40),
+            bound.estimate_ascent(h, x, R[None], generator=gen())[0],
+        )
         assert (seen <= above).all(), (size, seen / above)
 
 
@@ -195,7 +256,9 @@ def test_lipsdp_stays_sound_wherever_its_descent_stops_and_improves(steps):
     S, T, x, y = pair("maxout", "softplus", seed=8)
     R = torch.full((3,), 0.8, dtype=D)
     got = lipsdp.sound_lipsdp(S, T, x, y, R, steps=steps, rate=0.5)
-    assert (got >= properties.seen_gap(bound.head_start(S, T, y), x, R, 2, False, 300)).all() and got.isfinite().all()
+    assert (
+        got >= properties.seen_gap(bound.head_start(S, T, y), x, R, 2, False, 300)
+    ).all() and got.isfinite().all()
     assert (got <= lipsdp.sound_lipsdp(S, T, x, y, R, steps=1) * (1 + 1e-9)).all()
 
 
@@ -203,16 +266,31 @@ def test_lipsdp_of_one_neuron_by_hand():
     """relu(x) near its threshold against 0.5 x: the gap is at most 0.5, and LipSDP says so."""
     S = nn.Sequential(nn.Flatten(), linear([[1]], [0]), nn.ReLU(), linear([[1], [0]], [1, 0]))
     T, x, y = two_class((0.5,), 0), t(0.1).view(1, 1, 1, 1), torch.tensor([0])
-    assert lipsdp.sound_lipsdp(S, T, x, y, t(1), steps=300, rate=0.1).item() == pytest.approx(0.5, rel=1e-3)
-    assert lipsdp.sound_lipsdp(S, T, x, y, t(0.05)).item() == pytest.approx(0.5, rel=2e-3)      # there the slope is 1
-    assert lipsdp.sound_lipsdp(S, two_class((-0.5,), 0), x, y, t(1), steps=300, rate=0.1).item() == pytest.approx(1.5, rel=1e-3)
+    assert lipsdp.sound_lipsdp(S, T, x, y, t(1), steps=300, rate=0.1).item() == pytest.approx(
+        0.5, rel=1e-3
+    )
+    assert lipsdp.sound_lipsdp(S, T, x, y, t(0.05)).item() == pytest.approx(
+        0.5, rel=2e-3
+    )  # there the slope is 1
+    assert lipsdp.sound_lipsdp(
+        S, two_class((-0.5,), 0), x, y, t(1), steps=300, rate=0.1
+    ).item() == pytest.approx(1.5, rel=1e-3)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.15, 2.0])
 @pytest.mark.parametrize("slope, want", [(-0.5, 1.5), (0, 1)])
-def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_long(slope, want, rate):
+def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_long(
+    slope, want, rate
+):
     """relu(relu(x) - 0.05) has slope 0 or 1; steps that leave the multipliers allowed must not count."""
-    S = nn.Sequential(nn.Flatten(), linear([[1]], [0]), nn.ReLU(), linear([[1]], [-0.05]), nn.ReLU(), linear([[1], [0]], [1, 0]))
+    S = nn.Sequential(
+        nn.Flatten(),
+        linear([[1]], [0]),
+        nn.ReLU(),
+        linear([[1]], [-0.05]),
+        nn.ReLU(),
+        linear([[1], [0]], [1, 0]),
+    )
     T, x, y = two_class((slope,), 0), t(0.1).view(1, 1, 1, 1), torch.tensor([0])
     got = lipsdp.sound_lipsdp(S, T, x, y, t(1), steps=100, rate=rate).item()
     assert want <= got <= want * 1.01
@@ -222,23 +300,38 @@ def test_lipsdp_also_works_where_gradients_are_off():
     S, T, x, y = pair("relu", "relu", 0, (1, 2, 2), n=2)
     want = certify.sound_radii(S, T, x, y, "lipsdp")
     with torch.no_grad():
-        assert all(torch.equal(a, b) for a, b in zip(want, certify.sound_radii(S, T, x, y, "lipsdp")))
+        assert all(
+            torch.equal(a, b) for a, b in zip(want, certify.sound_radii(S, T, x, y, "lipsdp"))
+        )
 
 
 # The product of norms ----------------------------------------------------------------------------
+
 
 def matrices(layer, shape):
     """Every Jacobian a layer can have at some input: for maxout each choice of pieces, for max pooling some at random inputs."""
     eye = torch.eye(math.prod(shape), dtype=D).view(-1, *shape)
     if isinstance(layer, Maxout):
-        whole = (layer.layer(eye) - layer.layer(0 * eye)).flatten(1).T.unflatten(0, (layer.pieces, -1))
+        whole = (
+            (layer.layer(eye) - layer.layer(0 * eye)).flatten(1).T.unflatten(0, (layer.pieces, -1))
+        )
         units = range(whole.shape[1])
-        return [whole[list(choice), list(units)] for choice in itertools.product(range(layer.pieces), repeat=len(units))]
+        return [
+            whole[list(choice), list(units)]
+            for choice in itertools.product(range(layer.pieces), repeat=len(units))
+        ]
     if isinstance(layer, nn.MaxPool2d):
         x = torch.rand(200, *shape, dtype=D, generator=gen())
         x[0] = 0
-        x[0, ..., 1::2, 1::2] = 1                          # one pixel wins in every window that holds it
-        return list(torch.stack([torch.func.jacrev(lambda v: layer(v[None])[0].flatten())(v).flatten(1) for v in x[:40]]))
+        x[0, ..., 1::2, 1::2] = 1  # one pixel wins in every window that holds it
+        return list(
+            torch.stack(
+                [
+                    torch.func.jacrev(lambda v: layer(v[None])[0].flatten())(v).flatten(1)
+                    for v in x[:40]
+                ]
+            )
+        )
     return [(layer(eye) - layer(0 * eye)).flatten(1).T]
 
 
@@ -249,7 +342,7 @@ def warm(norm_layer):
     return norm_layer
 
 
-LAYERS = [     # layer, shape of its input, norms in which the bound is exact
+LAYERS = [  # layer, shape of its input, norms in which the bound is exact
     (nn.Linear(5, 4), (5,), QS),
     (Maxout(nn.Linear(3, 8), 2), (3,), [1, inf]),
     (Maxout(nn.Linear(2, 9), 3), (2,), [1, inf]),
@@ -295,15 +388,24 @@ def test_the_norm_of_each_layer_is_no_less_than_that_of_its_matrices(layer, shap
 @pytest.mark.parametrize("layer", [nn.ReLU(), nn.Softplus(beta=7)])
 def test_activations_have_norm_one(layer):
     x = torch.linspace(-9, 9, 4001, dtype=D).requires_grad_()
-    slopes, = torch.autograd.grad(layer(x).sum(), x)
-    assert slopes.max().item() == pytest.approx(1, abs=1e-6) and [certify.operator_norm(layer, q) for q in QS] == [1, 1, 1]
+    (slopes,) = torch.autograd.grad(layer(x).sum(), x)
+    assert slopes.max().item() == pytest.approx(1, abs=1e-6) and [
+        certify.operator_norm(layer, q) for q in QS
+    ] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("space, share", [("logit", 1), ("probability", 1 / 4), ("tempered", 1 / 12)])
+@pytest.mark.parametrize(
+    "space, share", [("logit", 1), ("probability", 1 / 4), ("tempered", 1 / 12)]
+)
 def test_the_product_of_norms_by_hand(space, share):
-    net = nn.Sequential(nn.Flatten(), linear([[3, 0], [0, -2]], [0, 0]), nn.ReLU(), linear([[1, 0], [0, 2], [0, 0]], [0, 0, 0]))
+    net = nn.Sequential(
+        nn.Flatten(),
+        linear([[3, 0], [0, -2]], [0, 0]),
+        nn.ReLU(),
+        linear([[1, 0], [0, 2], [0, 0]], [0, 0, 0]),
+    )
     y = torch.tensor([0, 1, 2])
-    root = math.sqrt(5)                                    # rows' differences: (1, -2), (1, 0), (0, 2)
+    root = math.sqrt(5)  # rows' differences: (1, -2), (1, 0), (0, 2)
     for p, size, steep in ((1, 3, (3, 3, 2)), (2, 3, (root, root, 2)), (inf, 3, (2, 2, 2))):
         want = torch.tensor(steep, dtype=D) * size * share
         torch.testing.assert_close(certify.lipschitz(net, y, p, space, 3.0), want)
@@ -312,22 +414,29 @@ def test_the_product_of_norms_by_hand(space, share):
 
 def test_unknown_spaces_and_norms_are_named():
     net, y, x, R = two_class((1, 1), 0), torch.tensor([0]), torch.zeros(1, 1, 1, 2, dtype=D), t(1)
-    for call in (lambda **k: certify.sound_spectral(net, net, y, **k),
-                 lambda **k: interval.sound_interval(net, net, x, y, R, **k),
-                 lambda **k: certify.sound_radii(net, net, x, y, **k)):
+    for call in (
+        lambda **k: certify.sound_spectral(net, net, y, **k),
+        lambda **k: interval.sound_interval(net, net, x, y, R, **k),
+        lambda **k: certify.sound_radii(net, net, x, y, **k),
+    ):
         with pytest.raises(ValueError, match="p=3 is unknown; choose one of: 1, 2, inf"):
             call(p=3)
-        with pytest.raises(ValueError, match="space='odds' is unknown; choose one of: probability, logit, tempered"):
+        with pytest.raises(
+            ValueError, match="space='odds' is unknown; choose one of: probability, logit, tempered"
+        ):
             call(space="odds")
 
 
 # Certificates ------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("p, q", [(1, inf), (2, 2), (inf, 1)])
 def test_for_two_linear_networks_the_certificate_is_the_distance(p, q):
     S, T = two_class((2, -1, 0.5), 0.4), two_class((-1, 1, 0.5), 0.1)
     x, y = t(0.1, 0.2, -0.1).view(1, 1, 1, 3), torch.tensor([0])
-    want = (0.3 * 3 / 3 - 0.4 + 0.3 + 0) / {1: 5, 2: math.sqrt(13), inf: 3}[p]       # gap (3, -2, 0), h(x) = .3 - .4 + .3
+    want = (0.3 * 3 / 3 - 0.4 + 0.3 + 0) / {1: 5, 2: math.sqrt(13), inf: 3}[
+        p
+    ]  # gap (3, -2, 0), h(x) = .3 - .4 + .3
     for method in ("interval", "lipsdp") if p == 2 else ("interval",):
         for r in certify.sound_radii(S, T, x, y, method, p):
             assert r.item() == pytest.approx(want, rel=1e-6) and r.item() <= want
@@ -336,9 +445,16 @@ def test_for_two_linear_networks_the_certificate_is_the_distance(p, q):
 
 
 @settings(few, max_examples=12)
-@given(seed=SEEDS, kind=st.sampled_from(KINDS), pq=st.sampled_from([(1, inf), (2, 2), (inf, 1)]), box=st.booleans(),
-       space=st.sampled_from(bound.SPACES))
-def test_no_certificate_is_longer_than_a_flip_and_the_radii_are_in_order(seed, kind, pq, box, space):
+@given(
+    seed=SEEDS,
+    kind=st.sampled_from(KINDS),
+    pq=st.sampled_from([(1, inf), (2, 2), (inf, 1)]),
+    box=st.booleans(),
+    space=st.sampled_from(bound.SPACES),
+)
+def test_no_certificate_is_longer_than_a_flip_and_the_radii_are_in_order(
+    seed, kind, pq, box, space
+):
     p, q = pq
     S, T, x, y = pair(kind, "relu", seed, n=6)
     h = bound.head_start(S, T, y, space, 2.0)
@@ -346,7 +462,11 @@ def test_no_certificate_is_longer_than_a_flip_and_the_radii_are_in_order(seed, k
     whole, same = certify.sound_radii(S, T, x, y, "spectral", p, space, 2.0, box)
     fixed, integral = certify.sound_radii(S, T, x, y, "interval", p, space, 2.0, box, parts=6)
     assert (integral <= r + 1e-9).all()
-    assert (whole <= fixed * (1 + 1e-9)).all() and (fixed <= integral).all() and (integral <= math.e * fixed * (1 + 1e-9)).all()
+    assert (
+        (whole <= fixed * (1 + 1e-9)).all()
+        and (fixed <= integral).all()
+        and (integral <= math.e * fixed * (1 + 1e-9)).all()
+    )
     assert (same >= whole).all() and ((integral == 0) == (h(x) <= 0)).all()
 
 
@@ -374,7 +494,9 @@ def test_the_projects_convolutional_networks_are_known():
     x, y = torch.rand(2, 1, 8, 8, dtype=D), torch.tensor([3, 5])
     R = t(0.01, 0.01)
     above = interval.sound_interval(S, T, x, y, R)
-    assert (above >= bound.estimate_sampling(bound.head_start(S, T, y), x, R, draws=20, generator=gen())).all()
+    assert (
+        above >= bound.estimate_sampling(bound.head_start(S, T, y), x, R, draws=20, generator=gen())
+    ).all()
     assert (above <= certify.sound_spectral(S, T, y)).all()
 
 
@@ -398,34 +520,47 @@ class Negated(Maxout):
         return -super().forward(x)
 
 
-@pytest.mark.parametrize("layer, said", [
-    (nn.Sigmoid(), "Sigmoid is no layer that the sound bounds know; they know nn.Sequential of Linear, Conv2d.*certify.votes"),
-    (nn.MultiheadAttention(4, 2), "MultiheadAttention is no layer"),
-    (Custom(), "Custom is no layer"),
-    (Residual(nn.Linear(4, 4)), "Residual is no layer"),
-    (Doubled(4, 4), "Doubled is no layer"),
-    (Negated(nn.Linear(4, 8)), "Negated is no layer"),
-    (Maxout(Doubled(4, 8)), "Maxout is no layer"),
-    (Maxout(nn.Bilinear(4, 4, 8)), "Maxout is no layer"),
-    (nn.BatchNorm1d(4, track_running_stats=False), "BatchNorm1d without running statistics"),
-])
+@pytest.mark.parametrize(
+    "layer, said",
+    [
+        (
+            nn.Sigmoid(),
+            "Sigmoid is no layer that the sound bounds know; they know nn.Sequential of Linear, Conv2d.*certify.votes",
+        ),
+        (nn.MultiheadAttention(4, 2), "MultiheadAttention is no layer"),
+        (Custom(), "Custom is no layer"),
+        (Residual(nn.Linear(4, 4)), "Residual is no layer"),
+        (Doubled(4, 4), "Doubled is no layer"),
+        (Negated(nn.Linear(4, 8)), "Negated is no layer"),
+        (Maxout(Doubled(4, 8)), "Maxout is no layer"),
+        (Maxout(nn.Bilinear(4, 4, 8)), "Maxout is no layer"),
+        (nn.BatchNorm1d(4, track_running_stats=False), "BatchNorm1d without running statistics"),
+    ],
+)
 def test_layers_that_no_bound_knows_are_named(layer, said):
     good = two_class((1, 1, 1, 1), 0)
     bad = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Identity(), layer), nn.Linear(4, 2))
     x, y = torch.zeros(1, 1, 2, 2, dtype=D), torch.tensor([0])
     for S, T in ((bad, good), (good, bad)):
-        for call in (lambda: interval.sound_interval(S, T, x, y, t(1)), lambda: certify.sound_spectral(S, T, y),
-                     lambda: certify.sound_radii(S, T, x, y), lambda: lipsdp.sound_lipsdp(S, T, x, y, t(1))):
+        for call in (
+            lambda: interval.sound_interval(S, T, x, y, t(1)),
+            lambda: certify.sound_spectral(S, T, y),
+            lambda: certify.sound_radii(S, T, x, y),
+            lambda: lipsdp.sound_lipsdp(S, T, x, y, t(1)),
+        ):
             with pytest.raises(ValueError, match=said):
                 call()
 
 
-@pytest.mark.parametrize("layers, said", [
-    ([nn.Conv2d(2, 4, 1, padding_mode="circular")], "Conv2d with padding_mode='circular'"),
-    ([Maxout(nn.Conv2d(2, 4, 1, groups=2))], "Maxout of Conv2d with groups=2"),
-    ([nn.MaxPool2d(2, dilation=2)], "MaxPool2d with dilation=2"),
-    ([nn.Linear(3, 3)], r"Linear on features of shape \(2, 3, 3\).*nn.Flatten"),
-])
+@pytest.mark.parametrize(
+    "layers, said",
+    [
+        ([nn.Conv2d(2, 4, 1, padding_mode="circular")], "Conv2d with padding_mode='circular'"),
+        ([Maxout(nn.Conv2d(2, 4, 1, groups=2))], "Maxout of Conv2d with groups=2"),
+        ([nn.MaxPool2d(2, dilation=2)], "MaxPool2d with dilation=2"),
+        ([nn.Linear(3, 3)], r"Linear on features of shape \(2, 3, 3\).*nn.Flatten"),
+    ],
+)
 def test_options_of_layers_that_no_bound_knows_are_named(layers, said):
     S = nn.Sequential(*layers, nn.Flatten())
     x, y = torch.rand(1, 2, 3, 3, dtype=D), torch.tensor([0])
@@ -436,55 +571,82 @@ def test_options_of_layers_that_no_bound_knows_are_named(layers, said):
 def test_lipsdp_and_the_certificates_refuse_what_they_cannot_do():
     S, T, x, y = pair("max pool", "relu")
     three = pair("maxout of 3", "relu")[0]
-    with pytest.raises(ValueError, match="MaxPool2d is no layer that LipSDP knows here; use sound_interval"):
+    with pytest.raises(
+        ValueError, match="MaxPool2d is no layer that LipSDP knows here; use sound_interval"
+    ):
         certify.sound_radii(S, T, x, y, "lipsdp")
-    with pytest.raises(ValueError, match="Maxout with 3 pieces is no layer that LipSDP knows here; it knows 2 pieces"):
+    with pytest.raises(
+        ValueError,
+        match="Maxout with 3 pieces is no layer that LipSDP knows here; it knows 2 pieces",
+    ):
         lipsdp.sound_lipsdp(three, T, x, y, t(1, 1, 1))
-    with pytest.raises(ValueError, match="method='lipsdp' is for p=2 without a box, not p=1, box=False; use 'interval'"):
+    with pytest.raises(
+        ValueError,
+        match="method='lipsdp' is for p=2 without a box, not p=1, box=False; use 'interval'",
+    ):
         certify.sound_radii(T, T, x, y, "lipsdp", p=1)
     with pytest.raises(ValueError, match="p=2, box=True"):
         certify.sound_radii(T, T, x, y, "lipsdp", box=True)
-    with pytest.raises(ValueError, match="method='crown' is unknown; choose one of: spectral, interval, lipsdp"):
+    with pytest.raises(
+        ValueError, match="method='crown' is unknown; choose one of: spectral, interval, lipsdp"
+    ):
         certify.sound_radii(T, T, x, y, "crown")
     with pytest.raises(ValueError, match="Conv2d with groups=2"):
         certify.operator_norm(nn.Conv2d(2, 2, 1, groups=2), 2)
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"p": 3}, "p=3 is unknown"),
-    ({"space": "odds"}, "space='odds' is unknown"),
-    ({"tau": 0}, "tau=0 must be a finite number above zero"),
-    ({"tau": -1.0, "space": "tempered"}, "tau=-1.0"),
-    ({"x": torch.full((3, *SHAPE), 1.25), "box": True}, r"pixels run from 1.25 to 1.25; with box=True they must lie in \[0, 1\]"),
-    ({"x": torch.full((3, *SHAPE), -0.5), "box": True}, "pixels run from -0.5"),
-    ({"y": torch.zeros(3)}, "float32; they must be torch.int64"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"p": 3}, "p=3 is unknown"),
+        ({"space": "odds"}, "space='odds' is unknown"),
+        ({"tau": 0}, "tau=0 must be a finite number above zero"),
+        ({"tau": -1.0, "space": "tempered"}, "tau=-1.0"),
+        (
+            {"x": torch.full((3, *SHAPE), 1.25), "box": True},
+            r"pixels run from 1.25 to 1.25; with box=True they must lie in \[0, 1\]",
+        ),
+        ({"x": torch.full((3, *SHAPE), -0.5), "box": True}, "pixels run from -0.5"),
+        ({"y": torch.zeros(3)}, "float32; they must be torch.int64"),
+    ],
+)
 def test_bad_input_to_the_bounds_is_named(change, said):
     S, T, x, y = pair("relu", "relu")
     with pytest.raises(ValueError, match=said):
-        interval.sound_interval(**{"net_S": S, "net_T": T, "x": x, "y": y, "R": t(1, 1, 1)} | change)
+        interval.sound_interval(
+            **{"net_S": S, "net_T": T, "x": x, "y": y, "R": t(1, 1, 1)} | change
+        )
 
 
 # Float64, rounding, modes ------------------------------------------------------------------------
+
 
 def test_float32_networks_and_images_are_certified_in_float64():
     S, T, x, y = pair("batch norm 2d", "maxout conv", seed=2)
     S, T, x = S.float(), T.float(), x.float()
     double = copy.deepcopy(S).double(), copy.deepcopy(T).double(), x.double(), y
     R = torch.full((3,), 0.2)
-    for got, want in ((interval.sound_interval(S, T, x, y, R), interval.sound_interval(*double, R.double())),
-                      (interval.sound_lead(S, T, x, y), interval.sound_lead(*double)),
-                      (certify.sound_spectral(S, T, y), certify.sound_spectral(double[0], double[1], y)),
-                      *zip(certify.sound_radii(S, T, x, y), certify.sound_radii(*double)),
-                      (lipsdp.sound_lipsdp(S, S, x, y, R), lipsdp.sound_lipsdp(double[0], double[0], x.double(), y, R.double()))):
+    for got, want in (
+        (interval.sound_interval(S, T, x, y, R), interval.sound_interval(*double, R.double())),
+        (interval.sound_lead(S, T, x, y), interval.sound_lead(*double)),
+        (certify.sound_spectral(S, T, y), certify.sound_spectral(double[0], double[1], y)),
+        *zip(certify.sound_radii(S, T, x, y), certify.sound_radii(*double)),
+        (
+            lipsdp.sound_lipsdp(S, S, x, y, R),
+            lipsdp.sound_lipsdp(double[0], double[0], x.double(), y, R.double()),
+        ),
+    ):
         assert got.dtype == D and torch.equal(got, want)
     assert all(v.dtype == torch.float32 for net in (S, T) for v in net.parameters())
 
 
 def test_where_float32_sees_a_lead_that_is_none_nothing_is_certified():
     """2^24 + 1 is no float32: there the student's margin reads 0.5, and is -0.5."""
-    first = linear([[-2.0 ** 24, -1], [2.0 ** 24, 0]], [0, 0])
-    S, T = nn.Sequential(nn.Flatten(), first, linear([[1, 1], [0, 0]], [0, -0.5])).float(), two_class((0, 0), 0).float()
+    first = linear([[-(2.0**24), -1], [2.0**24, 0]], [0, 0])
+    S, T = (
+        nn.Sequential(nn.Flatten(), first, linear([[1, 1], [0, 0]], [0, -0.5])).float(),
+        two_class((0, 0), 0).float(),
+    )
     x, y = torch.ones(1, 1, 1, 2), torch.tensor([0])
     assert bound.head_start(S, T, y)(x).item() == 0.5
     assert interval.sound_lead(S, T, x, y).item() == pytest.approx(-0.5, abs=0.01)
@@ -499,7 +661,10 @@ def exact_logits(net, x, part=lambda a: a):
         if isinstance(m, (nn.Linear, Maxout)):
             inner, pieces = (m.layer, m.pieces) if isinstance(m, Maxout) else (m, 1)
             rows = zip(inner.weight.tolist(), inner.bias.tolist())
-            v = [sum((part(Fraction(w)) * a for w, a in zip(row, v)), part(Fraction(b))) for row, b in rows]
+            v = [
+                sum((part(Fraction(w)) * a for w, a in zip(row, v)), part(Fraction(b)))
+                for row, b in rows
+            ]
             units = len(v) // pieces
             v = [max(v[u::units]) for u in range(units)]
         elif isinstance(m, nn.ReLU):
@@ -508,7 +673,11 @@ def exact_logits(net, x, part=lambda a: a):
 
 
 @few
-@given(seed=SEEDS, kind=st.sampled_from(["relu", "maxout", "maxout of 3"]), scale=st.sampled_from([1.0, 30.0, 1e4]))
+@given(
+    seed=SEEDS,
+    kind=st.sampled_from(["relu", "maxout", "maxout of 3"]),
+    scale=st.sampled_from([1.0, 30.0, 1e4]),
+)
 def test_the_sound_lead_is_below_the_rational_one_and_close_to_it(seed, kind, scale):
     S, T, x, y = pair(kind, "relu", seed, (1, 2, 2), 2, 2, scale)
     lead = interval.sound_lead(S, T, x, y)
@@ -517,7 +686,9 @@ def test_the_sound_lead_is_below_the_rational_one_and_close_to_it(seed, kind, sc
         a, b = exact_logits(S, x[i]), exact_logits(T, x[i])
         exact = a[own] - a[other] - b[own] + b[other]
         assert Fraction(lead[i].item()) <= exact
-        size = 1 + max(exact_logits(S, x[i], abs)) + max(exact_logits(T, x[i], abs))           # of the terms that are summed, which may cancel
+        size = (
+            1 + max(exact_logits(S, x[i], abs)) + max(exact_logits(T, x[i], abs))
+        )  # of the terms that are summed, which may cancel
         assert exact - Fraction(lead[i].item()) <= Fraction(1e-10) * size
 
 
@@ -525,26 +696,40 @@ def test_the_sound_lead_is_below_the_rational_one_under_cancellation():
     for seed in range(40):
         g = gen(seed)
         big = 10.0 ** (seed % 12) * torch.randn(1, 6, dtype=D, generator=g)
-        first = linear(torch.cat([big + torch.rand(1, 6, dtype=D, generator=g), big]).tolist(), [0.1, 0.3])
+        first = linear(
+            torch.cat([big + torch.rand(1, 6, dtype=D, generator=g), big]).tolist(), [0.1, 0.3]
+        )
         S = nn.Sequential(nn.Flatten(), first, linear([[1, -1], [0, 0]], [0, 0]))
-        T, x, y = two_class([0] * 6, 0), torch.rand(1, 1, 1, 6, dtype=D, generator=g), torch.tensor([0])
+        T, x, y = (
+            two_class([0] * 6, 0),
+            torch.rand(1, 1, 1, 6, dtype=D, generator=g),
+            torch.tensor([0]),
+        )
         a = exact_logits(S, x[0])
         lead = Fraction(interval.sound_lead(S, T, x, y).item())
-        assert lead <= a[0] - a[1] and a[0] - a[1] - lead <= Fraction(1e-8) * (1 + Fraction(big.abs().max().item()))
+        assert lead <= a[0] - a[1] and a[0] - a[1] - lead <= Fraction(1e-8) * (
+            1 + Fraction(big.abs().max().item())
+        )
 
 
 def test_the_sound_lead_knows_that_a_batch_norms_mean_and_bias_may_cancel():
     mean, weight = 1e6 + 1 / 3, 1.1
     norm = nn.BatchNorm1d(1).double().eval()
     with torch.no_grad():
-        for v, value in ((norm.running_mean, mean), (norm.weight, weight), (norm.bias, mean * weight / math.sqrt(1 + 1e-5))):
+        for v, value in (
+            (norm.running_mean, mean),
+            (norm.weight, weight),
+            (norm.bias, mean * weight / math.sqrt(1 + 1e-5)),
+        ):
             v.fill_(value)
     net, flat = nn.Sequential(nn.Flatten(), norm, linear([[1], [0]], [0, 0])), two_class((0,), 0)
     x, y = t(0).view(1, 1, 1, 1), torch.tensor([0])
     with decimal.localcontext() as context:
         context.prec = 50
-        exact = decimal.Decimal(norm.bias.item()) - decimal.Decimal(mean) * decimal.Decimal(weight) / (
-            1 + decimal.Decimal(1e-5)).sqrt()
+        exact = (
+            decimal.Decimal(norm.bias.item())
+            - decimal.Decimal(mean) * decimal.Decimal(weight) / (1 + decimal.Decimal(1e-5)).sqrt()
+        )
         assert decimal.Decimal(interval.sound_lead(net, flat, x, y).item()) <= exact
         assert decimal.Decimal(interval.sound_lead(flat, net, x, y).item()) <= -exact
 
@@ -556,7 +741,10 @@ def test_the_sound_lead_is_below_that_of_fifty_digits_for_many_classes(space, sc
     lead = interval.sound_lead(S, T, x, y, space, 3.0)
 
     def height(net, i):
-        a = [decimal.Decimal(v.numerator) / decimal.Decimal(v.denominator) for v in exact_logits(net, x[i])]
+        a = [
+            decimal.Decimal(v.numerator) / decimal.Decimal(v.denominator)
+            for v in exact_logits(net, x[i])
+        ]
         a = [v / 3 for v in a] if space == "tempered" else a
         own = a.pop(y[i].item())
         others = sum((v - own).exp() for v in a)
@@ -567,7 +755,9 @@ def test_the_sound_lead_is_below_that_of_fifty_digits_for_many_classes(space, sc
         for i in range(12):
             exact = height(S, i) - height(T, i)
             assert decimal.Decimal(lead[i].item()) <= exact
-            assert exact - decimal.Decimal(lead[i].item()) < decimal.Decimal(1e-7) * (1 + abs(exact))
+            assert exact - decimal.Decimal(lead[i].item()) < decimal.Decimal(1e-7) * (
+                1 + abs(exact)
+            )
 
 
 def test_certificates_take_networks_at_rest_and_leave_mode_and_weights_as_they_were():
@@ -578,11 +768,14 @@ def test_certificates_take_networks_at_rest_and_leave_mode_and_weights_as_they_w
     got = [certify.sound_radii(S, T, x, y, method)[1] for method in certify.SOUND]
     assert all(torch.equal(a, b) for a, b in zip(got, want))
     for net, kept in zip((S, T), before):
-        assert all(m.training for m in net.modules()) and all(torch.equal(v, kept[k]) for k, v in net.state_dict().items())
+        assert all(m.training for m in net.modules()) and all(
+            torch.equal(v, kept[k]) for k, v in net.state_dict().items()
+        )
         assert all(p.grad is None and p.requires_grad for p in net.parameters())
 
 
 # Votes -------------------------------------------------------------------------------------------
+
 
 def test_votes_where_all_are_won_by_hand():
     S, T, y = two_class((0, 0), 1), two_class((0, 0), 0), torch.tensor([0])
@@ -590,7 +783,9 @@ def test_votes_where_all_are_won_by_hand():
     for n, alpha in ((1000, 0.001), (50, 0.05)):
         radius, low = certify.votes(S.float(), T.float(), x, y, 0.5, n, alpha, gen())
         assert low.item() == pytest.approx(alpha ** (1 / n), rel=1e-9)
-        assert 0.5 * math.erfc(-radius.item() / 0.5 / math.sqrt(2)) == pytest.approx(alpha ** (1 / n), rel=1e-9)
+        assert 0.5 * math.erfc(-radius.item() / 0.5 / math.sqrt(2)) == pytest.approx(
+            alpha ** (1 / n), rel=1e-9
+        )
 
 
 def test_votes_give_the_clopper_pearson_bound_of_the_share_that_was_won():
@@ -600,13 +795,18 @@ def test_votes_give_the_clopper_pearson_bound_of_the_share_that_was_won():
     _, low = certify.votes(S, T, x, y, sigma, n, alpha, gen(3))
     low, g = low.item(), gen(3)
     wins = sum(bool(torch.randn(1, 1, 1, 2, dtype=D, generator=g)[..., 0] > -0.8) for _ in range(n))
-    tail = sum(math.comb(n, k) * low ** k * (1 - low) ** (n - k) for k in range(wins, n + 1))
+    tail = sum(math.comb(n, k) * low**k * (1 - low) ** (n - k) for k in range(wins, n + 1))
     assert 0 < wins < n and tail == pytest.approx(alpha, rel=1e-6) and low < wins / n
 
 
 def test_votes_without_a_majority_certify_nothing():
-    y, x = torch.zeros(3, dtype=torch.int64), torch.tensor([-2.0, 0.0, 0.05], dtype=D).view(3, 1, 1, 1)
-    radius, low = certify.votes(two_class((1,), 0), two_class((0,), 0), x, y, 0.5, 300, generator=gen())
+    y, x = (
+        torch.zeros(3, dtype=torch.int64),
+        torch.tensor([-2.0, 0.0, 0.05], dtype=D).view(3, 1, 1, 1),
+    )
+    radius, low = certify.votes(
+        two_class((1,), 0), two_class((0,), 0), x, y, 0.5, 300, generator=gen()
+    )
     assert (low < 0.5).all() and low.min() >= 0 and torch.equal(radius, torch.zeros(3, dtype=D))
     never = certify.votes(two_class((0,), -1), two_class((0,), 0), x, y, 0.5, 50)
     assert torch.equal(never[1], torch.zeros(3, dtype=D)) and torch.equal(never[0], never[1])
@@ -626,14 +826,28 @@ def test_the_vote_radius_of_an_affine_head_start_is_below_its_distance(sigma):
     assert (low <= torch.special.ndtr(h / 5 / sigma)).all()
 
 
-@pytest.mark.parametrize("sigma, draws, said", [(0, 10, "sigma=0 must be a finite number above zero"), (-1.0, 10, "sigma=-1.0"),
-                                                (1.0, 0, "draws=0 must be a whole number of at least 1")])
+@pytest.mark.parametrize(
+    "sigma, draws, said",
+    [
+        (0, 10, "sigma=0 must be a finite number above zero"),
+        (-1.0, 10, "sigma=-1.0"),
+        (1.0, 0, "draws=0 must be a whole number of at least 1"),
+    ],
+)
 def test_bad_votes_are_named(sigma, draws, said):
     with pytest.raises(ValueError, match=said):
-        certify.votes(two_class((1,), 0), two_class((1,), 0), torch.zeros(1, 1, 1, 1, dtype=D), torch.tensor([0]), sigma, draws)
+        certify.votes(
+            two_class((1,), 0),
+            two_class((1,), 0),
+            torch.zeros(1, 1, 1, 1, dtype=D),
+            torch.tensor([0]),
+            sigma,
+            draws,
+        )
 
 
 # Exact in the plane ------------------------------------------------------------------------------
+
 
 def plain(net):
     return nn.Sequential(*interval.layers(net))
@@ -691,7 +905,10 @@ def test_in_the_plane_a_thin_wedge_between_the_first_cells_centres_is_not_missed
 @pytest.mark.parametrize("space", bound.SPACES)
 def test_the_certificate_in_the_plane_is_below_the_exact_flip_in_every_space(space):
     torch.manual_seed(6)
-    S, T = (nn.Sequential(nn.Linear(2, 6), nn.Softplus(beta=4), nn.Linear(6, 3)).double() for _ in range(2))
+    S, T = (
+        nn.Sequential(nn.Linear(2, 6), nn.Softplus(beta=4), nn.Linear(6, 3)).double()
+        for _ in range(2)
+    )
     y, x = torch.tensor([0]), torch.zeros(1, 2, dtype=D)
     with torch.no_grad():
         S[2].bias[0] += 0.1 - (bound.head_start(S, T, y)(x)).item()

@@ -1,4 +1,5 @@
 """The example in CONTRIBUTING.md, as it stands there, is a method that trains."""
+
 import re
 
 import pytest
@@ -32,21 +33,47 @@ def entropy(net, x):
 
 def test_the_example_adds_one_method_and_one_style(confident):
     assert list(methods.METHODS)[-1] == list(figures.METHODS)[-1] == "confident"
-    assert methods.METHODS["confident"].terms is confident["confident"] and methods.METHODS is train.METHODS
-    assert len({s["color"] for s in figures.METHODS.values()}) == len({s["marker"] for s in figures.METHODS.values()}) == len(figures.METHODS)
+    assert (
+        methods.METHODS["confident"].terms is confident["confident"]
+        and methods.METHODS is train.METHODS
+    )
+    assert (
+        len({s["color"] for s in figures.METHODS.values()})
+        == len({s["marker"] for s in figures.METHODS.values()})
+        == len(figures.METHODS)
+    )
 
 
 def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident):
     full = data.digits()
-    d = full._replace(x_train=full.x_train[:300], y_train=full.y_train[:300], x_val=full.x_val[:60], y_val=full.y_val[:60])
-    teacher = train.fit(train.start("digits_mlp_teacher", d), d, "teacher", train.recipe("short", "digits", "teacher", epochs=8, batch=20)).last
+    d = full._replace(
+        x_train=full.x_train[:300],
+        y_train=full.y_train[:300],
+        x_val=full.x_val[:60],
+        y_val=full.y_val[:60],
+    )
+    teacher = train.fit(
+        train.start("digits_mlp_teacher", d),
+        d,
+        "teacher",
+        train.recipe("short", "digits", "teacher", epochs=8, batch=20),
+    ).last
     runs = {}
     for method in ("kd", "confident"):
         torch.manual_seed(0)
         student = nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Linear(8, 10))
-        runs[method] = train.fit(student, d, method, train.recipe("short", "digits", method, epochs=8, batch=20, lr=1e-2), teacher=teacher)
+        runs[method] = train.fit(
+            student,
+            d,
+            method,
+            train.recipe("short", "digits", method, epochs=8, batch=20, lr=1e-2),
+            teacher=teacher,
+        )
     rows = runs["confident"].history
-    assert set(rows[0]) == {"epoch", "ce", "kd", "entropy", "ms_per_image", "val_accuracy"} and len(rows) == 8
+    assert (
+        set(rows[0]) == {"epoch", "ce", "kd", "entropy", "ms_per_image", "val_accuracy"}
+        and len(rows) == 8
+    )
     assert all(row["entropy"] > 0.1 for row in rows)
     assert train.accuracy(runs["confident"].last, d.x_val, d.y_val) > 0.5
     assert entropy(runs["confident"].last, d.x_val) < entropy(runs["kd"].last, d.x_val) - 0.01

@@ -1,4 +1,5 @@
 """The data sets as documented, what happens to damaged files, and a reader's own picture."""
+
 import io
 import os
 import shutil
@@ -11,8 +12,10 @@ from PIL import Image
 from rsnl_lib import data, settings
 
 HERE = settings.data_folder()
-mnist_there = pytest.mark.skipif(not (HERE / "MNIST" / "raw").is_dir(),
-                                 reason="MNIST is not downloaded; set RSNL_DATA or run: python -m rsnl_lib data mnist")
+mnist_there = pytest.mark.skipif(
+    not (HERE / "MNIST" / "raw").is_dir(),
+    reason="MNIST is not downloaded; set RSNL_DATA or run: python -m rsnl_lib data mnist",
+)
 
 
 def test_digits_are_split_into_disjoint_stratified_parts_in_range():
@@ -25,22 +28,44 @@ def test_digits_are_split_into_disjoint_stratified_parts_in_range():
         assert x.min() == 0 and x.max() == 1
         assert ((y.bincount() - every * len(y)).abs() < 1).all()
     from sklearn.datasets import load_digits
-    original = np.sort(load_digits().data.reshape(1797, 64) @ np.arange(1.0, 65.0) ** 2)        # each image once, none twice
-    ours = np.sort(torch.cat([x for x, _ in parts]).flatten(1).double().numpy() * 16 @ np.arange(1.0, 65.0) ** 2)
+
+    original = np.sort(
+        load_digits().data.reshape(1797, 64) @ np.arange(1.0, 65.0) ** 2
+    )  # each image once, none twice
+    ours = np.sort(
+        torch.cat([x for x, _ in parts]).flatten(1).double().numpy()
+        * 16
+        @ np.arange(1.0, 65.0) ** 2
+    )
     np.testing.assert_array_equal(ours, original)
     assert torch.equal(d.x_train, again.x_train) and torch.equal(d.y_test, again.y_test)
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="dataset='minst' is unknown; choose one of: digits, mnist"):
+    with pytest.raises(
+        ValueError, match="dataset='minst' is unknown; choose one of: digits, mnist"
+    ):
         data.load("minst")
 
 
 @mnist_there
 def test_mnist_has_the_published_sizes_class_counts_and_power():
     d = data.load("mnist", HERE)
-    assert [tuple(x.shape) for x in (d.x_train, d.x_val, d.x_test)] == [(n, 1, 28, 28) for n in (50000, 10000, 10000)]
-    assert torch.cat([d.y_train, d.y_val]).bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert [tuple(x.shape) for x in (d.x_train, d.x_val, d.x_test)] == [
+        (n, 1, 28, 28) for n in (50000, 10000, 10000)
+    ]
+    assert torch.cat([d.y_train, d.y_val]).bincount().tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
     assert d.y_test.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     train = torch.cat([d.x_train, d.x_val])
     assert train.min() == 0 and train.max() == 1
@@ -50,7 +75,9 @@ def test_mnist_has_the_published_sizes_class_counts_and_power():
 
 
 @pytest.mark.parametrize("harm", ["cut", "missing"])
-def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is_left(tmp_path, monkeypatch, harm):
+def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is_left(
+    tmp_path, monkeypatch, harm
+):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     kind, place, known = data.FILES["mnist"]
@@ -66,7 +93,10 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
     with pytest.raises(ValueError) as error:
         data.mnist(tmp_path)
     said = str(error.value)
-    assert f"{victim} is {'damaged' if harm == 'cut' else 'missing'}" in said and f"delete the folder {raw}" in said
+    assert (
+        f"{victim} is {'damaged' if harm == 'cut' else 'missing'}" in said
+        and f"delete the folder {raw}" in said
+    )
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -74,6 +104,7 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
     def fail(root, train, download):
         (data.pathlib.Path(root) / "MNIST").mkdir()
         raise RuntimeError("no route")
+
     monkeypatch.setattr("torchvision.datasets.MNIST", fail)
     with pytest.raises(OSError, match="could not be downloaded .no route.*dataset='digits'"):
         data.mnist(tmp_path / "new")
@@ -85,6 +116,7 @@ def test_a_download_moves_in_beside_what_is_left_of_an_older_one(tmp_path, monke
         raw = data.pathlib.Path(root) / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
         (raw / "one").write_text("1")
+
     monkeypatch.setattr("torchvision.datasets.MNIST", loaded)
     (tmp_path / "MNIST" / "processed").mkdir(parents=True)
     data.fetch("mnist", tmp_path)
@@ -97,20 +129,29 @@ def test_the_gallery_holds_the_first_test_images_of_each_class():
     d = data.digits()
     assert x.shape == (30, 1, 8, 8) and y.tolist() == [c for c in range(10) for _ in range(3)]
     for c in (0, 9):
-        assert torch.equal(x[3 * c:3 * c + 3], d.x_test[d.y_test == c][:3])
+        assert torch.equal(x[3 * c : 3 * c + 3], d.x_test[d.y_test == c][:3])
 
 
-def test_the_colour_gallery_holds_the_first_test_images_as_pixels_and_as_networks_get_them(folder=os.environ.get("RSNL_DATA")):
+def test_the_colour_gallery_holds_the_first_test_images_as_pixels_and_as_networks_get_them(
+    folder=os.environ.get("RSNL_DATA"),
+):
     x, y = data.gallery("cifar10")
     pixels, again = data.gallery("cifar10", pixels=True)
-    assert x.shape == pixels.shape == (20, 3, 32, 32) and torch.equal(y, again) and y.tolist() == [c for c in range(10) for _ in range(2)]
+    assert (
+        x.shape == pixels.shape == (20, 3, 32, 32)
+        and torch.equal(y, again)
+        and y.tolist() == [c for c in range(10) for _ in range(2)]
+    )
     assert 0 <= pixels.min() and pixels.max() <= 1 and x.min() < -1 and abs(x.mean()) < 0.05
     if not folder or not data.here("cifar10", folder):
         pytest.skip("CIFAR-10 is not in RSNL_DATA: the gallery was not compared with it")
     from torchvision.datasets import CIFAR10
+
     raw = CIFAR10(folder, train=False)
     index = torch.cat([torch.nonzero(torch.tensor(raw.targets) == c)[:2, 0] for c in range(10)])
-    assert torch.equal((pixels * 255).round().byte().permute(0, 2, 3, 1), torch.from_numpy(raw.data)[index])
+    assert torch.equal(
+        (pixels * 255).round().byte().permute(0, 2, 3, 1), torch.from_numpy(raw.data)[index]
+    )
 
 
 def picture(ink=0, paper=255, size=(90, 60), box=(10, 35, 18, 55), kind="PNG", mode="L"):
@@ -136,7 +177,7 @@ def test_dark_on_white_equals_light_on_black(tmp_path):
 @pytest.mark.parametrize("size, side", [(28, 20), (8, 8)])
 def test_the_digit_is_centred_by_its_mass_and_fits_its_box(size, side):
     image = Image.open(io.BytesIO(picture()))
-    image.paste(0, (18, 50, 24, 55))                                          # an L: its mass is not in its middle
+    image.paste(0, (18, 50, 24, 55))  # an L: its mass is not in its middle
     out = io.BytesIO()
     image.save(out, "PNG")
     x = data.own_picture(out.getvalue(), size)[0, 0]
@@ -156,16 +197,22 @@ def test_transparent_paper_is_white():
     assert x[0, 0, 14, 14] > 0.9 and x[0, 0, :, :5].max() == 0
 
 
-@pytest.mark.parametrize("source, said", [
-    (picture(255, 255), "shows no ink"),
-    (picture(0, 0), "shows no ink"),
-    (b"", "0 bytes cannot be read as a picture.*give a PNG or JPEG"),
-    (b"digit", "5 bytes cannot be read as a picture"),
-    (picture()[:60], "60 bytes cannot be read as a picture"),
-    ("no/such.png", "there is no file 'no/such.png'; give the path of a PNG or JPEG"),
-    (picture(size=(5001, 5000)), "5001 x 5000 pixels; at most 25,000,000 pixels are read, make it smaller"),
-    (None, "None is no picture; give the path or the bytes of a PNG or JPEG"),
-])
+@pytest.mark.parametrize(
+    "source, said",
+    [
+        (picture(255, 255), "shows no ink"),
+        (picture(0, 0), "shows no ink"),
+        (b"", "0 bytes cannot be read as a picture.*give a PNG or JPEG"),
+        (b"digit", "5 bytes cannot be read as a picture"),
+        (picture()[:60], "60 bytes cannot be read as a picture"),
+        ("no/such.png", "there is no file 'no/such.png'; give the path of a PNG or JPEG"),
+        (
+            picture(size=(5001, 5000)),
+            "5001 x 5000 pixels; at most 25,000,000 pixels are read, make it smaller",
+        ),
+        (None, "None is no picture; give the path or the bytes of a PNG or JPEG"),
+    ],
+)
 def test_what_is_no_usable_picture_is_refused_in_words(source, said):
     with pytest.raises(ValueError, match=said):
         data.own_picture(source)
@@ -185,8 +232,10 @@ def test_one_flipped_byte_of_mnist_is_found(tmp_path):
 
 def there(*names):
     """Skips a test of a data set whose files are not in the folder."""
-    return pytest.mark.skipif(not all((HERE / name).exists() for name in names),
-                              reason=f"{names[0]} is not in {HERE}; set RSNL_DATA or run: python -m rsnl_lib data NAME")
+    return pytest.mark.skipif(
+        not all((HERE / name).exists() for name in names),
+        reason=f"{names[0]} is not in {HERE}; set RSNL_DATA or run: python -m rsnl_lib data NAME",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +244,12 @@ def usps():
     import functools
 
     import torchvision.datasets
+
     with pytest.MonkeyPatch.context() as m:
         m.setattr(torchvision.datasets, "USPS", functools.cache(torchvision.datasets.USPS))
-        return {name: data.load(name, HERE) for name in ("usps", "usps_resized")}, torchvision.datasets.USPS(HERE, train=False)
+        return {
+            name: data.load(name, HERE) for name in ("usps", "usps_resized")
+        }, torchvision.datasets.USPS(HERE, train=False)
 
 
 @there("usps.bz2", "usps.t.bz2")
@@ -205,13 +257,30 @@ def usps():
 def test_usps_has_the_published_sizes_and_class_counts_inside_a_border_of_zeros(usps, name, border):
     d = usps[0][name]
     parts = (d.x_train, d.x_val, d.x_test)
-    assert [tuple(x.shape) for x in parts] == [(n, 1, 28, 28) for n in (6076, 1215, 2007)] and d.name == name and d.classes == 10
-    assert torch.cat([d.y_train, d.y_val]).bincount().tolist() == [1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644]
+    assert (
+        [tuple(x.shape) for x in parts] == [(n, 1, 28, 28) for n in (6076, 1215, 2007)]
+        and d.name == name
+        and d.classes == 10
+    )
+    assert torch.cat([d.y_train, d.y_val]).bincount().tolist() == [
+        1194,
+        1005,
+        731,
+        658,
+        652,
+        556,
+        664,
+        645,
+        542,
+        644,
+    ]
     assert d.y_test.bincount().tolist() == [359, 264, 198, 166, 200, 160, 170, 147, 166, 177]
     assert all(x.dtype == torch.float32 and x.min() == 0 and 0.99 < x.max() <= 1 for x in parts)
     ink = torch.cat(parts).amax((0, 1)) > 0.5
     rows, cols = ink.any(1).nonzero()[:, 0], ink.any(0).nonzero()[:, 0]
-    assert [rows[0], rows[-1], cols[0], cols[-1]] == [border, 27 - border] * 2, "the digits fill what the border leaves"
+    assert [rows[0], rows[-1], cols[0], cols[-1]] == [border, 27 - border] * 2, (
+        "the digits fill what the border leaves"
+    )
     inside = torch.nn.functional.pad(torch.ones(28 - 2 * border, 28 - 2 * border), [border] * 4)
     assert torch.cat(parts)[:, :, inside == 0].count_nonzero() == 0, "zeros around"
 
@@ -220,27 +289,50 @@ def test_usps_has_the_published_sizes_and_class_counts_inside_a_border_of_zeros(
 def test_usps_as_published_lies_inside_usps_and_resized_is_the_same_digits_larger(usps):
     (d, large), raw = usps[0].values(), usps[1]
     np.testing.assert_array_equal((d.x_test[:, 0, 6:22, 6:22] * 255).round().numpy(), raw.data)
-    assert d.y_test.tolist() == [int(v) for v in raw.targets] and torch.equal(d.y_test, large.y_test)
+    assert d.y_test.tolist() == [int(v) for v in raw.targets] and torch.equal(
+        d.y_test, large.y_test
+    )
     assert not torch.equal(d.x_test, large.x_test)
     ratio = large.x_test.sum((1, 2, 3)) / d.x_test.sum((1, 2, 3))
     assert ratio.median() == pytest.approx((20 / 16) ** 2, rel=0.02), "ink grows with the area"
-    small = torch.nn.functional.interpolate(large.x_test[:, :, 4:24, 4:24], size=16, mode="bilinear", antialias=True)
+    small = torch.nn.functional.interpolate(
+        large.x_test[:, :, 4:24, 4:24], size=16, mode="bilinear", antialias=True
+    )
     assert (small - d.x_test[:, :, 6:22, 6:22]).abs().mean() < 0.04
 
 
 @there("cifar-10-batches-py")
 def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe_of_its_own():
     from rsnl_lib import jobs, recipes
+
     d, known = data.load("cifar10_pixels", HERE), data.cifar("cifar10", HERE, whitened=False)
-    assert d.name == "cifar10_pixels" and d.space == "pixels [0,1]" and torch.equal(d.x_test, known.x_test) and data.here("cifar10_pixels", HERE)
-    assert jobs.IMAGES[d.name] == (len(d.x_train), len(d.x_test)) and jobs.Job(d.name, "kd").net == "cifar_student4"
+    assert (
+        d.name == "cifar10_pixels"
+        and d.space == "pixels [0,1]"
+        and torch.equal(d.x_test, known.x_test)
+        and data.here("cifar10_pixels", HERE)
+    )
+    assert (
+        jobs.IMAGES[d.name] == (len(d.x_train), len(d.x_test))
+        and jobs.Job(d.name, "kd").net == "cifar_student4"
+    )
     r = recipes.recipe("short", d.name, "ard")
-    assert (r.clamp, r.flip, r.crop, r.epsilon, r.tau) == (True, True, 4, 8 / 255, 30.0) and not recipes.recipe("short", "cifar10", "ard").clamp
+    assert (r.clamp, r.flip, r.crop, r.epsilon, r.tau) == (
+        True,
+        True,
+        4,
+        8 / 255,
+        30.0,
+    ) and not recipes.recipe("short", "cifar10", "ard").clamp
 
 
-@pytest.mark.parametrize("name, each", [
-    pytest.param("cifar10", 5000, marks=there("cifar-10-batches-py")),
-    pytest.param("cifar100", 500, marks=there("cifar-100-python"))])
+@pytest.mark.parametrize(
+    "name, each",
+    [
+        pytest.param("cifar10", 5000, marks=there("cifar-10-batches-py")),
+        pytest.param("cifar100", 500, marks=there("cifar-100-python")),
+    ],
+)
 def test_cifar_has_the_published_sizes_and_class_counts(name, each):
     d = data.cifar(name, HERE, whitened=False)
     parts = (d.x_train, d.x_val, d.x_test)
@@ -249,43 +341,64 @@ def test_cifar_has_the_published_sizes_and_class_counts(name, each):
     assert torch.cat([d.y_train, d.y_val]).bincount().tolist() == [each] * d.classes
     assert d.y_test.bincount().tolist() == [each // 5] * d.classes
     assert all(x.dtype == torch.float32 and x.min() == 0 and x.max() == 1 for x in parts)
-    means = {"cifar10": (0.4914, 0.4822, 0.4465), "cifar100": (0.5071, 0.4865, 0.4409)}[name]         # red, green, blue
+    means = {"cifar10": (0.4914, 0.4822, 0.4465), "cifar100": (0.5071, 0.4865, 0.4409)}[
+        name
+    ]  # red, green, blue
     got = (4 * d.x_train.mean((0, 2, 3)) + d.x_val.mean((0, 2, 3))) / 5
     torch.testing.assert_close(got, torch.tensor(means), rtol=0, atol=2e-4)
 
 
-SETS = [("usps", "usps.t.bz2"), ("usps_resized", "usps.bz2"), ("cifar10", "data_batch_3"), ("cifar100", "train"),
-        ("mnist", "t10k-labels-idx1-ubyte")]
+SETS = [
+    ("usps", "usps.t.bz2"),
+    ("usps_resized", "usps.bz2"),
+    ("cifar10", "data_batch_3"),
+    ("cifar100", "train"),
+    ("mnist", "t10k-labels-idx1-ubyte"),
+]
 
 
 @pytest.mark.parametrize("harm", ["cut", "missing"])
 @pytest.mark.parametrize("name, victim", SETS)
-def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(tmp_path, monkeypatch, name, victim, harm):
+def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(
+    tmp_path, monkeypatch, name, victim, harm
+):
     key = name.removesuffix("_resized")
     kind, place, known = data.FILES[key]
     where = tmp_path / place
     where.mkdir(parents=True, exist_ok=True)
     for f in known:
         (where / f).write_bytes(f.encode())
-    monkeypatch.setitem(data.FILES, key, (kind, place, {f: data.hashlib.md5(f.encode()).hexdigest() for f in known}))
-    assert data.files(key, tmp_path) == tmp_path                                # whole files pass
+    monkeypatch.setitem(
+        data.FILES, key, (kind, place, {f: data.hashlib.md5(f.encode()).hexdigest() for f in known})
+    )
+    assert data.files(key, tmp_path) == tmp_path  # whole files pass
     (where / victim).write_bytes(b"cut") if harm == "cut" else (where / victim).unlink()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError) as error:
         data.load(name, tmp_path)
-    delete = f"delete the folder {where}" if place else f"delete {tmp_path / 'usps.bz2'} and {tmp_path / 'usps.t.bz2'}"
-    assert f"{where / victim} is {'damaged' if harm == 'cut' else 'missing'}: {delete} and load again" in str(error.value)
+    delete = (
+        f"delete the folder {where}"
+        if place
+        else f"delete {tmp_path / 'usps.bz2'} and {tmp_path / 'usps.t.bz2'}"
+    )
+    assert (
+        f"{where / victim} is {'damaged' if harm == 'cut' else 'missing'}: {delete} and load again"
+        in str(error.value)
+    )
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["usps", "cifar10", "cifar100"])
-def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(tmp_path, monkeypatch, name):
+def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(
+    tmp_path, monkeypatch, name
+):
     kind, place, known = data.FILES[name]
 
     def fail(root, train, download):
-        if not train:                                                           # half of it had come
+        if not train:  # half of it had come
             raise RuntimeError("no route")
         (data.pathlib.Path(root) / (place or "usps.bz2")).mkdir()
+
     monkeypatch.setattr(f"torchvision.datasets.{kind}", fail)
     said = f"{name} could not be downloaded .no route.*{list(known)[-1]} into {tmp_path / 'new' / place}"
     with pytest.raises(OSError, match=said):
@@ -294,12 +407,18 @@ def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(tmp_p
 
 
 def test_a_download_of_single_files_moves_them_beside_other_sets(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchvision.datasets.USPS", lambda root, train, download:
-                        (data.pathlib.Path(root) / ("usps.bz2" if train else "usps.t.bz2")).write_text(str(train)))
+    monkeypatch.setattr(
+        "torchvision.datasets.USPS",
+        lambda root, train, download: (
+            data.pathlib.Path(root) / ("usps.bz2" if train else "usps.t.bz2")
+        ).write_text(str(train)),
+    )
     (tmp_path / "MNIST").mkdir()
     data.fetch("usps", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["MNIST", "usps.bz2", "usps.t.bz2"]
-    assert (tmp_path / "usps.bz2").read_text() == "True" and (tmp_path / "usps.t.bz2").read_text() == "False"
+    assert (tmp_path / "usps.bz2").read_text() == "True" and (
+        tmp_path / "usps.t.bz2"
+    ).read_text() == "False"
 
 
 @there("usps.bz2", "usps.t.bz2")
@@ -317,7 +436,9 @@ def pictures(path, counts, mode="L", size=(12, 10)):
     for label, (name, count) in enumerate(counts.items()):
         (path / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
-            Image.new(mode, size, 40 * label + i if mode == "L" else (40 * label + i, 200, 7)).save(path / name / f"{i:03}.png")
+            Image.new(mode, size, 40 * label + i if mode == "L" else (40 * label + i, 200, 7)).save(
+                path / name / f"{i:03}.png"
+            )
     return path
 
 
@@ -331,7 +452,9 @@ def test_a_readers_folder_is_split_70_15_15_in_each_class_the_same_each_time(tmp
     parts = [(d.x_train, d.y_train), (d.x_val, d.y_val), (d.x_test, d.y_test)]
     assert [y.bincount().tolist() for _, y in parts] == [[14, 28], [3, 6], [3, 6]]
     for x, y in parts:
-        assert x.shape == (len(y), 1, 10, 10) and x.dtype == torch.float32 and y.dtype == torch.int64
+        assert (
+            x.shape == (len(y), 1, 10, 10) and x.dtype == torch.float32 and y.dtype == torch.int64
+        )
         grey = (x.amax((1, 2, 3)) * 255).round()
         assert ((grey < 40) == (y == 1)).all(), "classes in alphabetical order: apple 0, pear 1"
     grey = torch.cat([(x.amax((1, 2, 3)) * 255).round() for x, _ in parts])
@@ -344,7 +467,11 @@ def test_the_split_of_a_readers_folder_depends_on_the_pictures_and_not_on_their_
     before = data.own_folder(folder)
     for i, f in enumerate(sorted((folder / "a").iterdir())):
         f.rename(f.with_name(f"renamed-{11 - i:02}.png"))
-    assert all(torch.equal(a, b) for a, b in zip(before, data.own_folder(folder)) if isinstance(a, torch.Tensor))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before, data.own_folder(folder))
+        if isinstance(a, torch.Tensor)
+    )
 
 
 def test_a_picture_that_lies_there_twice_counts_once_and_in_two_classes_is_refused(tmp_path):
@@ -352,33 +479,54 @@ def test_a_picture_that_lies_there_twice_counts_once_and_in_two_classes_is_refus
     before = data.own_folder(folder)
     for f in list((folder / "a").iterdir()):
         shutil.copy(f, f.with_name(f"copy of {f.name}"))
-    assert all(torch.equal(a, b) for a, b in zip(before, data.own_folder(folder)) if isinstance(a, torch.Tensor))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(before, data.own_folder(folder))
+        if isinstance(a, torch.Tensor)
+    )
     shutil.copy(folder / "a" / "001.png", folder / "b" / "same.png")
-    with pytest.raises(ValueError, match="same.png is the same picture as .*001.png, of another class; remove one"):
+    with pytest.raises(
+        ValueError, match="same.png is the same picture as .*001.png, of another class; remove one"
+    ):
         data.own_folder(folder)
 
 
 def test_a_readers_folder_is_grey_if_every_picture_is_and_colour_otherwise(tmp_path):
-    grey, colour = pictures(tmp_path / "grey", {"a": 3, "b": 3}), pictures(tmp_path / "colour", {"a": 3, "b": 3}, "RGB")
+    grey, colour = (
+        pictures(tmp_path / "grey", {"a": 3, "b": 3}),
+        pictures(tmp_path / "colour", {"a": 3, "b": 3}, "RGB"),
+    )
     assert data.own_folder(grey).x_train.shape == (2, 1, 10, 10)
     d = data.own_folder(colour)
     assert d.x_train.shape == (2, 3, 10, 10)
-    assert ((d.x_test[:, 1:, 0, 0] * 255).round() == torch.tensor([200, 7])).all(), "red, green, blue"
+    assert ((d.x_test[:, 1:, 0, 0] * 255).round() == torch.tensor([200, 7])).all(), (
+        "red, green, blue"
+    )
     Image.new("RGB", (5, 5)).save(grey / "b" / "colour.png")
     assert data.own_folder(grey).x_train.shape == (3, 3, 10, 10)
     assert data.own_folder(grey, side=6).x_train.shape == (3, 3, 6, 6)
-    assert data.own_folder(pictures(tmp_path / "large", {"a": 3, "b": 3}, size=(90, 80))).x_train.shape[2:] == (64, 64)
+    assert data.own_folder(
+        pictures(tmp_path / "large", {"a": 3, "b": 3}, size=(90, 80))
+    ).x_train.shape[2:] == (64, 64)
 
 
-def test_transparent_paper_of_a_readers_picture_is_white_and_a_turned_photograph_is_upright(tmp_path):
+def test_transparent_paper_of_a_readers_picture_is_white_and_a_turned_photograph_is_upright(
+    tmp_path,
+):
     for name in "ab":
         (tmp_path / name).mkdir()
         for i in range(3):
             image = Image.new("LA", (8, 6), (0, 0))
-            image.paste((ord(name) - 97 + i, 255), (0, 0, 2, 3))                # dark ink, top left
-            image = image if name == "a" else image.convert("RGBA").convert("P") if i else image.convert("RGBA")
+            image.paste((ord(name) - 97 + i, 255), (0, 0, 2, 3))  # dark ink, top left
+            image = (
+                image
+                if name == "a"
+                else image.convert("RGBA").convert("P")
+                if i
+                else image.convert("RGBA")
+            )
             turned = Image.Exif()
-            turned[0x112] = 6 if i == 2 else 1                                  # to be turned by 90 degrees
+            turned[0x112] = 6 if i == 2 else 1  # to be turned by 90 degrees
             image.save(tmp_path / name / f"{i}.png", exif=turned)
     d = data.own_folder(tmp_path)
     every = torch.cat([d.x_train, d.x_val, d.x_test])
@@ -391,20 +539,39 @@ def test_sixteen_bits_of_grey_are_scaled_not_cut(tmp_path):
     for name, level in (("a", 16384), ("b", 49152)):
         (tmp_path / name).mkdir()
         for i in range(3):
-            Image.fromarray(np.full((8, 8), level + i, dtype=np.uint16)).save(tmp_path / name / f"{i}.png")
+            Image.fromarray(np.full((8, 8), level + i, dtype=np.uint16)).save(
+                tmp_path / name / f"{i}.png"
+            )
     d = data.own_folder(tmp_path)
     assert d.x_train.shape == (2, 1, 8, 8)
-    torch.testing.assert_close(d.x_train.mean((1, 2, 3)), torch.tensor([0.25, 0.75]), rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        d.x_train.mean((1, 2, 3)), torch.tensor([0.25, 0.75]), rtol=0, atol=0.01
+    )
 
 
-@pytest.mark.parametrize("counts, harm, said", [
-    ({"a": 5}, None, "holds 1 folders; a data set needs one folder of pictures for each of at least 2 classes"),
-    ({}, None, "holds 0 folders"),
-    ({"a": 5, "b": 2}, None, "b holds 2 files; each class needs at least 3 pictures"),
-    ({"a": 5, "b": 5}, b"no picture", "bad.png cannot be read as a picture .*; remove it or give a PNG or JPEG"),
-    ({"a": 5, "b": 5}, picture()[:60], "bad.png cannot be read as a picture"),
-    ({"a": 5, "b": 5}, picture(size=(5001, 5000)), "bad.png is 5001 x 5000 pixels; at most 25,000,000 pixels are read"),
-])
+@pytest.mark.parametrize(
+    "counts, harm, said",
+    [
+        (
+            {"a": 5},
+            None,
+            "holds 1 folders; a data set needs one folder of pictures for each of at least 2 classes",
+        ),
+        ({}, None, "holds 0 folders"),
+        ({"a": 5, "b": 2}, None, "b holds 2 files; each class needs at least 3 pictures"),
+        (
+            {"a": 5, "b": 5},
+            b"no picture",
+            "bad.png cannot be read as a picture .*; remove it or give a PNG or JPEG",
+        ),
+        ({"a": 5, "b": 5}, picture()[:60], "bad.png cannot be read as a picture"),
+        (
+            {"a": 5, "b": 5},
+            picture(size=(5001, 5000)),
+            "bad.png is 5001 x 5000 pixels; at most 25,000,000 pixels are read",
+        ),
+    ],
+)
 def test_a_readers_folder_that_cannot_be_used_is_refused_in_words(tmp_path, counts, harm, said):
     pictures(tmp_path, counts)
     if harm:

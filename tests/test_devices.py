@@ -2,27 +2,49 @@
 
 `far_away` lets such a wait pass and counts it, so that whole measurements run through; shapes alone are real there.
 """
+
 import contextlib
 
 import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import attacks, bound, certify, evaluate, fast, losses, networks, perturb, recipes, train
+from rsnl_lib import (
+    attacks,
+    bound,
+    certify,
+    evaluate,
+    fast,
+    losses,
+    networks,
+    perturb,
+    recipes,
+    train,
+)
 from rsnl_lib.methods import METHODS, Batch
 
 META = torch.device("meta")
-WAITING = ("bss",)                          # walks whose length depends on the images: it waits at every step, and says so
+WAITING = ("bss",)  # walks whose length depends on the images: it waits at every step, and says so
 
 
 class OneDevice(torch.overrides.TorchFunctionMode):
     """Refuses every call that is given tensors of both devices, in-place sums too, which the meta device alone lets pass; copies are allowed, and single numbers."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        flat = [t for v in (*args, *(kwargs or {}).values()) for t in (v if isinstance(v, (tuple, list)) else (v,))]
+        flat = [
+            t
+            for v in (*args, *(kwargs or {}).values())
+            for t in (v if isinstance(v, (tuple, list)) else (v,))
+        ]
         where = {t.device.type for t in flat if isinstance(t, torch.Tensor) and t.dim()}
         name = getattr(function, "__name__", "")
-        assert len(where) < 2 or name in ("copy_", "to", "cpu", "_has_compatible_shallow_copy_type", "__set__"), f"{name} mixes {sorted(where)}"
+        assert len(where) < 2 or name in (
+            "copy_",
+            "to",
+            "cpu",
+            "_has_compatible_shallow_copy_type",
+            "__set__",
+        ), f"{name} mixes {sorted(where)}"
         return function(*args, **(kwargs or {}))
 
 
@@ -37,7 +59,13 @@ def no_autocast(monkeypatch):
     """PyTorch knows no autocast of the meta device."""
     on, real = torch.is_autocast_enabled, torch.autocast
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind=None: kind != "meta" and on(kind))
-    monkeypatch.setattr(torch, "autocast", lambda kind, *more, **how: contextlib.nullcontext() if kind == "meta" else real(kind, *more, **how))
+    monkeypatch.setattr(
+        torch,
+        "autocast",
+        lambda kind, *more, **how: (
+            contextlib.nullcontext() if kind == "meta" else real(kind, *more, **how)
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -53,12 +81,19 @@ def far_away(monkeypatch):
                 return real(self, *args, **kwargs)
             waits.append(name)
             return value(self)
+
         patch.setattr(torch.Tensor, name, given)
 
     def mask(index):
-        return isinstance(index, torch.Tensor) and index.dtype == torch.bool and index.device == META
+        return (
+            isinstance(index, torch.Tensor) and index.dtype == torch.bool and index.device == META
+        )
 
-    real_get, real_set, real_to = torch.Tensor.__getitem__, torch.Tensor.__setitem__, torch.Tensor.to
+    real_get, real_set, real_to = (
+        torch.Tensor.__getitem__,
+        torch.Tensor.__setitem__,
+        torch.Tensor.to,
+    )
 
     def get(self, index):
         if not mask(index):
@@ -70,7 +105,9 @@ def far_away(monkeypatch):
     def put(self, index, value):
         if not mask(index):
             return real_set(self, index, value)
-        assert self.device == META and not (isinstance(value, torch.Tensor) and value.device != META and value.dim()), "a mask on the GPU cannot index a tensor on the CPU"
+        assert self.device == META and not (
+            isinstance(value, torch.Tensor) and value.device != META and value.dim()
+        ), "a mask on the GPU cannot index a tensor on the CPU"
 
     def to(self, *args, **kwargs):
         where = kwargs.get("device", args[0] if args else None)
@@ -80,9 +117,16 @@ def far_away(monkeypatch):
         return real_to(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        for name, value in (("item", lambda t: 1), ("__int__", lambda t: 1), ("__float__", lambda t: 1.0), ("__bool__", lambda t: True), ("__index__", lambda t: 1),
-                            ("tolist", lambda t: torch.ones(t.shape).tolist()), ("cpu", lambda t: torch.ones(t.shape, dtype=t.dtype)),
-                            ("nonzero", lambda t: torch.zeros(t.numel(), t.dim(), dtype=torch.long, device=META))):
+        for name, value in (
+            ("item", lambda t: 1),
+            ("__int__", lambda t: 1),
+            ("__float__", lambda t: 1.0),
+            ("__bool__", lambda t: True),
+            ("__index__", lambda t: 1),
+            ("tolist", lambda t: torch.ones(t.shape).tolist()),
+            ("cpu", lambda t: torch.ones(t.shape, dtype=t.dtype)),
+            ("nonzero", lambda t: torch.zeros(t.numel(), t.dim(), dtype=torch.long, device=META)),
+        ):
             answer(name, value)
         patch.setattr(torch.Tensor, "__getitem__", get)
         patch.setattr(torch.Tensor, "__setitem__", put)
@@ -142,7 +186,12 @@ def test_a_random_crop_is_drawn_there():
 
 def test_a_sweep_waits_once_a_level(monkeypatch):
     x, y = images()
-    plan = [("clean", 0, ""), ("gaussian", 3, "dB"), ("poisson", 3, "dB"), ("occlusion", 3, "pixels")]
+    plan = [
+        ("clean", 0, ""),
+        ("gaussian", 3, "dB"),
+        ("poisson", 3, "dB"),
+        ("occlusion", 3, "pixels"),
+    ]
     with far_away(monkeypatch) as waits:
         rows = evaluate.sweep({"one": there()}, x, y, plan, draws=2, chunk=4)
     assert len(rows) == 4 and waits == ["__int__"] * 4
@@ -150,13 +199,26 @@ def test_a_sweep_waits_once_a_level(monkeypatch):
 
 def pair():
     torch.manual_seed(0)
-    return (nn.Sequential(nn.Flatten(), networks.dense(64, 6), nn.Linear(6, 10)).to(META) for _ in range(2))
+    return (
+        nn.Sequential(nn.Flatten(), networks.dense(64, 6), nn.Linear(6, 10)).to(META)
+        for _ in range(2)
+    )
 
 
 def test_margins_are_measured_there(monkeypatch):
     x, y = images(4)
     with far_away(monkeypatch) as waits:
-        found = evaluate.margins(*pair(), x, y, 3.0, 0.0, "none", torch.empty(20, 1, 8, 8, device=META), restarts=2, steps=2)
+        found = evaluate.margins(
+            *pair(),
+            x,
+            y,
+            3.0,
+            0.0,
+            "none",
+            torch.empty(20, 1, 8, 8, device=META),
+            restarts=2,
+            steps=2,
+        )
     assert len(found) == 4 and {"flip", "estimate", "wrong", "lead"} <= set(found[0]) and waits
 
 
@@ -164,7 +226,14 @@ def test_margins_are_measured_there(monkeypatch):
 def test_the_search_for_the_smallest_flip_stays_there(q, monkeypatch):
     x, y = images(3)
     with far_away(monkeypatch):
-        r, point = bound.smallest_flip(bound.head_start(*pair(), y), x, q, restarts=2, steps=2, generator=torch.Generator().manual_seed(0))
+        r, point = bound.smallest_flip(
+            bound.head_start(*pair(), y),
+            x,
+            q,
+            restarts=2,
+            steps=2,
+            generator=torch.Generator().manual_seed(0),
+        )
     assert r.device == point.device == META and point.shape == x.shape
 
 
@@ -173,7 +242,11 @@ def test_estimates_and_votes_stay_there(monkeypatch):
     S, T = pair()
     h, R = bound.head_start(S, T, y), torch.empty(3, device=META)
     with far_away(monkeypatch):
-        assert bound.random_in_ball(x, R, generator=torch.Generator()).device == bound.random_in_ball(x, R).device == META
+        assert (
+            bound.random_in_ball(x, R, generator=torch.Generator()).device
+            == bound.random_in_ball(x, R).device
+            == META
+        )
         assert bound.estimate_sampling(h, x, R, draws=3).shape == (3,)
         radius, low = certify.votes(S, T, x, y, 0.1, draws=3, generator=torch.Generator())
     assert radius.shape == low.shape == (3,)
@@ -183,8 +256,23 @@ def test_estimates_and_votes_stay_there(monkeypatch):
 @pytest.mark.parametrize("start", attacks.STARTS)
 def test_an_attack_waits_for_nothing(norm, start):
     x, y = images()
-    assert attacks.pgd(there(), x, attacks.cross_entropy(y), 0.1, 0.03, 2, norm, start).device == META
-    assert attacks.pgd(there(), x, attacks.cross_entropy(y), 0.1, 0.03, 2, norm, start, generator=torch.Generator()).device == META
+    assert (
+        attacks.pgd(there(), x, attacks.cross_entropy(y), 0.1, 0.03, 2, norm, start).device == META
+    )
+    assert (
+        attacks.pgd(
+            there(),
+            x,
+            attacks.cross_entropy(y),
+            0.1,
+            0.03,
+            2,
+            norm,
+            start,
+            generator=torch.Generator(),
+        ).device
+        == META
+    )
 
 
 def test_scores_and_heights_wait_for_nothing():
@@ -196,6 +284,7 @@ def test_scores_and_heights_wait_for_nothing():
 
 def test_numbers_of_a_gpu_are_single_precision_and_its_index_is_kept(monkeypatch):
     from rsnl_lib import settings
+
     with monkeypatch.context() as m:
         m.setattr(torch.cuda, "is_available", lambda: True)
         m.setattr(torch.backends.cudnn, "allow_tf32", True)

@@ -1,4 +1,5 @@
 """environment.yml, constraints.txt and pyproject.toml say the same, and none of them names a host."""
+
 import pathlib
 import tomllib
 
@@ -26,11 +27,15 @@ def test_pins_satisfy_the_ranges():
     pins = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         pin = Requirement(line)
-        pins.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier).removeprefix("=="))
+        pins.setdefault(canonicalize_name(pin.name), []).append(
+            str(pin.specifier).removeprefix("==")
+        )
     for need in NEEDED + EXTRA:
         versions = pins.get(canonicalize_name(need.name))
         assert versions, f"{need.name} has no pin: run.py lock"
-        assert all(need.specifier.contains(v) for v in versions), f"{need} against {versions}: run.py lock"
+        assert all(need.specifier.contains(v) for v in versions), (
+            f"{need} against {versions}: run.py lock"
+        )
 
 
 def test_no_host_is_named():

@@ -1,4 +1,5 @@
 """Counting: every network sees the same noise, and the counts are what they should be."""
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +8,13 @@ from rsnl_lib import data, evaluate, networks
 
 D = data.digits()
 X, Y = D.x_test[:120], D.y_test[:120]
-PLAN = [("clean", 0, ""), ("gaussian", 3, "dB"), ("gaussian", 3, "ratio"), ("poisson", 3, "dB"), ("occlusion", 3, "pixels")]
+PLAN = [
+    ("clean", 0, ""),
+    ("gaussian", 3, "dB"),
+    ("gaussian", 3, "ratio"),
+    ("poisson", 3, "dB"),
+    ("occlusion", 3, "pixels"),
+]
 
 
 class Recorder(nn.Module):
@@ -43,7 +50,9 @@ def test_counts_of_a_constant_answer_and_n_is_images_times_draws():
     rows = evaluate.sweep({"seven": Recorder(7)}, X, Y, PLAN, draws=3, chunk=50)
     right = (Y == 7).sum().item()
     assert right > 0
-    assert [(r["correct"], r["n"], r["draws"]) for r in rows] == [(right, 120, 1)] + [(3 * right, 360, 3)] * 4
+    assert [(r["correct"], r["n"], r["draws"]) for r in rows] == [(right, 120, 1)] + [
+        (3 * right, 360, 3)
+    ] * 4
     assert [(r["perturbation"], r["level"], r["unit"]) for r in rows] == PLAN
 
 
@@ -53,21 +62,30 @@ def test_the_noise_has_the_level_unit_and_kind_of_its_row():
     evaluate.sweep({"net": net}, x, y, PLAN, draws=1)
     clean, dB, ratio, poisson, block = net.seen
     snr = [(x.square().mean() / (seen - x).square().mean()).item() for seen in (dB, ratio, poisson)]
-    assert snr == pytest.approx([10 ** 0.3, 3, 10 ** 0.3], rel=0.04)
+    assert snr == pytest.approx([10**0.3, 3, 10**0.3], rel=0.04)
     assert torch.equal(clean, x) and (block == 0).sum() == 4 * 9
 
 
 def test_draws_seeds_and_levels_differ_but_each_repeats():
     def first(*key):
         return torch.rand(3, generator=evaluate.noise_generator(*key)).tolist()
-    keys = [(0, "gaussian", 3, 0), (1, "gaussian", 3, 0), (0, "poisson", 3, 0), (0, "gaussian", 2, 0), (0, "gaussian", 3, 1)]
+
+    keys = [
+        (0, "gaussian", 3, 0),
+        (1, "gaussian", 3, 0),
+        (0, "poisson", 3, 0),
+        (0, "gaussian", 2, 0),
+        (0, "gaussian", 3, 1),
+    ]
     assert len({tuple(first(*k)) for k in keys}) == len(keys)
     assert all(first(*k) == first(*k) for k in keys)
     zero, again, one = Recorder(), Recorder(), Recorder()
     for net, seed in ((zero, 0), (again, 0), (one, 1)):
         evaluate.sweep({"net": net}, X, Y, PLAN[1:2], draws=2, seed=seed)
     assert torch.equal(zero.seen[0], again.seen[0])
-    assert not torch.equal(zero.seen[0], one.seen[0]) and not torch.equal(zero.seen[0], zero.seen[1])
+    assert not torch.equal(zero.seen[0], one.seen[0]) and not torch.equal(
+        zero.seen[0], zero.seen[1]
+    )
 
 
 def test_the_order_of_evaluation_and_the_global_seed_change_nothing():
@@ -76,27 +94,47 @@ def test_the_order_of_evaluation_and_the_global_seed_change_nothing():
     evaluate.sweep({"net": forth}, X, Y, PLAN, draws=1)
     torch.manual_seed(1)
     evaluate.sweep({"net": back}, X, Y, PLAN[::-1], draws=1)
-    parts = len(forth.seen) // len(PLAN)                   # the batches of one level, in their order
-    levels = [torch.cat(seen[i:i + parts]) for seen in (forth.seen, back.seen) for i in range(0, len(seen), parts)]
-    assert len(levels) == 2 * len(PLAN) and all(map(torch.equal, levels[:len(PLAN)], levels[:len(PLAN) - 1:-1]))
+    parts = len(forth.seen) // len(PLAN)  # the batches of one level, in their order
+    levels = [
+        torch.cat(seen[i : i + parts])
+        for seen in (forth.seen, back.seen)
+        for i in range(0, len(seen), parts)
+    ]
+    assert len(levels) == 2 * len(PLAN) and all(
+        map(torch.equal, levels[: len(PLAN)], levels[: len(PLAN) - 1 : -1])
+    )
 
 
-@pytest.mark.parametrize("dataset, count", [("digits", 1 + 13 + 6 + 13 + 5), ("mnist", 1 + 10 + 6 + 10 + 7)])
+@pytest.mark.parametrize(
+    "dataset, count", [("digits", 1 + 13 + 6 + 13 + 5), ("mnist", 1 + 10 + 6 + 10 + 7)]
+)
 def test_the_levels_of_a_data_set(dataset, count):
     plan = evaluate.levels(dataset)
     assert len(set(plan)) == len(plan) == count and plan[0] == ("clean", 0, "")
 
 
-@pytest.mark.parametrize("correct, n, low, high", [
-    (95, 100, 0.8882, 0.9785), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634)])
+@pytest.mark.parametrize(
+    "correct, n, low, high",
+    [
+        (95, 100, 0.8882, 0.9785),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+    ],
+)
 def test_wilson_against_published_values(correct, n, low, high):
     assert evaluate.wilson(correct, n) == pytest.approx((low, high), abs=1e-4)
 
 
-@pytest.mark.parametrize("x, plan, draws, said", [
-    (X[:0], PLAN, 1, "no images to evaluate"), (X, PLAN, 0, "draws=0 must be a whole number of at least 1"),
-    (X, [("fog", 1, "")], 1, "perturbation='fog' is unknown"), (X, [("gaussian", 1, "db")], 1, "unit='db' is unknown"),
-])
+@pytest.mark.parametrize(
+    "x, plan, draws, said",
+    [
+        (X[:0], PLAN, 1, "no images to evaluate"),
+        (X, PLAN, 0, "draws=0 must be a whole number of at least 1"),
+        (X, [("fog", 1, "")], 1, "perturbation='fog' is unknown"),
+        (X, [("gaussian", 1, "db")], 1, "unit='db' is unknown"),
+    ],
+)
 def test_bad_input_is_refused(x, plan, draws, said):
     with pytest.raises(ValueError, match=said):
         evaluate.sweep({"net": Recorder()}, x, Y, plan, draws)

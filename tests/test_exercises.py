@@ -1,4 +1,5 @@
 """Every exercise: the stub is told what is missing, the folded solution passes its checker."""
+
 import re
 
 import pytest
@@ -40,25 +41,54 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
     assert capsys.readouterr().out == "Right.\n"
 
 
-@pytest.mark.parametrize("checker, answer, hint", [
-    (check.snr_ratio, lambda db: 10 ** (db / 20), "amplitudes"),
-    (check.noise, lambda x, ratio, g: x + torch.randn(x.shape, generator=g, dtype=x.dtype) * (
-        x.var(dim=(1, 2, 3), keepdim=True) / ratio).sqrt(), "variance"),
-    (check.noise, lambda x, ratio, g: x + torch.randn(x.shape, generator=g, dtype=x.dtype), "by itself"),
-    (check.noise, lambda x, ratio, g: None, "tensor"),
-    (check.score_loss, lambda f_S, f_T, gamma: torch.relu(gamma + f_S - f_T).mean(), "swapped"),
-    (check.which_term, ["gradient"], "exactly zero"),
-    (check.predict_scores, ["nobody"], "'nobody'"),
-    (check.project, lambda d, epsilon: d / d.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1) * epsilon, "stretched"),
-    (check.project, lambda d, epsilon: d * (epsilon / d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp_max(1) * (d != 0) / (d != 0), "length is zero"),
-    (check.project, lambda d, epsilon: d.clamp(-epsilon, epsilon), "shortened to length 1"),
-    (check.attack_passes, 20, "trains out"),
-    (check.attack_passes, 11, "a forward and a backward"),
-    (check.newton, lambda L, g: L / g.norm() ** 2 * g, "wrong direction"),
-    (check.newton, lambda L, g: -L / g.norm() * g, "square of the gradient"),
-    (check.newton, lambda L, g: torch.tensor([-L / g.sum(), -L / g.sum()]), "detour"),
-    (check.similar, 1.5, "at most 1"),
-])
+@pytest.mark.parametrize(
+    "checker, answer, hint",
+    [
+        (check.snr_ratio, lambda db: 10 ** (db / 20), "amplitudes"),
+        (
+            check.noise,
+            lambda x, ratio, g: (
+                x
+                + torch.randn(x.shape, generator=g, dtype=x.dtype)
+                * (x.var(dim=(1, 2, 3), keepdim=True) / ratio).sqrt()
+            ),
+            "variance",
+        ),
+        (
+            check.noise,
+            lambda x, ratio, g: x + torch.randn(x.shape, generator=g, dtype=x.dtype),
+            "by itself",
+        ),
+        (check.noise, lambda x, ratio, g: None, "tensor"),
+        (check.score_loss, lambda f_S, f_T, gamma: torch.relu(gamma + f_S - f_T).mean(), "swapped"),
+        (check.which_term, ["gradient"], "exactly zero"),
+        (check.predict_scores, ["nobody"], "'nobody'"),
+        (
+            check.project,
+            lambda d, epsilon: (
+                d / d.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1) * epsilon
+            ),
+            "stretched",
+        ),
+        (
+            check.project,
+            lambda d, epsilon: (
+                d
+                * (epsilon / d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp_max(1)
+                * (d != 0)
+                / (d != 0)
+            ),
+            "length is zero",
+        ),
+        (check.project, lambda d, epsilon: d.clamp(-epsilon, epsilon), "shortened to length 1"),
+        (check.attack_passes, 20, "trains out"),
+        (check.attack_passes, 11, "a forward and a backward"),
+        (check.newton, lambda L, g: L / g.norm() ** 2 * g, "wrong direction"),
+        (check.newton, lambda L, g: -L / g.norm() * g, "square of the gradient"),
+        (check.newton, lambda L, g: torch.tensor([-L / g.sum(), -L / g.sum()]), "detour"),
+        (check.similar, 1.5, "at most 1"),
+    ],
+)
 def test_typical_mistakes_are_explained(checker, answer, hint, capsys):
     checker(answer)
     out = capsys.readouterr().out

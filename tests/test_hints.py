@@ -1,11 +1,14 @@
 """The hint stage: the right layers, the right loss, the student's weights and no others, and FitNets' two stages in order."""
+
 import pytest
 import torch
 from torch import nn
 
 from rsnl_lib import data, fast, hints, losses, networks, train
 
-D = data.digits()._replace(**{k: v[:64] for k, v in data.digits()._asdict().items() if isinstance(v, torch.Tensor)})
+D = data.digits()._replace(
+    **{k: v[:64] for k, v in data.digits()._asdict().items() if isinstance(v, torch.Tensor)}
+)
 R = train.recipe("short", "digits", "fitnet", epochs=4, batch=32)
 
 
@@ -25,7 +28,10 @@ def test_the_guided_layer_lies_two_thirds_of_the_way_as_in_fitnets():
 
 
 def test_hint_loss_by_hand():
-    a, b = torch.tensor([[[[1.0, 2.0]]], [[[0.0, 0.0]]]]), torch.tensor([[[[0.0, 0.0]]], [[[3.0, 4.0]]]])
+    a, b = (
+        torch.tensor([[[[1.0, 2.0]]], [[[0.0, 0.0]]]]),
+        torch.tensor([[[[0.0, 0.0]]], [[[3.0, 4.0]]]]),
+    )
     assert losses.hint_loss(a, b) == pytest.approx((5 + 25) / 2 / 2)
     with pytest.raises(ValueError, match=r"regressed features \(2, 1\) and the teacher's \(2, 2\)"):
         losses.hint_loss(torch.zeros(2, 1), torch.zeros(2, 2))
@@ -37,7 +43,16 @@ def test_the_stage_lowers_its_loss_and_moves_the_guided_layers_alone(kind, how):
     student, teacher = pair(kind)
     before = {n: p.clone() for n, p in student.named_parameters()}
     held = [p.clone() for p in teacher.state_dict().values()]
-    losses_ = [hints.hint_stage(networks.lsuv_(networks.build(f"{kind}_student"), D.x_train), teacher, D, R._replace(hint=how), n) for n in (1, 12)]
+    losses_ = [
+        hints.hint_stage(
+            networks.lsuv_(networks.build(f"{kind}_student"), D.x_train),
+            teacher,
+            D,
+            R._replace(hint=how),
+            n,
+        )
+        for n in (1, 12)
+    ]
     assert losses_[1] < 0.9 * losses_[0]
     hints.hint_stage(student, teacher, D, R._replace(hint=how), 1)
     last = list(before)[-2:]
@@ -45,7 +60,9 @@ def test_the_stage_lowers_its_loss_and_moves_the_guided_layers_alone(kind, how):
         if name in last:
             assert torch.equal(p, before[name]), f"{name} lies behind the guided layer"
     assert not torch.equal(list(student.parameters())[0], before[next(iter(before))])
-    assert all(map(torch.equal, teacher.state_dict().values(), held)) and all(p.grad is None for p in teacher.parameters())
+    assert all(map(torch.equal, teacher.state_dict().values(), held)) and all(
+        p.grad is None for p in teacher.parameters()
+    )
 
 
 @pytest.mark.parametrize("student, teacher", [((3, 8), (5, 4)), ((5, 4), (3, 8))])
@@ -53,14 +70,17 @@ def test_the_regressor_reaches_any_shape(student, teacher):
     S, T = torch.randn(2, *student, student[1]), torch.randn(2, *teacher, teacher[1])
     assert hints._regressor(S, T)(S).shape == T.shape
     flat = torch.randn(2, 7)
-    assert hints._regressor(flat, T)(flat).shape == T.shape and hints._regressor(S, flat)(S).shape == flat.shape
+    assert (
+        hints._regressor(flat, T)(flat).shape == T.shape
+        and hints._regressor(S, flat)(S).shape == flat.shape
+    )
 
 
 def test_fitnet_is_the_hint_stage_and_then_kd():
     student, teacher = pair()
     run = train.fit(student, D, "fitnet", R._replace(hint_epochs=2), seed=1, teacher=teacher)
     other, _ = pair()
-    with fast.layers(other):                 # `fit` has it so: the same rounding
+    with fast.layers(other):  # `fit` has it so: the same rounding
         hints.hint_stage(other, teacher, D, R._replace(hint_epochs=2), 2, seed=1)
     again = train.fit(other, D, "kd", R, seed=1, teacher=teacher)
     assert all(map(torch.equal, run.last.state_dict().values(), again.last.state_dict().values()))
@@ -70,7 +90,11 @@ def test_robust_takes_the_hint_stage_when_asked():
     ends = []
     for n in (0, 2):
         student, teacher = pair()
-        ends.append(train.fit(student, D, "robust", R._replace(hint_epochs=n, epochs=1), teacher=teacher).last)
+        ends.append(
+            train.fit(
+                student, D, "robust", R._replace(hint_epochs=n, epochs=1), teacher=teacher
+            ).last
+        )
     assert not torch.equal(ends[0][0].layer.weight, ends[1][0].layer.weight)
 
 

@@ -1,4 +1,5 @@
 """One job: what it measures, and that a measurement cut off goes on after its last row."""
+
 import json
 
 import pytest
@@ -19,35 +20,55 @@ def net():
     return networks.build("digits_student").eval()
 
 
-def test_a_measurement_that_is_cut_off_goes_on_and_gives_the_same_rows(d, net, tmp_path, monkeypatch):
+def test_a_measurement_that_is_cut_off_goes_on_and_gives_the_same_rows(
+    d, net, tmp_path, monkeypatch
+):
     whole, kept, asked, sweep = jobs.measure(net, d), tmp_path / "run.rows", [], evaluate.sweep
-    assert len(whole) == len(evaluate.needed("digits")) + 10 and all(set(row) == {"perturbation", "level", "unit", "draws", "n", "correct"} for row in whole)
+    assert len(whole) == len(evaluate.needed("digits")) + 10 and all(
+        set(row) == {"perturbation", "level", "unit", "draws", "n", "correct"} for row in whole
+    )
 
     def stops(*args, **more):
         asked.append(args[3])
         if len(asked) in (4, 12):
             raise KeyboardInterrupt
         return sweep(*args, **more)
+
     monkeypatch.setattr(evaluate, "sweep", stops)
     for rows in (3, 10):
         with pytest.raises(KeyboardInterrupt):
             jobs.measure(net, d, kept=kept)
         assert len(json.loads(kept.read_text())["rows"]) == rows, "all but the one under way"
-    assert jobs.measure(net, d, kept=kept) == whole and len(asked) == len(whole) + 2, "nothing is measured twice"
+    assert jobs.measure(net, d, kept=kept) == whole and len(asked) == len(whole) + 2, (
+        "nothing is measured twice"
+    )
     with torch.no_grad():
         net[0].layer.weight[0] += 1
-    assert jobs.measure(net, d, kept=kept) == jobs.measure(net, d), "another network's rows are not taken"
+    assert jobs.measure(net, d, kept=kept) == jobs.measure(net, d), (
+        "another network's rows are not taken"
+    )
 
 
 def test_what_is_not_wanted_is_not_measured(d, net):
     whole = jobs.measure(net, d)
-    have = {(row["perturbation"], row["level"], row["unit"]) for row in whole if row["perturbation"] != "poisson"}
-    assert jobs.measure(net, d, but=have) == [row for row in whole if row["perturbation"] == "poisson"]
+    have = {
+        (row["perturbation"], row["level"], row["unit"])
+        for row in whole
+        if row["perturbation"] != "poisson"
+    }
+    assert jobs.measure(net, d, but=have) == [
+        row for row in whole if row["perturbation"] == "poisson"
+    ]
 
 
-@pytest.mark.parametrize("dataset, count", [("mnist", 20), ("cifar10", 17), ("cifar100", 17), ("usps", 1), ("usps_resized", 1)])
+@pytest.mark.parametrize(
+    "dataset, count",
+    [("mnist", 20), ("cifar10", 17), ("cifar100", 17), ("usps", 1), ("usps_resized", 1)],
+)
 def test_only_levels_that_are_asked_for_are_measured(dataset, count):
-    assert len(evaluate.needed(dataset)) == count and set(evaluate.needed(dataset)) <= set(evaluate.levels(dataset))
+    assert len(evaluate.needed(dataset)) == count and set(evaluate.needed(dataset)) <= set(
+        evaluate.levels(dataset)
+    )
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

@@ -1,4 +1,5 @@
 """A run of the command line that is killed, or finds the disk full, goes on and ends as if nothing had happened."""
+
 import os
 import resource
 import shutil
@@ -33,13 +34,37 @@ def command(folder, *driver):
     """`python -m rsnl_lib train ...` with all its files in `folder`, started; `driver`: at which renaming of a file it ends."""
     folder.mkdir(exist_ok=True)
     (folder / "out").mkdir(exist_ok=True)
-    shutil.copy(settings.CHECKPOINTS / "digits_teacher-teacher-short-s0.safetensors", folder / "out")
-    words = ["train", "--dataset", "digits", "--method", "robust", "--set", "epochs=12", "batch=250",
-             "--draws", "1", "--device", "cpu", "--out", str(folder / "out"), "--rows", str(folder / "rows.csv")]
+    shutil.copy(
+        settings.CHECKPOINTS / "digits_teacher-teacher-short-s0.safetensors", folder / "out"
+    )
+    words = [
+        "train",
+        "--dataset",
+        "digits",
+        "--method",
+        "robust",
+        "--set",
+        "epochs=12",
+        "batch=250",
+        "--draws",
+        "1",
+        "--device",
+        "cpu",
+        "--out",
+        str(folder / "out"),
+        "--rows",
+        str(folder / "rows.csv"),
+    ]
     env = {**os.environ, "RSNL_DATA": str(folder), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     start = ["-c", DRIVER, *driver] if driver else ["-m", "rsnl_lib"]
-    return subprocess.Popen([sys.executable, *start, *words], cwd=settings.ROOT, env=env, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        [sys.executable, *start, *words],
+        cwd=settings.ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def epochs(state):
@@ -48,7 +73,9 @@ def epochs(state):
 
 def tensors(path):
     with safe_open(path, "pt") as f:
-        return {k: f.get_tensor(k) for k in f.keys()}, {k: v for k, v in f.metadata().items() if k not in ("date", "commit")}
+        return {k: f.get_tensor(k) for k in f.keys()}, {
+            k: v for k, v in f.metadata().items() if k not in ("date", "commit")
+        }
 
 
 def table(path):
@@ -56,26 +83,37 @@ def table(path):
     return frame[frame["quantity"] != "ms_per_image"] if "quantity" in frame else frame
 
 
-def test_a_run_killed_three_times_and_short_of_disk_once_ends_bit_for_bit_like_one_left_alone(tmp_path):
+def test_a_run_killed_three_times_and_short_of_disk_once_ends_bit_for_bit_like_one_left_alone(
+    tmp_path,
+):
     name = "digits_student-robust-short-s0-epochs=12-batch=250"
     once, often = tmp_path / "once", tmp_path / "often"
     state = often / "runs" / f"{name}.state"
-    alone, done = command(once), []                                              # on the other core meanwhile
-    first = command(often)                                                       # 1: killed from outside, somewhere in an epoch
+    alone, done = command(once), []  # on the other core meanwhile
+    first = command(often)  # 1: killed from outside, somewhere in an epoch
     until = time.monotonic() + 60
     while epochs(state) < 3 and first.poll() is None and time.monotonic() < until:
         time.sleep(0.2)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL, first.stdout.read()
     done.append(epochs(state))
-    for moment, code in (("kill:.state:3", -9), ("fail:=250.safetensors:1", 1), ("kill:.best.safetensors:1", -9)):
-        run = command(often, moment)    # 2: in a write of the state; full disk; 3: at the end
+    for moment, code in (
+        ("kill:.state:3", -9),
+        ("fail:=250.safetensors:1", 1),
+        ("kill:.best.safetensors:1", -9),
+    ):
+        run = command(often, moment)  # 2: in a write of the state; full disk; 3: at the end
         said, _ = run.communicate()
         assert run.returncode == code, said
         done.append(epochs(state))
         assert code == -9 or "rsnl: " in said and "No space left on device" in said
-    assert 3 <= done[0] < 9 and done[1:] == [done[0] + 2, 12, 12], "each went on where the one before it was"
-    assert not (often / "rows.csv").exists() and not (often / "out" / f"{name}.best.safetensors").exists(), "nothing by halves"
+    assert 3 <= done[0] < 9 and done[1:] == [done[0] + 2, 12, 12], (
+        "each went on where the one before it was"
+    )
+    assert (
+        not (often / "rows.csv").exists()
+        and not (often / "out" / f"{name}.best.safetensors").exists()
+    ), "nothing by halves"
 
     for run in (command(often), alone):
         said, _ = run.communicate()
@@ -86,7 +124,11 @@ def test_a_run_killed_three_times_and_short_of_disk_once_ends_bit_for_bit_like_o
     for file in ("rows.csv", "rows-curves.csv"):
         a, b = (table(f / file) for f in (often, once))
         assert len(a) and a.equals(b), file
-    assert not list(once.rglob("*.part")) and not list(once.rglob("*.state")) and not list(often.rglob("*.state"))
+    assert (
+        not list(once.rglob("*.part"))
+        and not list(once.rglob("*.state"))
+        and not list(often.rglob("*.state"))
+    )
     assert len(list(often.rglob("*.part"))) <= 2, "at most what the two killed in a write left"
 
 
@@ -100,22 +142,29 @@ def small_disk():
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_state(tmp_path, small_disk):
     d = data.digits()
-    d, r = d._replace(x_train=d.x_train[:96], y_train=d.y_train[:96]), train.Recipe("test", 3, batch=32)
+    d, r = (
+        d._replace(x_train=d.x_train[:96], y_train=d.y_train[:96]),
+        train.Recipe("test", 3, batch=32),
+    )
     net, state = lambda: train.start("digits_student", d), tmp_path / "run.state"
     accuracy, calls = train.accuracy, []
     whole = train.fit(net(), d, "standard", r, state=tmp_path / "other.state").last
     size = (tmp_path / "other.state").stat().st_size
 
-    def fills(*args):                                                            # the disk is full from the second epoch on
+    def fills(*args):  # the disk is full from the second epoch on
         calls.append(1)
         small_disk(size // 2 if len(calls) == 2 else None)
         return accuracy(*args)
+
     with pytest.MonkeyPatch.context() as m:
         m.setattr(train, "accuracy", fills)
         with pytest.raises(OSError, match="File too large|No space left"):
             train.fit(net(), d, "standard", r, state=state)
     small_disk(None)
-    assert epochs(state) == 1 and sorted(p.name for p in tmp_path.iterdir()) == ["other.state", "run.state"]
+    assert epochs(state) == 1 and sorted(p.name for p in tmp_path.iterdir()) == [
+        "other.state",
+        "run.state",
+    ]
     again = train.fit(net(), d, "standard", r, state=state).last
     assert all(map(torch.equal, whole.state_dict().values(), again.state_dict().values()))
 

@@ -1,4 +1,5 @@
 """Each equation against values worked out by hand, and input gradients against finite differences."""
+
 import math
 
 import pytest
@@ -26,17 +27,23 @@ def test_score_is_the_softened_probability_of_the_true_class():
 
 def test_soft_cross_entropy_takes_the_teacher_as_target():
     student, teacher = torch.tensor([[0, 2 * LN3]]), torch.tensor([[2 * LN3, 0]])
-    want = -(3 / 4 * math.log(1 / 4) + 1 / 4 * math.log(3 / 4))           # tau 2: student 1/4, 3/4; teacher 3/4, 1/4
+    want = -(
+        3 / 4 * math.log(1 / 4) + 1 / 4 * math.log(3 / 4)
+    )  # tau 2: student 1/4, 3/4; teacher 3/4, 1/4
     assert losses.soft_cross_entropy(student, teacher, 2).item() == pytest.approx(want)
     even = torch.zeros(1, 2)
     assert losses.soft_cross_entropy(even, teacher, 2).item() == pytest.approx(math.log(2))
     assert losses.soft_cross_entropy(teacher, even, 2).item() == pytest.approx(math.log(16 / 3) / 2)
 
 
-@pytest.mark.parametrize("lam, tau_squared, soft", [(0, False, 0), (1, False, 1), (3, False, 3), (3, True, 12)])
-def test_kd_loss_adds_lambda_times_the_soft_half_and_no_tau_squared_unless_asked(lam, tau_squared, soft):
+@pytest.mark.parametrize(
+    "lam, tau_squared, soft", [(0, False, 0), (1, False, 1), (3, False, 3), (3, True, 12)]
+)
+def test_kd_loss_adds_lambda_times_the_soft_half_and_no_tau_squared_unless_asked(
+    lam, tau_squared, soft
+):
     a_S, a_T, y = torch.tensor([[0, 2 * LN3]]), torch.zeros(1, 2), torch.tensor([0])
-    want = math.log(10) + soft * math.log(16 / 3) / 2                     # hard half at tau 1: -ln(1/10)
+    want = math.log(10) + soft * math.log(16 / 3) / 2  # hard half at tau 1: -ln(1/10)
     assert losses.kd_loss(a_S, a_T, y, lam, 2.0, tau_squared).item() == pytest.approx(want)
 
 
@@ -69,7 +76,7 @@ def test_input_gradient_agrees_with_finite_differences(tau):
 def test_one_sum_for_the_batch_equals_a_loop_over_its_images():
     net, x, y = smooth_net()
     _, together = losses.input_gradient(net, x, y, 2.0)
-    alone = [losses.input_gradient(net, x[i:i + 1], y[i:i + 1], 2.0)[1] for i in range(len(x))]
+    alone = [losses.input_gradient(net, x[i : i + 1], y[i : i + 1], 2.0)[1] for i in range(len(x))]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
@@ -83,7 +90,11 @@ def test_input_gradient_is_differentiable_only_when_asked_and_leaves_no_trace():
 
 
 def test_batch_norm_in_training_mode_is_refused_by_name():
-    net, x, y = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 3)), torch.rand(5, 1, 2, 2), torch.arange(5) % 3
+    net, x, y = (
+        nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 3)),
+        torch.rand(5, 1, 2, 2),
+        torch.arange(5) % 3,
+    )
     with pytest.raises(ValueError, match="BatchNorm2d in training mode.*eval"):
         losses.input_gradient(net, x, y)
     assert losses.input_gradient(net.eval(), x, y)[1].shape == x.shape
@@ -92,8 +103,12 @@ def test_batch_norm_in_training_mode_is_refused_by_name():
 @pytest.mark.parametrize("tau", [0, -1.0, math.nan, math.inf, "3", None, True])
 def test_bad_tau_is_named(tau):
     a, y = torch.zeros(1, 2), torch.tensor([0])
-    for call in (lambda: losses.score(a, y, tau), lambda: losses.soft_cross_entropy(a, a, tau),
-                 lambda: losses.kd_loss(a, a, y, 1.0, tau), lambda: losses.input_gradient(NET, torch.zeros(1, 1, 2, 2), y, tau)):
+    for call in (
+        lambda: losses.score(a, y, tau),
+        lambda: losses.soft_cross_entropy(a, a, tau),
+        lambda: losses.kd_loss(a, a, y, 1.0, tau),
+        lambda: losses.input_gradient(NET, torch.zeros(1, 1, 2, 2), y, tau),
+    ):
         with pytest.raises(ValueError) as error:
             call()
         assert f"tau={tau!r}" in str(error.value) and "above zero" in str(error.value)
@@ -108,12 +123,15 @@ def test_bad_gamma_and_lambda_are_named(value):
         losses.kd_loss(a, a, y, value, 1.0)
 
 
-@pytest.mark.parametrize("a, y, said", [
-    (torch.zeros(2, 3), torch.tensor([0]), r"\(2, 3\) and labels \(1,\)"),
-    (torch.zeros(3), torch.tensor([0, 1, 2]), r"want \(n, classes\)"),
-    (torch.zeros(2, 3), torch.zeros(2), "float32; they must be torch.int64"),
-    (torch.zeros(2, 3), torch.zeros(2, dtype=torch.int32), "int32; they must be torch.int64"),
-])
+@pytest.mark.parametrize(
+    "a, y, said",
+    [
+        (torch.zeros(2, 3), torch.tensor([0]), r"\(2, 3\) and labels \(1,\)"),
+        (torch.zeros(3), torch.tensor([0, 1, 2]), r"want \(n, classes\)"),
+        (torch.zeros(2, 3), torch.zeros(2), "float32; they must be torch.int64"),
+        (torch.zeros(2, 3), torch.zeros(2, dtype=torch.int32), "int32; they must be torch.int64"),
+    ],
+)
 def test_labels_that_do_not_fit_are_refused(a, y, said):
     with pytest.raises(ValueError, match=said):
         losses.score(a, y)

@@ -1,4 +1,5 @@
 """Each term alone: does it reach the student, never the teacher, with the weight the recipe gives it?"""
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +8,22 @@ from rsnl_lib import data, losses, networks, train
 from rsnl_lib.methods import METHODS, Batch, random_directions
 
 FULL = ("ce", "kd", "gradient", "score")
-TERMS = [(m, t) for m, terms in {"kd": FULL[:2], "robust": FULL, "target_zero": FULL, "shuffled": FULL, "matched": FULL, "gradient_only": FULL[:3],
-                                 "score_only": ("ce", "kd", "score"), "mimic": ("ce", "mimic"), "noise_augmented": FULL[:2],
-                                 "direct": ("ce", "kd", "direct")}.items() for t in terms]
+TERMS = [
+    (m, t)
+    for m, terms in {
+        "kd": FULL[:2],
+        "robust": FULL,
+        "target_zero": FULL,
+        "shuffled": FULL,
+        "matched": FULL,
+        "gradient_only": FULL[:3],
+        "score_only": ("ce", "kd", "score"),
+        "mimic": ("ce", "mimic"),
+        "noise_augmented": FULL[:2],
+        "direct": ("ce", "kd", "direct"),
+    }.items()
+    for t in terms
+]
 R = train.Recipe("test", 40, lr=1e-2, lr_conv=1e-2, batch=32, tau=2.0, gamma=0.9, C1=7.0, C2=3.0)
 
 
@@ -46,7 +60,13 @@ def test_each_term_alone_reaches_every_student_weight_and_no_teacher_weight(meth
 def test_weights_are_those_of_the_recipe(method, tau_squared):
     student, _, batch = setting()
     terms = METHODS[method].terms(student, batch, R._replace(tau_squared=tau_squared))
-    want = {"ce": 1.0, "kd": 2.5 * (4 if tau_squared else 1), "gradient": 7.0, "score": 3.0, "score_floor": 0.0}
+    want = {
+        "ce": 1.0,
+        "kd": 2.5 * (4 if tau_squared else 1),
+        "gradient": 7.0,
+        "score": 3.0,
+        "score_floor": 0.0,
+    }
     assert {k: w for k, (w, _) in terms.items()} == {k: want[k] for k in terms}
     assert len(terms) == (2 if method == "kd" else 5)
 
@@ -55,16 +75,24 @@ def test_robust_is_equation_17():
     student, teacher, batch = setting()
     x = batch.x.clone().requires_grad_()
     a_S, a_T = student(x), teacher(x)
-    g_S, g_T = (torch.autograd.grad(torch.softmax(a / R.tau, 1)[range(16), batch.y].sum(), x, retain_graph=True)[0]
-                for a in (a_S, a_T))
+    g_S, g_T = (
+        torch.autograd.grad(
+            torch.softmax(a / R.tau, 1)[range(16), batch.y].sum(), x, retain_graph=True
+        )[0]
+        for a in (a_S, a_T)
+    )
     f_S, f_T = (torch.softmax(a, 1)[range(16), batch.y] for a in (a_S, a_T))
-    hand = {"ce": -f_S.log().mean(),
-            "kd": -(torch.softmax(a_T / 2, 1) * torch.log_softmax(a_S / 2, 1)).sum(1).mean(),
-            "gradient": (g_S - g_T).pow(2).sum((1, 2, 3)).mean(),
-            "score": (0.9 + f_T - f_S).clamp(min=0).mean()}
+    hand = {
+        "ce": -f_S.log().mean(),
+        "kd": -(torch.softmax(a_T / 2, 1) * torch.log_softmax(a_S / 2, 1)).sum(1).mean(),
+        "gradient": (g_S - g_T).pow(2).sum((1, 2, 3)).mean(),
+        "score": (0.9 + f_T - f_S).clamp(min=0).mean(),
+    }
     got = METHODS["robust"].terms(student, batch, R)
     for name, value in hand.items():
-        torch.testing.assert_close(got[name][1], value, rtol=2e-3, atol=1e-6, msg=lambda m: f"{name}: {m}")
+        torch.testing.assert_close(
+            got[name][1], value, rtol=2e-3, atol=1e-6, msg=lambda m: f"{name}: {m}"
+        )
     total = sum(w * v for w, v in METHODS["kd"].terms(student, batch, R).values())
     torch.testing.assert_close(total, losses.kd_loss(a_S, batch.a_T, batch.y, 2.5, R.tau))
 
@@ -76,7 +104,9 @@ def test_target_zero_is_robust_with_a_teacher_gradient_of_zero():
     assert zero.keys() == robust.keys()
     for name in robust:
         torch.testing.assert_close(zero[name], robust[name])
-    assert not torch.allclose(zero["gradient"][1], METHODS["robust"].terms(student, batch, R)["gradient"][1])
+    assert not torch.allclose(
+        zero["gradient"][1], METHODS["robust"].terms(student, batch, R)["gradient"][1]
+    )
 
 
 def test_each_term_alone_is_robust_without_the_other():
@@ -94,16 +124,23 @@ def test_the_floor_is_logged_and_never_trained_on():
     student, _, batch = setting()
     weight, floor = METHODS["robust"].terms(student, batch, R)["score_floor"]
     f_T = torch.softmax(batch.a_T, 1)[range(16), batch.y]
-    assert weight == 0 and floor == pytest.approx((0.9 + f_T - 1).clamp(min=0).mean().item(), abs=1e-6)
+    assert weight == 0 and floor == pytest.approx(
+        (0.9 + f_T - 1).clamp(min=0).mean().item(), abs=1e-6
+    )
     assert 0 < floor <= METHODS["robust"].terms(student, batch, R)["score"][1]
 
 
 def test_shuffled_deals_the_gradients_anew_within_each_class():
     student, _, batch = setting()
-    batch = batch._replace(y=torch.tensor([0, 1, 2, 3] * 4), g_T=torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 8, 8).contiguous())
+    batch = batch._replace(
+        y=torch.tensor([0, 1, 2, 3] * 4),
+        g_T=torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 8, 8).contiguous(),
+    )
     kept = []
     sees = METHODS["shuffled"].terms.__globals__["robust"]
-    METHODS["shuffled"].terms.__globals__["robust"] = lambda net, b, r: kept.append(b.g_T[:, 0, 0, 0]) or {}
+    METHODS["shuffled"].terms.__globals__["robust"] = lambda net, b, r: (
+        kept.append(b.g_T[:, 0, 0, 0]) or {}
+    )
     try:
         torch.manual_seed(0)
         for _ in range(20):
@@ -125,11 +162,17 @@ def test_matched_keeps_each_gradients_length_and_nothing_of_its_direction():
     flat, own = made.float().flatten(1), g_T.float().flatten(1)
     torch.testing.assert_close(flat.norm(dim=1), own.norm(dim=1), rtol=2e-3, atol=1e-6)
     cosine = torch.cosine_similarity(flat, own)
-    assert abs(cosine.mean()) < 4 / 8 / 20 and 0.5 < cosine.std() * 8 < 1.5, "uniform: mean 0, sd 1 / sqrt(64 pixels)"
-    assert torch.equal(made, random_directions(g_T, 5, chunk=7)) and not torch.equal(made, random_directions(g_T, 6, chunk=7))
+    assert abs(cosine.mean()) < 4 / 8 / 20 and 0.5 < cosine.std() * 8 < 1.5, (
+        "uniform: mean 0, sd 1 / sqrt(64 pixels)"
+    )
+    assert torch.equal(made, random_directions(g_T, 5, chunk=7)) and not torch.equal(
+        made, random_directions(g_T, 6, chunk=7)
+    )
 
 
-def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(tmp_path, monkeypatch):
+def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(
+    tmp_path, monkeypatch
+):
     d = data.digits()
     d = d._replace(x_train=d.x_train[:64], y_train=d.y_train[:64])
     teacher, seen = networks.build("digits_mlp_teacher").eval(), []
@@ -138,18 +181,32 @@ def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(t
     def terms(net, b, r):
         seen.append({tuple(x.flatten()[:40].tolist()): g for x, g in zip(b.x, b.g_T)})
         return how.terms(net, b, r)
+
     monkeypatch.setitem(METHODS, "matched", how._replace(terms=terms))
-    train.fit(train.start("digits_student", d), d, "matched", R._replace(epochs=2), 1, teacher, tmp_path / "state")
-    first, second = ({k: g for part in seen[i:i + 2] for k, g in part.items()} for i in (0, 2))
+    train.fit(
+        train.start("digits_student", d),
+        d,
+        "matched",
+        R._replace(epochs=2),
+        1,
+        teacher,
+        tmp_path / "state",
+    )
+    first, second = ({k: g for part in seen[i : i + 2] for k, g in part.items()} for i in (0, 2))
     assert len(first) == 64 and all(torch.equal(first[k], second[k]) for k in first)
-    with pytest.raises(ValueError, match="'matched' draws its target once an image, and crop=1 .*set crop=0"):
+    with pytest.raises(
+        ValueError, match="'matched' draws its target once an image, and crop=1 .*set crop=0"
+    ):
         train.fit(train.start("digits_student", d), d, "matched", R._replace(crop=1), 1, teacher)
 
 
 def test_mimic_is_equation_2():
     student, _, batch = setting()
     a_S = student(batch.x)
-    hand = {"logits": (a_S - batch.a_T).pow(2).sum(1).mean(), "probabilities": (a_S.softmax(1) - batch.a_T.softmax(1)).pow(2).sum(1).mean()}
+    hand = {
+        "logits": (a_S - batch.a_T).pow(2).sum(1).mean(),
+        "probabilities": (a_S.softmax(1) - batch.a_T.softmax(1)).pow(2).sum(1).mean(),
+    }
     for on, value in hand.items():
         weight, got = METHODS["mimic"].terms(student, batch, R._replace(mimic_on=on))["mimic"]
         assert weight == 2.5 / 2
@@ -168,13 +225,18 @@ def test_noise_augmented_is_kd_on_noisy_images_of_that_strength():
 
 def test_direct_is_the_theorem_to_first_order():
     student, teacher, batch = setting()
-    u = lambda net, x: (a := net(x))[range(16), batch.y] - a.masked_fill(torch.nn.functional.one_hot(batch.y, 10).bool(), -torch.inf).logsumexp(1)
+    u = lambda net, x: (
+        (a := net(x))[range(16), batch.y]
+        - a.masked_fill(torch.nn.functional.one_hot(batch.y, 10).bool(), -torch.inf).logsumexp(1)
+    )
     x = batch.x.clone().requires_grad_()
     h = u(student, x) - u(teacher, x)
     gap = torch.autograd.grad(h.sum(), x)[0].flatten(1).norm(dim=1)
     want = (1.5 - h + 0.2 * gap).clamp(min=0).mean()
     g_T = train.teacher_constants(teacher, batch.x, batch.y, R.tau, "logit")[1].float()
-    got = METHODS["direct"].terms(student, batch._replace(g_T=g_T), R._replace(gamma_u=1.5, rho=0.2))["direct"]
+    got = METHODS["direct"].terms(
+        student, batch._replace(g_T=g_T), R._replace(gamma_u=1.5, rho=0.2)
+    )["direct"]
     assert got[0] == 1.0
     torch.testing.assert_close(got[1], want, rtol=1e-3, atol=1e-3)
 
@@ -201,7 +263,9 @@ def test_parameter_gradient_of_L_G_agrees_with_finite_differences(middle):
                 ends.append(L_G().item())
             p.data.view(-1)[i] += h
             slopes.view(-1)[i] = (ends[0] - ends[1]) / (2 * h)
-        torch.testing.assert_close(torch.zeros_like(p) if g is None else g, slopes, rtol=1e-5, atol=1e-8)
+        torch.testing.assert_close(
+            torch.zeros_like(p) if g is None else g, slopes, rtol=1e-5, atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("pieces", [2, 3])
@@ -228,7 +292,7 @@ def test_every_method_learns_32_images_by_heart_with_any_module():
     d, start = few(), relu_net().state_dict()
     r = R._replace(epochs=80, gamma=0.1, C1=1.0, C2=1.0)
     teacher = None
-    for method in METHODS:                          # "teacher" comes first
+    for method in METHODS:  # "teacher" comes first
         student = relu_net()
         student.load_state_dict(start)
         run = train.fit(student, d, method, r, teacher=teacher)

@@ -1,4 +1,5 @@
 """The mutants of mutations.py can be applied: each pattern stands once in its file. The command itself breaks the library and is run by hand."""
+
 import ast
 import functools
 import pathlib
@@ -13,9 +14,15 @@ def unparsed(file):
 
 def test_every_mutant_stands_once_and_still_parses():
     source = (HERE / "mutations.py").read_text()
-    listed = next(node.value for node in ast.parse(source).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MUTANTS")
+    listed = next(
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MUTANTS"
+    )
     mutants = ast.literal_eval(listed)
     assert len(mutants) > 200 and len({name for name, *_ in mutants}) == len(mutants)
     for name, file, old, new, _ in mutants:
-        assert unparsed(file).count(old) == 1, f"{name}: {old!r} stands {unparsed(file).count(old)} times in {file}.py"
+        assert unparsed(file).count(old) == 1, (
+            f"{name}: {old!r} stands {unparsed(file).count(old)} times in {file}.py"
+        )
         ast.parse(unparsed(file).replace(old, new))

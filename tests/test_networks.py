@@ -1,18 +1,30 @@
 """The networks by name: exact counts, their start, and the norms of their kernels."""
+
 import pytest
 import torch
 from torch import nn
 
 from rsnl_lib import data, networks, train
 
-COUNTS = {                  # weights without biases, multiplications for one image (Table VII's way of counting)
-    "mnist_teacher": (360_816, 28_673_136), "mnist_student": (29_944, 5_310_648),
-    "digits_teacher": (22_128, 858_048), "digits_student": (6_224, 212_288),
-    "digits_mlp_teacher": (17_664, 17_664), "digits_mlp_student": (3_232, 3_232),
-    "cifar_teacher": (9_044_360, 725_090_696), "cifar_student1": (249_576, 30_150_024), "cifar_student2": (861_928, 107_775_880),
-    "cifar_student3": (1_503_304, 323_946_376), "cifar_student3_counts": (1_569_544, 391_776_136), "cifar_student4": (2_544_712, 381_749_128),
-    "cifar_resnet8": (74_800, 12_239_488), "cifar_resnet14": (171_568, 26_395_264), "cifar_resnet20": (268_336, 40_551_040), "cifar_resnet26": (365_104, 54_706_816),
-    "cifar_resnet18": (11_164_352, 555_422_720), "cifar_mobilenet": (2_202_560, 87_976_448),
+COUNTS = {  # weights without biases, multiplications for one image (Table VII's way of counting)
+    "mnist_teacher": (360_816, 28_673_136),
+    "mnist_student": (29_944, 5_310_648),
+    "digits_teacher": (22_128, 858_048),
+    "digits_student": (6_224, 212_288),
+    "digits_mlp_teacher": (17_664, 17_664),
+    "digits_mlp_student": (3_232, 3_232),
+    "cifar_teacher": (9_044_360, 725_090_696),
+    "cifar_student1": (249_576, 30_150_024),
+    "cifar_student2": (861_928, 107_775_880),
+    "cifar_student3": (1_503_304, 323_946_376),
+    "cifar_student3_counts": (1_569_544, 391_776_136),
+    "cifar_student4": (2_544_712, 381_749_128),
+    "cifar_resnet8": (74_800, 12_239_488),
+    "cifar_resnet14": (171_568, 26_395_264),
+    "cifar_resnet20": (268_336, 40_551_040),
+    "cifar_resnet26": (365_104, 54_706_816),
+    "cifar_resnet18": (11_164_352, 555_422_720),
+    "cifar_mobilenet": (2_202_560, 87_976_448),
 }
 
 
@@ -28,12 +40,16 @@ def test_every_network_is_counted_here():
 def test_exact_counts_and_the_shape_of_the_scores(name):
     net = networks.build(name).train()
     assert networks.count(net, shape(name)) == COUNTS[name]
-    assert net.training and not any(m._forward_hooks for m in net.modules())      # counting leaves no trace
+    assert net.training and not any(
+        m._forward_hooks for m in net.modules()
+    )  # counting leaves no trace
     assert net(torch.rand(3, *shape(name))).shape == (3, 10)
     assert networks.build(name, 7)(torch.rand(3, *shape(name))).shape == (3, 7)
 
 
-@pytest.mark.parametrize("name, known", [("cifar_resnet20", 269_722), ("cifar_resnet18", 11_173_962)])
+@pytest.mark.parametrize(
+    "name, known", [("cifar_resnet20", 269_722), ("cifar_resnet18", 11_173_962)]
+)
 def test_the_neighbours_networks_have_the_published_number_of_parameters(name, known):
     assert sum(p.numel() for p in networks.build(name).parameters()) == known
 
@@ -44,13 +60,17 @@ def test_a_shortcut_is_the_identity_or_every_other_pixel_beside_zeros():
         for p in block.path.parameters():
             p.zero_()
     got = block(x)
-    assert got.shape == (1, 4, 3, 3) and torch.equal(got[:, 1:3], x[:, :, ::2, ::2]) and not got[:, [0, 3]].any()
+    assert (
+        got.shape == (1, 4, 3, 3)
+        and torch.equal(got[:, 1:3], x[:, :, ::2, ::2])
+        and not got[:, [0, 3]].any()
+    )
     with pytest.raises(ValueError, match="width=0.5.*resnet18"):
         networks.build("cifar_resnet18@0.5")
 
 
 def test_count_by_hand():
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5))        # 2 x 2 places
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5))  # 2 x 2 places
     assert networks.count(net, (1, 4, 4)) == (18 + 40, 18 * 4 + 40)
 
 
@@ -63,7 +83,7 @@ def test_lsuv_gives_every_layer_unit_variance_and_small_biases(name):
     for m in layers:
         m.register_forward_hook(lambda m, i, o: spread.append(o.std().item()))
         assert 0 < m.bias.abs().max() <= 0.01
-        w = m.weight.flatten(1)                                                   # orthogonal up to one factor
+        w = m.weight.flatten(1)  # orthogonal up to one factor
         gram = w @ w.T if len(w) <= w.shape[1] else w.T @ w
         torch.testing.assert_close(gram / gram[0, 0], torch.eye(len(gram)), rtol=0, atol=1e-4)
     net.eval()(x)
@@ -76,7 +96,7 @@ def test_the_start_depends_on_the_seed_alone():
     one = train.start("digits_student", d, 3)
     drawn = torch.rand(1)
     torch.manual_seed(1)
-    assert torch.equal(torch.rand(1), drawn)                                      # the caller's random state is kept
+    assert torch.equal(torch.rand(1), drawn)  # the caller's random state is kept
     same, other = train.start("digits_student", d, 3), train.start("digits_student", d, 4)
     for a, b, c in zip(one.parameters(), same.parameters(), other.parameters()):
         assert torch.equal(a, b) and not torch.equal(a, c)
@@ -90,8 +110,10 @@ def test_long_kernels_are_cut_to_their_limit_and_short_ones_kept():
     last = net[-1].weight
     with torch.no_grad():
         for layer in layers:
-            layer.weight.copy_(torch.nn.functional.normalize(layer.weight.flatten(1)).view_as(layer.weight) * 5)
-            layer.weight[0] *= 0.1                                                # length 0.5, within every limit
+            layer.weight.copy_(
+                torch.nn.functional.normalize(layer.weight.flatten(1)).view_as(layer.weight) * 5
+            )
+            layer.weight[0] *= 0.1  # length 0.5, within every limit
         last *= 1000
     short, head = [m.weight[0].clone() for m in layers], last.clone()
     networks.clip_kernels_(net)
@@ -99,14 +121,23 @@ def test_long_kernels_are_cut_to_their_limit_and_short_ones_kept():
         norms = layer.weight.flatten(1).norm(dim=1)
         torch.testing.assert_close(norms[1:], torch.full_like(norms[1:], limit), rtol=1e-4, atol=0)
         torch.testing.assert_close(layer.weight[0], kept)
-    assert torch.equal(last, head)                                                # a layer without a limit
+    assert torch.equal(last, head)  # a layer without a limit
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: networks.build("mnist_studnet"), "network='mnist_studnet' is unknown; choose one of: digits_mlp_teacher"),
-    (lambda: networks.build("digits_student", 1), "classes=1 must be a whole number of at least 2"),
-    (lambda: networks.build("digits_student", "10"), "classes='10'"),
-])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (
+            lambda: networks.build("mnist_studnet"),
+            "network='mnist_studnet' is unknown; choose one of: digits_mlp_teacher",
+        ),
+        (
+            lambda: networks.build("digits_student", 1),
+            "classes=1 must be a whole number of at least 2",
+        ),
+        (lambda: networks.build("digits_student", "10"), "classes='10'"),
+    ],
+)
 def test_unknown_names_are_refused_with_the_known_ones(call, said):
     with pytest.raises(ValueError, match=said):
         call()

@@ -1,4 +1,5 @@
 """What nbval does not see: stored notebooks are current, canonical, really compared, small, and readable."""
+
 import re
 import statistics
 import tempfile
@@ -29,7 +30,9 @@ def compared(cell):
 
 def test_every_source_has_its_notebook_and_the_other_way_round():
     assert NAMES, "no sources in notebooks/src"
-    assert NAMES == [p.stem for p in sorted(nbtools.BOOKS.glob("*.ipynb"))], "python3 run.py render makes missing notebooks"
+    assert NAMES == [p.stem for p in sorted(nbtools.BOOKS.glob("*.ipynb"))], (
+        "python3 run.py render makes missing notebooks"
+    )
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -58,36 +61,53 @@ def code(nb):
 def test_stored_is_the_rendered_source(nb, name):
     nbformat.validate(nb)
     source = nbtools.from_source(nbtools.SOURCES / f"{name}.py")
-    assert [(c.id, *part) for c, part in zip(nb.cells, nbtools.cells(nb))] == \
-           [(c.id, *part) for c, part in zip(source.cells, nbtools.cells(source))], f"stale: python3 run.py render {name}"
+    assert [(c.id, *part) for c, part in zip(nb.cells, nbtools.cells(nb))] == [
+        (c.id, *part) for c, part in zip(source.cells, nbtools.cells(source))
+    ], f"stale: python3 run.py render {name}"
 
 
 def test_canonical(nb, path, name):
     again = nbtools.canonical(nbformat.read(path, as_version=4), name)
-    assert nbformat.writes(again) == nbformat.writes(nb), f"volatile metadata: python3 run.py render {name}"
+    assert nbformat.writes(again) == nbformat.writes(nb), (
+        f"volatile metadata: python3 run.py render {name}"
+    )
 
 
 def test_run_from_top_to_bottom_without_complaint(code):
-    assert [c.execution_count for c in code] == list(range(1, len(code) + 1)), "nbval compares no cell without a count"
-    bad = [o for c in code for o in c.outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1)), (
+        "nbval compares no cell without a count"
+    )
+    bad = [
+        o for c in code for o in c.outputs if o.output_type == "error" or o.get("name") == "stderr"
+    ]
     assert not bad, bad
 
 
 def test_most_cells_are_compared(code):
     unchecked = [c.source.splitlines()[0] for c in code if not compared(c)]
-    assert len(unchecked) <= 0.4 * len(code), f"{len(unchecked)} of {len(code)} print nothing to compare: {unchecked}"
+    assert len(unchecked) <= 0.4 * len(code), (
+        f"{len(unchecked)} of {len(code)} print nothing to compare: {unchecked}"
+    )
 
 
 def test_small_and_free_of_machine_paths(path):
     text = path.read_text()
     assert len(text.encode()) < 600_000
-    for place in (str(nbtools.BOOKS.parent), tempfile.gettempdir() + "/", "site-packages", "/home/", "/Users/"):
+    for place in (
+        str(nbtools.BOOKS.parent),
+        tempfile.gettempdir() + "/",
+        "site-packages",
+        "/home/",
+        "/Users/",
+    ):
         assert place not in text, place
 
 
 def test_leaves_the_environment_alone(code):
     for cell in code:
-        assert not re.search(r"^\s*[%!]\s*(pip|conda)|os\.chdir|^\s*%cd", cell.source, re.M), cell.source
+        assert not re.search(r"^\s*[%!]\s*(pip|conda)|os\.chdir|^\s*%cd", cell.source, re.M), (
+            cell.source
+        )
 
 
 def test_one_parameters_cell(nb):
@@ -103,10 +123,14 @@ def test_figures_are_there_and_are_read(nb, code):
     assert any("image/png" in o.get("data", {}) for c in code for o in c.outputs), "no figure"
     for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
         if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
-            assert after is not None and after.cell_type == "markdown", f"no words after the figure of: {cell.source}"
+            assert after is not None and after.cell_type == "markdown", (
+                f"no words after the figure of: {cell.source}"
+            )
 
 
 def test_the_readme_shows_the_first_notebooks_figure():
     nb = nbformat.read(nbtools.stored(nbtools.SOURCES / f"{nbtools.FRONT.stem}.py"), as_version=4)
-    assert nbtools.FRONT.read_bytes() == nbtools.first_picture(nb), "stale: python3 run.py render 00"
+    assert nbtools.FRONT.read_bytes() == nbtools.first_picture(nb), (
+        "stale: python3 run.py render 00"
+    )
     assert f"notebooks/{nbtools.FRONT.name}" in (nbtools.BOOKS.parent / "README.md").read_text()

@@ -1,4 +1,5 @@
 """figure3.html: current, small, closed, equal to PyTorch, quick, and open to keyboard, touch and screen readers."""
+
 import base64
 import contextlib
 import hashlib
@@ -19,13 +20,16 @@ import torch
 from rsnl_lib import data, figures, page as maker, perturb, store, table
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FILE = pathlib.Path(os.environ.get("RSNL_PAGE") or maker.OUT)             # mutate_page.py names another
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FILE = pathlib.Path(os.environ.get("RSNL_PAGE") or maker.OUT)  # mutate_page.py names another
 browsing = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
 CONTROLS = {"snr", "kind", "again", "size", "top", "left", "case", "delta", "lead"}
 
 
 # ---------------------------------------------------------------- the file
+
 
 def test_the_page_is_current():
     assert maker.made() == maker.OUT.read_bytes(), "figure3.html is stale: python -m rsnl_lib page"
@@ -46,14 +50,23 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
         assert maker.made() != before, "a changed weight leaves the page as it is"
     with monkeypatch.context() as m:
         rows = store.shipped
-        m.setattr(store, "shipped", lambda *a: rows(*a).assign(correct=lambda r: r.correct - 50 * (r.perturbation == "gaussian")))
+        m.setattr(
+            store,
+            "shipped",
+            lambda *a: rows(*a).assign(
+                correct=lambda r: r.correct - 50 * (r.perturbation == "gaussian")
+            ),
+        )
         assert maker.made() != before, "changed rows leave the page as it is"
 
 
 def test_the_verdict_follows_from_the_rows():
     rows = {d: store.shipped(d, list(maker.SHOWN)) for d in ("mnist", "digits")}
     said = maker.found(rows)["verdict"]
-    turned = {d: r.assign(method=r.method.replace({"robust": "kd", "kd": "robust"})) for d, r in rows.items()}
+    turned = {
+        d: r.assign(method=r.method.replace({"robust": "kd", "kd": "robust"}))
+        for d, r in rows.items()
+    }
     assert "more like its teacher" in said and "at least as well" in said
     assert "does not make it more like its teacher" in maker.found(turned)["verdict"]
 
@@ -67,26 +80,56 @@ def test_size_and_no_address_to_load():
             found.extend((tag, k, v) for k, v in attributes)
 
     Tags().feed(text)
-    assert not [f for f in found if f[1].startswith("on") or f[1] == "style"], "inline handlers or styles"
-    assert {(t, v) for t, k, v in found if k in ("src", "href", "srcset", "data", "action", "poster") and t != "a"} == {("link", "data:,")}
-    for link in {v for t, k, v in found if t == "a" and k == "href"} - {"#explorer", "#theorem", "#made"}:
+    assert not [f for f in found if f[1].startswith("on") or f[1] == "style"], (
+        "inline handlers or styles"
+    )
+    assert {
+        (t, v)
+        for t, k, v in found
+        if k in ("src", "href", "srcset", "data", "action", "poster") and t != "a"
+    } == {("link", "data:,")}
+    for link in {v for t, k, v in found if t == "a" and k == "href"} - {
+        "#explorer",
+        "#theorem",
+        "#made",
+    }:
         assert link.startswith("https://arxiv.org/abs/") or (ROOT / link).is_file(), link
-    code = "".join((maker.HERE / f).read_text("utf-8") for f in ("page.js", "worker.js", "template.html"))
-    assert not re.findall(r"\bfetch\(|XMLHttpRequest|importScripts|WebSocket|sendBeacon|@import|url\(|\beval\(|innerHTML", code)
-    policy = dict(p.strip().split(" ", 1) for p in re.search(r'Security-Policy" content="([^"]+)', text)[1].split(";"))
-    assert policy["default-src"] == "'none'" and "connect-src" not in policy and "unsafe-inline" not in str(policy) and "'unsafe-eval'" not in str(policy)
+    code = "".join(
+        (maker.HERE / f).read_text("utf-8") for f in ("page.js", "worker.js", "template.html")
+    )
+    assert not re.findall(
+        r"\bfetch\(|XMLHttpRequest|importScripts|WebSocket|sendBeacon|@import|url\(|\beval\(|innerHTML",
+        code,
+    )
+    policy = dict(
+        p.strip().split(" ", 1)
+        for p in re.search(r'Security-Policy" content="([^"]+)', text)[1].split(";")
+    )
+    assert (
+        policy["default-src"] == "'none'"
+        and "connect-src" not in policy
+        and "unsafe-inline" not in str(policy)
+        and "'unsafe-eval'" not in str(policy)
+    )
 
 
 def test_the_compiled_convolution_belongs_to_its_source():
-    for digest, name in re.findall(r"^    ([0-9a-f]{64})  (\S+)$", (maker.HERE / "README.md").read_text(), re.M):
-        assert hashlib.sha256((maker.HERE / name).read_bytes()).hexdigest() == digest, f"{name}: see rsnl_lib/page/README.md"
+    for digest, name in re.findall(
+        r"^    ([0-9a-f]{64})  (\S+)$", (maker.HERE / "README.md").read_text(), re.M
+    ):
+        assert hashlib.sha256((maker.HERE / name).read_bytes()).hexdigest() == digest, (
+            f"{name}: see rsnl_lib/page/README.md"
+        )
 
 
 def test_colours_stand_out_and_unknown_layers_are_named():
     for ground in (maker.PAPER, maker.NIGHT):
         for m in figures.METHODS:
             colour = maker.seen_on(ground, m)
-            assert colour == "var(--ink)" or maker.contrast([int(colour[i:i + 2], 16) for i in (1, 3, 5)], ground) >= 3
+            assert (
+                colour == "var(--ink)"
+                or maker.contrast([int(colour[i : i + 2], 16) for i in (1, 3, 5)], ground) >= 3
+            )
     assert abs(maker.contrast((0, 0, 0), (255, 255, 255)) - 21) < 1e-9
     with pytest.raises(ValueError, match="Sigmoid is no layer"):
         maker.packed(torch.nn.Sequential(torch.nn.Sigmoid()))
@@ -94,11 +137,15 @@ def test_colours_stand_out_and_unknown_layers_are_named():
 
 # ---------------------------------------------------------------- in a browser
 
+
 @pytest.fixture(scope="module")
 def chromium():
     api = pytest.importorskip("playwright.sync_api", reason="no playwright")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        )
         yield browser
         browser.close()
 
@@ -107,15 +154,28 @@ def chromium():
 def opened(chromium):
     """A function that opens the page from disk with the network cut; afterwards nothing was asked for and the console is clean."""
     with contextlib.ExitStack() as stack:
+
         def open_page(script="", clean=True, **options):
-            context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+            context = chromium.new_context(
+                **{"viewport": {"width": 1280, "height": 900}, **options}
+            )
             stack.callback(context.close)
             context.set_offline(True)
             context.add_init_script(script)
             page, asked, said = context.new_page(), [], []
             page.set_default_timeout(20_000)
-            page.route(lambda url: not url.startswith(("file:", "blob:", "data:")), lambda route: (asked.append(route.request.url), route.abort()))
-            page.on("request", lambda r: asked.append(r.url) if not r.url.startswith(("blob:", "data:", FILE.as_uri())) else None)
+            page.route(
+                lambda url: not url.startswith(("file:", "blob:", "data:")),
+                lambda route: (asked.append(route.request.url), route.abort()),
+            )
+            page.on(
+                "request",
+                lambda r: (
+                    asked.append(r.url)
+                    if not r.url.startswith(("blob:", "data:", FILE.as_uri()))
+                    else None
+                ),
+            )
             page.on("console", lambda m: said.append(f"{m.type}: {m.text}"))
             page.on("pageerror", lambda e: said.append(f"uncaught: {e}"))
             page.goto(FILE.as_uri())
@@ -123,6 +183,7 @@ def opened(chromium):
             if clean:
                 stack.callback(lambda: (check(asked, "requests"), check(said, "on the console")))
             return page
+
         yield open_page
 
 
@@ -164,7 +225,9 @@ def difference(page, nets, settings, images):
     """{method: largest difference} of the page's logits and PyTorch's on the images that the page saw, which come too."""
     seen, answers = page.evaluate(LOGITS, [settings, images])
     seen, answers = torch.tensor(seen).view(-1, 1, 28, 28), torch.tensor(answers)
-    return {m: float((answers[:, i] - net(seen)).abs().max()) for i, (m, net) in enumerate(nets.items())}, seen
+    return {
+        m: float((answers[:, i] - net(seen)).abs().max()) for i, (m, net) in enumerate(nets.items())
+    }, seen
 
 
 @each
@@ -173,18 +236,31 @@ def test_logits_are_pytorchs(page, record_property):
     nets = {m: nets[m] for m in figures.rank(nets)}
     assert page.evaluate("methods") == list(nets) and len(nets) >= 5
     worst = dict.fromkeys(nets, 0.0)
-    for settings in (CLEAN, CLEAN | dict(kind="gaussian"), CLEAN | dict(kind="poisson", snr=1, draw=7), CLEAN | dict(size=10, top=9, left=6),
-                     CLEAN | dict(kind="gaussian", snr=3, draw=2, size=8, top=20, left=20)):
+    for settings in (
+        CLEAN,
+        CLEAN | dict(kind="gaussian"),
+        CLEAN | dict(kind="poisson", snr=1, draw=7),
+        CLEAN | dict(size=10, top=9, left=6),
+        CLEAN | dict(kind="gaussian", snr=3, draw=2, size=8, top=20, left=20),
+    ):
         found, _ = difference(page, nets, settings, list(range(40)))
         worst = {m: max(worst[m], found[m]) for m in nets}
-    record_property("largest difference of logits, page and PyTorch", ", ".join(f"{m} {v:.1e}" for m, v in worst.items()))
+    record_property(
+        "largest difference of logits, page and PyTorch",
+        ", ".join(f"{m} {v:.1e}" for m, v in worst.items()),
+    )
     assert max(worst.values()) < 1e-3, worst
 
 
 @each
 def test_without_webassembly_the_same_answers(opened):
     page = opened("delete globalThis.WebAssembly")
-    found, _ = difference(page, {m: table.shipped("mnist")[m] for m in page.evaluate("methods")}, CLEAN | dict(kind="gaussian"), [0, 4, 30])
+    found, _ = difference(
+        page,
+        {m: table.shipped("mnist")[m] for m in page.evaluate("methods")},
+        CLEAN | dict(kind="gaussian"),
+        [0, 4, 30],
+    )
     assert max(found.values()) < 1e-3, found
 
 
@@ -193,20 +269,45 @@ def test_noise_is_that_of_the_library(page, monkeypatch):
     x, _ = data.gallery("mnist")
     for kind, snr in (("gaussian", 0.0), ("gaussian", 7.5), ("poisson", 3.0)):
         settings = dict(kind=kind, snr=snr, draw=5, size=0, top=0, left=0)
-        seen, z = (torch.tensor(v).view(-1, 1, 28, 28) for v in page.evaluate("(s) => [gallery.map((x) => [...spoil(x, s)]), [...pattern(s.draw)]]", settings))
+        seen, z = (
+            torch.tensor(v).view(-1, 1, 28, 28)
+            for v in page.evaluate(
+                "(s) => [gallery.map((x) => [...spoil(x, s)]), [...pattern(s.draw)]]", settings
+            )
+        )
         monkeypatch.setattr(perturb, "_draw", lambda x, generator: z.expand_as(x))
-        assert (seen - perturb.apply(kind, x, snr)).abs().max() < 1e-5, f"{kind} noise at {snr} dB is not the library's"
-    hidden = torch.tensor(page.evaluate("(s) => gallery.map((x) => [...spoil(x, s)])", settings | dict(size=9, top=25, left=3))).view(-1, 1, 28, 28)
-    assert torch.equal(hidden, perturb.occlude(seen, 9, at=(19, 3))), "the square comes after the noise, inside the picture"
+        assert (seen - perturb.apply(kind, x, snr)).abs().max() < 1e-5, (
+            f"{kind} noise at {snr} dB is not the library's"
+        )
+    hidden = torch.tensor(
+        page.evaluate(
+            "(s) => gallery.map((x) => [...spoil(x, s)])", settings | dict(size=9, top=25, left=3)
+        )
+    ).view(-1, 1, 28, 28)
+    assert torch.equal(hidden, perturb.occlude(seen, 9, at=(19, 3))), (
+        "the square comes after the noise, inside the picture"
+    )
 
 
 @each
 def test_noise_has_its_power_and_is_white(page):
-    z = np.array(page.evaluate("[...Array(200).keys()].map((d) => [...pattern(d - 50)])")).reshape(200, 28, 28)
+    z = np.array(page.evaluate("[...Array(200).keys()].map((d) => [...pattern(d - 50)])")).reshape(
+        200, 28, 28
+    )
     near = 5 / math.sqrt(z.size)
-    assert abs(z.mean()) < near and abs(z.var() - 1) < near * math.sqrt(2) and abs((z ** 4).mean() - 3) < near * math.sqrt(96), "not standard normal"
-    together = {"right": z[:, :, 1:] * z[:, :, :-1], "down": z[:, 1:] * z[:, :-1], "across": z[:, 1:, 1:] * z[:, :-1, :-1], "two right": z[:, :, 2:] * z[:, :, :-2],
-                "next draw": z[1:] * z[:-1], "pairs squared": (z[:, :, 1:] ** 2 - 1) * (z[:, :, :-1] ** 2 - 1) / 2}
+    assert (
+        abs(z.mean()) < near
+        and abs(z.var() - 1) < near * math.sqrt(2)
+        and abs((z**4).mean() - 3) < near * math.sqrt(96)
+    ), "not standard normal"
+    together = {
+        "right": z[:, :, 1:] * z[:, :, :-1],
+        "down": z[:, 1:] * z[:, :-1],
+        "across": z[:, 1:, 1:] * z[:, :-1, :-1],
+        "two right": z[:, :, 2:] * z[:, :, :-2],
+        "next draw": z[1:] * z[:-1],
+        "pairs squared": (z[:, :, 1:] ** 2 - 1) * (z[:, :, :-1] ** 2 - 1) / 2,
+    }
     for name, product in together.items():
         assert abs(product.mean()) < near * 1.1, f"the noise is not white: neighbours {name}"
     spectrum = (np.abs(np.fft.fft2(z)) ** 2).mean(0) / 784
@@ -227,13 +328,17 @@ SHOWN = """() => methods.filter((m) => !$(`card-${m}`).hidden).map((m) => { cons
 def test_the_true_class_is_marked_and_scores_are_told(page):
     _, y = data.gallery("mnist")
     page.locator("#kind").select_option("none")
-    page.evaluate("() => { window.pick = (i) => { document.querySelector(`input[name=image][value='${i}']`).click(); }; }")
+    page.evaluate(
+        "() => { window.pick = (i) => { document.querySelector(`input[name=image][value='${i}']`).click(); }; }"
+    )
     for i, truth in enumerate(y.tolist()):
         page.evaluate(f"pick({i})")
         still(page)
         assert page.evaluate("shown.s.source") == i
         for card in page.evaluate(SHOWN):
-            assert card["marked"] == [truth], f"image {i} is a {truth}, the triangle stands under {card['marked']}"
+            assert card["marked"] == [truth], (
+                f"image {i} is a {truth}, the triangle stands under {card['marked']}"
+            )
             assert f"true class {truth}:" in card["said"] and f"true class {truth}:" in card["alt"]
             assert card["now"] == card["before"]
 
@@ -243,12 +348,23 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
 def test_words_and_counts_are_the_networks(page):
     net, labels = table.shipped("mnist"), {m: figures.style(m)["label"] for m in figures.METHODS}
     settings = dict(kind="gaussian", snr=1, size=0, top=9, left=9)
-    seen = torch.tensor(page.evaluate("(s) => lastDraws(shown.s).map((draw) => [...spoil(gallery[5], {...s, draw})])", settings)).view(-1, 1, 28, 28)
+    seen = torch.tensor(
+        page.evaluate(
+            "(s) => lastDraws(shown.s).map((draw) => [...spoil(gallery[5], {...s, draw})])",
+            settings,
+        )
+    ).view(-1, 1, 28, 28)
     clean, y = data.gallery("mnist")
     answers = set()
     for card in page.evaluate(SHOWN):
-        p, before = torch.softmax(net[card["method"]](seen), 1), torch.softmax(net[card["method"]](clean[5:6]), 1)[0]
-        assert f"says {int(p[0].argmax())} at {p[0].max():.2f}" in card["said"] and labels[card["method"]] in card["alt"]
+        p, before = (
+            torch.softmax(net[card["method"]](seen), 1),
+            torch.softmax(net[card["method"]](clean[5:6]), 1)[0],
+        )
+        assert (
+            f"says {int(p[0].argmax())} at {p[0].max():.2f}" in card["said"]
+            and labels[card["method"]] in card["alt"]
+        )
         shift = float(p[0, y[5]] - before[y[5]])
         assert abs(shift) < 0.006 or f"{abs(shift):.2f} from clean" in card["said"]
         assert card["marked"] == [y[5]], f"a {y[5]}, the triangle stands under {card['marked']}"
@@ -261,7 +377,11 @@ def test_words_and_counts_are_the_networks(page):
     still(page)
     rows = store.shipped("mnist", ["kd"])
     at = rows[(rows.perturbation == "gaussian") & (rows.level == 3) & (rows.unit == "dB")]
-    assert len(at) == 6 and page.locator("#luck-kd .test").inner_text() == f"{100 * at.correct.sum() / at.n.sum():.2f}"
+    assert (
+        len(at) == 6
+        and page.locator("#luck-kd .test").inner_text()
+        == f"{100 * at.correct.sum() / at.n.sum():.2f}"
+    )
     page.locator("#tick-direct").check()
     still(page)
     assert page.locator("#card-direct").is_visible() and len(page.evaluate(SHOWN)) == 6
@@ -269,8 +389,14 @@ def test_words_and_counts_are_the_networks(page):
 
 @each
 def test_it_opens_on_the_first_disagreement(page):
-    answers = page.evaluate("""async () => (await ask(gallery.slice(0, 6).map((x) => spoil(x, {...shown.s, draw: 1, snr: 1})), facts.shown)).map((a) => new Set(a.map((l) => best([...l]))).size)""")
-    assert answers[:5] == [1] * 5 and answers[5] > 1 and page.evaluate("[shown.s.source, shown.s.snr, shown.s.draw]") == [5, 1, 1]
+    answers = page.evaluate(
+        """async () => (await ask(gallery.slice(0, 6).map((x) => spoil(x, {...shown.s, draw: 1, snr: 1})), facts.shown)).map((a) => new Set(a.map((l) => best([...l]))).size)"""
+    )
+    assert (
+        answers[:5] == [1] * 5
+        and answers[5] > 1
+        and page.evaluate("[shown.s.source, shown.s.snr, shown.s.draw]") == [5, 1, 1]
+    )
 
 
 # From the key's own time stamp to the first frame that shows a new picture and new bars for the slider's value, and to that frame's end.
@@ -295,7 +421,7 @@ def test_every_move_is_seen_soon(page, record_property):
     page.evaluate(WATCH)
     page.locator("#snr").focus()
     best = None
-    for runs in range(1, 4):                                    # a busy machine gets three
+    for runs in range(1, 4):  # a busy machine gets three
         page.evaluate("() => { window.moves = []; }")
         for i in range(50):
             page.keyboard.press("ArrowRight" if i // 10 % 2 == 0 else "ArrowLeft")
@@ -306,15 +432,19 @@ def test_every_move_is_seen_soon(page, record_property):
         if best[1] <= 33:
             break
     first = page.evaluate("performance.getEntriesByName('first picture')[0].startTime")
-    record_property("figure3.html, all networks live, key press to the first frame with new picture and bars",
-                    f"median {best[0]:.0f} ms, p95 {best[1]:.0f} ms (50 moves, best of {runs} runs, load {os.getloadavg()[0]:.1f}), painted p95 {best[2]:.0f} ms; "
-                    f"first picture {first:.0f} ms after opening; {FILE.stat().st_size / 1e6:.2f} MB")
+    record_property(
+        "figure3.html, all networks live, key press to the first frame with new picture and bars",
+        f"median {best[0]:.0f} ms, p95 {best[1]:.0f} ms (50 moves, best of {runs} runs, load {os.getloadavg()[0]:.1f}), painted p95 {best[2]:.0f} ms; "
+        f"first picture {first:.0f} ms after opening; {FILE.stat().st_size / 1e6:.2f} MB",
+    )
     assert best[1] <= 100
 
 
 @each
 def test_the_latest_move_wins(page, record_property):
-    page.evaluate("() => { const post = worker.postMessage.bind(worker); worker.postMessage = (m) => setTimeout(() => post(m), 100); }")      # slow networks
+    page.evaluate(
+        "() => { const post = worker.postMessage.bind(worker); worker.postMessage = (m) => setTimeout(() => post(m), 100); }"
+    )  # slow networks
     page.locator("#snr").focus()
     page.keyboard.press("Home")
     still(page)
@@ -324,7 +454,10 @@ def test_the_latest_move_wins(page, record_property):
             const start = performance.now(), look = () => shown.s.snr === 14 ? done(performance.now() - start) : setTimeout(look, 2); look(); };
         key(); })""")
     frames = page.evaluate("shown.frames") - before
-    record_property("40 moves at once, networks slowed to 0.1 s", f"the last is seen after {settle:.0f} ms, {frames} frames")
+    record_property(
+        "40 moves at once, networks slowed to 0.1 s",
+        f"the last is seen after {settle:.0f} ms, {frames} frames",
+    )
     assert frames <= 12 and settle < 900, "moves queue"
     still(page)
     assert page.evaluate("shown.s.snr") == 14 and "14 dB" in page.locator("#note").inner_text()
@@ -348,16 +481,22 @@ def test_a_drawn_digit_is_made_like_mnist(page):
     draw_seven(page)
     still(page)
     x = np.array(page.evaluate("[...shown.s.x]")).reshape(28, 28)
-    ours = data.own_picture(base64.b64decode(page.evaluate("pad.toDataURL()").split(",")[1]))[0, 0].numpy()
+    ours = data.own_picture(base64.b64decode(page.evaluate("pad.toDataURL()").split(",")[1]))[
+        0, 0
+    ].numpy()
     assert np.abs(x - ours).max() <= 2 / 255, "not what data.own_picture makes of it"
     rows, columns = np.where(x.max(1) > 0.2)[0], np.where(x.max(0) > 0.2)[0]
     assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20)
     centre = [(x.sum(1 - a) @ np.arange(28)) / x.sum() for a in (0, 1)]
     assert np.abs(np.array(centre) - 13.5).max() <= 0.51, f"centred at {centre}"
-    shown = np.array(page.evaluate("[...$('seen').getContext('2d').getImageData(0, 0, 28, 28).data]")).reshape(28, 28, 4)[:, :, 0]
+    shown = np.array(
+        page.evaluate("[...$('seen').getContext('2d').getImageData(0, 0, 28, 28).data]")
+    ).reshape(28, 28, 4)[:, :, 0]
     assert np.abs(shown - 255 * (1 - x)).max() <= 1, "what is shown is not what the networks see"
     cards = page.evaluate(SHOWN)
-    assert sum("says 7" in c["said"] for c in cards) >= 4 and all(c["marked"] == [] for c in cards), [c["said"] for c in cards]
+    assert sum("says 7" in c["said"] for c in cards) >= 4 and all(
+        c["marked"] == [] for c in cards
+    ), [c["said"] for c in cards]
     page.locator("#truth").select_option("7")
     page.locator("#kind").select_option("gaussian")
     page.locator("#snr").fill("3")
@@ -372,7 +511,10 @@ def test_a_drawn_digit_is_made_like_mnist(page):
 @each
 def test_dragging_moves_the_square(page):
     box = page.locator("#seen").bounding_box()
-    at = lambda column, row: (box["x"] + box["width"] * column / 28, box["y"] + box["height"] * row / 28)
+    at = lambda column, row: (
+        box["x"] + box["width"] * column / 28,
+        box["y"] + box["height"] * row / 28,
+    )
     page.mouse.click(*at(10, 10))
     still(page)
     assert page.evaluate("['size', 'top', 'left'].map((k) => shown.s[k])") == [8, 6, 6]
@@ -387,33 +529,57 @@ def test_dragging_moves_the_square(page):
 
 @each
 def test_by_keyboard_alone(page):
-    reached, labels = {}, "e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText"
+    reached, labels = (
+        {},
+        "e => e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText",
+    )
     for _ in range(80):
         page.keyboard.press("Tab")
-        focused = page.evaluate("""() => { const e = document.activeElement, o = getComputedStyle(e); return [e.id || e.name || e.tagName, o.outlineStyle !== 'none' || e.name === 'image']; }""")
+        focused = page.evaluate(
+            """() => { const e = document.activeElement, o = getComputedStyle(e); return [e.id || e.name || e.tagName, o.outlineStyle !== 'none' || e.name === 'image']; }"""
+        )
         if focused[0] == "BODY":
             break
         reached[focused[0]] = focused[1]
     assert CONTROLS <= set(reached) and {"source", "image", "tick-kd"} <= set(reached), reached
-    assert all(reached.values()), f"focus cannot be seen on {[k for k, v in reached.items() if not v]}"
+    assert all(reached.values()), (
+        f"focus cannot be seen on {[k for k, v in reached.items() if not v]}"
+    )
     assert all(page.locator(f"#{c}").evaluate(labels) for c in CONTROLS)
 
     def key(where, *keys):
-        before = page.evaluate("JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])")
+        before = page.evaluate(
+            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])"
+        )
         page.locator(where).focus()
         for k in keys:
             page.keyboard.press(k)
         still(page)
-        assert before != page.evaluate("JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])"), where
+        assert before != page.evaluate(
+            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])"
+        ), where
 
-    for where, *keys in (("#snr", "ArrowRight"), ("#again", "Enter"), ("#again", "Space"), ("#kind", "p"), ("#size", "ArrowRight"), ("#top", "ArrowRight"),
-                         ("#left", "ArrowLeft"), ("#tick-mimic", "Space"), ("input[name=image]:checked", "ArrowRight"), ("input[value=gallery]", "ArrowRight")):
+    for where, *keys in (
+        ("#snr", "ArrowRight"),
+        ("#again", "Enter"),
+        ("#again", "Space"),
+        ("#kind", "p"),
+        ("#size", "ArrowRight"),
+        ("#top", "ArrowRight"),
+        ("#left", "ArrowLeft"),
+        ("#tick-mimic", "Space"),
+        ("input[name=image]:checked", "ArrowRight"),
+        ("input[value=gallery]", "ArrowRight"),
+    ):
         key(where, *keys)
     page.locator("#pad").focus()
     for k in ["Space", *["ArrowDown"] * 9, "Space"]:
         page.keyboard.press(k)
     still(page)
-    assert "says 1" in " ".join(c["said"] for c in page.evaluate(SHOWN)) and "up at row 24" in page.locator("#pad-said").inner_text()
+    assert (
+        "says 1" in " ".join(c["said"] for c in page.evaluate(SHOWN))
+        and "up at row 24" in page.locator("#pad-said").inner_text()
+    )
     page.wait_for_function("() => $('status').textContent.startsWith('your digit')")
     old = page.locator("#theorem-said").inner_text()
     page.locator("#delta").focus()
@@ -432,8 +598,13 @@ def test_by_touch_on_a_phone(opened):
         box = page.locator(where).bounding_box()
         for i, (a, b) in enumerate(points):
             at = [{"x": box["x"] + a * box["width"], "y": box["y"] + b * box["height"]}]
-            finger.send("Input.dispatchTouchEvent", {"type": "touchMove" if i else "touchStart", "touchPoints": at})
-        page.wait_for_timeout(200)                  # a finger that does not rest throws the page, and the next tap only stops that
+            finger.send(
+                "Input.dispatchTouchEvent",
+                {"type": "touchMove" if i else "touchStart", "touchPoints": at},
+            )
+        page.wait_for_timeout(
+            200
+        )  # a finger that does not rest throws the page, and the next tap only stops that
         finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
     def comes(what):
@@ -474,7 +645,9 @@ def test_accessibility(opened, scheme, record_property):
             page.locator(f"input[value={source}]").check()
             page.locator("#snr").fill("-2")
             still(page)
-            result = page.evaluate("axe.run({resultTypes: ['violations', 'passes']}).then((r) => [r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join(' ')), r.passes.length])")
+            result = page.evaluate(
+                "axe.run({resultTypes: ['violations', 'passes']}).then((r) => [r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join(' ')), r.passes.length])"
+            )
             broken, passed = broken + result[0], max(passed, result[1])
         shots(page, f"{scheme}-{width}")
     record_property(f"axe, {scheme}", f"{len(broken)} violations, {passed} rules passed")
@@ -487,7 +660,11 @@ def test_the_theorem_on_a_line(page):
     page.locator("#lead").fill("2")
     page.locator("#delta").fill("-0.6")
     said, m = page.locator("#theorem-said").inner_text(), sigmoid(2) - 0.5
-    assert f"δ = -2.40: student {sigmoid(-0.4):.3f}, teacher 0.500, the teacher leads" in said and f"ratio m/G {4 * m:.3f}" in said and "teacher leads: right" in said
+    assert (
+        f"δ = -2.40: student {sigmoid(-0.4):.3f}, teacher 0.500, the teacher leads" in said
+        and f"ratio m/G {4 * m:.3f}" in said
+        and "teacher leads: right" in said
+    )
     seen = {said}
     for case in range(1, 4):
         page.locator("#case").select_option(str(case))
@@ -495,7 +672,9 @@ def test_the_theorem_on_a_line(page):
         seen.add(page.locator("#theorem-said").inner_text())
     assert len(seen) == 4 and "certified below 0.016" in page.locator("#theorem-said").inner_text()
     page.locator("#case").select_option("0")
-    assert "WRONG" in page.locator("#theorem-said").inner_text()                    # CE1 at 3.2: the student still leads
+    assert (
+        "WRONG" in page.locator("#theorem-said").inner_text()
+    )  # CE1 at 3.2: the student still leads
     box = page.locator("#plot").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 90)
     page.mouse.down()
@@ -507,5 +686,8 @@ def test_the_theorem_on_a_line(page):
 @each
 def test_the_policy_is_enforced(opened):
     page = opened(clean=False)
-    assert page.evaluate("""async () => { const s = document.createElement('script'); s.textContent = 'window.intruder = 1'; document.body.append(s);
-        const asked = await fetch('data:text/plain,hello').then(() => true, () => false); return [window.intruder === undefined, asked]; }""") == [True, False]
+    assert (
+        page.evaluate("""async () => { const s = document.createElement('script'); s.textContent = 'window.intruder = 1'; document.body.append(s);
+        const asked = await fetch('data:text/plain,hello').then(() => true, () => false); return [window.intruder === undefined, asked]; }""")
+        == [True, False]
+    )

@@ -1,4 +1,5 @@
 """Packing in parts: what goes in comes out, and any damage is named before a file is laid."""
+
 import json
 
 import pytest
@@ -10,7 +11,11 @@ from rsnl_lib import data, parts
 def packed(tmp_path):
     (tmp_path / "in").mkdir()
     files = {}
-    for name, content in (("a.bin", bytes(range(256)) * 40), ("deep/b.bin", b"b" * 5000), ("empty", b"")):
+    for name, content in (
+        ("a.bin", bytes(range(256)) * 40),
+        ("deep/b.bin", b"b" * 5000),
+        ("empty", b""),
+    ):
         path = tmp_path / "in" / name.replace("/", "_")
         path.write_bytes(content)
         files[name] = path
@@ -20,10 +25,17 @@ def packed(tmp_path):
 
 def test_what_goes_in_comes_out_in_small_parts(packed, tmp_path):
     files, out, made = packed
-    assert len(made) > 5 and all(p.stat().st_size <= 1500 for p in made) and [p.name for p in made[:2]] == ["set.00", "set.01"]
+    assert (
+        len(made) > 5
+        and all(p.stat().st_size <= 1500 for p in made)
+        and [p.name for p in made[:2]] == ["set.00", "set.01"]
+    )
     parts.unpack(out, tmp_path / "back", "set")
-    assert {str(p.relative_to(tmp_path / "back")): p.read_bytes() for p in (tmp_path / "back").rglob("*") if p.is_file()} == \
-        {name: p.read_bytes() for name, p in files.items()}
+    assert {
+        str(p.relative_to(tmp_path / "back")): p.read_bytes()
+        for p in (tmp_path / "back").rglob("*")
+        if p.is_file()
+    } == {name: p.read_bytes() for name, p in files.items()}
 
 
 def test_a_shorter_pack_leaves_no_old_part(packed):
@@ -44,9 +56,16 @@ def swap(out, made):
     (out / "set.parts.json").write_text(json.dumps(told))
 
 
-@pytest.mark.parametrize("harm, says", [
-    (damage, "set.01 is damaged: its SHA-256"), (lambda out, made: made[2].unlink(), "lacks set.02 of"), (swap, "do not make the whole"),
-    (lambda out, made: (out / "set.parts.json").unlink(), "has no set.parts.json"), (lambda out, made: (out / "set.parts.json").write_text("{}"), "damaged")])
+@pytest.mark.parametrize(
+    "harm, says",
+    [
+        (damage, "set.01 is damaged: its SHA-256"),
+        (lambda out, made: made[2].unlink(), "lacks set.02 of"),
+        (swap, "do not make the whole"),
+        (lambda out, made: (out / "set.parts.json").unlink(), "has no set.parts.json"),
+        (lambda out, made: (out / "set.parts.json").write_text("{}"), "damaged"),
+    ],
+)
 def test_damage_is_named_and_nothing_is_laid(packed, tmp_path, harm, says):
     _, out, made = packed
     harm(out, made)
@@ -65,8 +84,13 @@ def test_a_data_set_travels_in_parts(tmp_path, monkeypatch, capsys):
     """`rsnl data NAME --pack` and `--unpack`, and the files' own checksums at the end; a small data set stands for the large ones."""
     import hashlib
     from rsnl_lib.__main__ import main
+
     content = {"one": b"1" * 3000, "two": bytes(range(256)) * 9}
-    monkeypatch.setitem(data.FILES, "usps", ("USPS", "inside", {k: hashlib.md5(v).hexdigest() for k, v in content.items()}))
+    monkeypatch.setitem(
+        data.FILES,
+        "usps",
+        ("USPS", "inside", {k: hashlib.md5(v).hexdigest() for k, v in content.items()}),
+    )
     (tmp_path / "here" / "inside").mkdir(parents=True)
     for name, raw in content.items():
         (tmp_path / "here" / "inside" / name).write_bytes(raw)

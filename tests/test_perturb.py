@@ -1,4 +1,5 @@
 """Properties of the perturbations: their power, where they fall, and what they leave alone."""
+
 import math
 
 import pytest
@@ -14,8 +15,10 @@ SEEDS = st.integers(0, 10_000)
 
 def big(seed, side=200, offset=0.0):
     """Two big images of different brightness, none of them centred at zero."""
-    g = torch.Generator().manual_seed(seed + 1_000_003)         # not the stream the noise is drawn from
-    return (torch.rand(2, 1, side, side, generator=g) + offset) * torch.tensor([0.2, 1.0]).view(2, 1, 1, 1)
+    g = torch.Generator().manual_seed(seed + 1_000_003)  # not the stream the noise is drawn from
+    return (torch.rand(2, 1, side, side, generator=g) + offset) * torch.tensor([0.2, 1.0]).view(
+        2, 1, 1, 1
+    )
 
 
 def gen(seed=0):
@@ -27,8 +30,15 @@ def snr_of(x, seen):
 
 
 @few
-@given(seed=SEEDS, snr=st.floats(-6, 20), kind=st.sampled_from(["gaussian", "poisson"]), offset=st.floats(0, 3))
-def test_each_image_gets_the_asked_snr_in_decibels_from_its_own_uncentred_power(seed, snr, kind, offset):
+@given(
+    seed=SEEDS,
+    snr=st.floats(-6, 20),
+    kind=st.sampled_from(["gaussian", "poisson"]),
+    offset=st.floats(0, 3),
+)
+def test_each_image_gets_the_asked_snr_in_decibels_from_its_own_uncentred_power(
+    seed, snr, kind, offset
+):
     x = big(seed, offset=offset)
     got = 10 * snr_of(x, perturb.apply(kind, x, snr, gen(seed))).log10()
     assert (got - snr).abs().max() < 0.15, got
@@ -46,7 +56,9 @@ def test_ten_decibels_is_a_ratio_of_ten_and_no_other_whole_level_agrees():
     x = big(0, 20)
     for fn in (perturb.gaussian, perturb.poisson):
         torch.testing.assert_close(fn(x, 10, gen()), fn(x, 10, gen(), "ratio"))
-    assert [s for s in range(1, 20) if math.isclose(perturb.snr_ratio(s), perturb.snr_ratio(s, "ratio"))] == [10]
+    assert [
+        s for s in range(1, 20) if math.isclose(perturb.snr_ratio(s), perturb.snr_ratio(s, "ratio"))
+    ] == [10]
     assert perturb.snr_ratio(0) == 1 and perturb.snr_ratio(-10) == pytest.approx(0.1)
     assert perturb.snr_ratio(3) == pytest.approx(1.9953, abs=1e-4)
 
@@ -55,7 +67,7 @@ def test_power_is_the_mean_square_and_is_not_centred():
     x = torch.tensor([[0.0, 1.0], [2.0, 3.0]]).view(1, 1, 2, 2)
     assert perturb.power(x).item() == pytest.approx(14 / 4)
     assert perturb.power(x + 1).item() == pytest.approx(30 / 4)
-    flat = torch.full((1, 1, 100, 100), 0.7)                 # no variance, yet power and so noise
+    flat = torch.full((1, 1, 100, 100), 0.7)  # no variance, yet power and so noise
     assert (perturb.gaussian(flat, 0, gen()) - flat).std().item() == pytest.approx(0.7, rel=0.05)
 
 
@@ -86,7 +98,9 @@ def test_poisson_leaves_zeros_alone_and_grows_with_brightness():
     assert (n[..., 200:].var() / n[..., 100:200].var()).item() == pytest.approx(4, rel=0.05)
     assert 10 * snr_of(x, x + n).log10().item() == pytest.approx(3, abs=0.1)
     blank = torch.zeros(1, 1, 4, 4)
-    assert torch.equal(perturb.poisson(blank, 3), blank) and torch.equal(perturb.gaussian(blank, 3), blank)
+    assert torch.equal(perturb.poisson(blank, 3), blank) and torch.equal(
+        perturb.gaussian(blank, 3), blank
+    )
 
 
 @few
@@ -97,7 +111,7 @@ def test_occlusion_zeroes_one_square_and_nothing_else(h, w, size, seed):
     gone = seen == 0
     assert (gone.sum((2, 3)) == size * size).all()
     assert torch.equal(seen[~gone], x[~gone])
-    for rows in (gone[:, 0].any(2), gone[:, 0].any(1)):      # both sides of the block are `size` long
+    for rows in (gone[:, 0].any(2), gone[:, 0].any(1)):  # both sides of the block are `size` long
         assert (rows.sum(1) == size).all()
 
 
@@ -117,7 +131,9 @@ def test_occlusion_at_a_given_corner():
     assert torch.equal(perturb.occlude(torch.ones(1, 1, 3, 3), 2, at=(1, 1)), want)
 
 
-@pytest.mark.parametrize("kind, level", [("gaussian", 3), ("poisson", 3), ("occlusion", 2), ("clean", 0)])
+@pytest.mark.parametrize(
+    "kind, level", [("gaussian", 3), ("poisson", 3), ("occlusion", 2), ("clean", 0)]
+)
 def test_generator_repeats_and_the_images_are_left_as_they_were(kind, level):
     x = big(1, 8).repeat(4, 1, 1, 1)
     before = x.clone()
@@ -130,24 +146,33 @@ def test_generator_repeats_and_the_images_are_left_as_they_were(kind, level):
 X = torch.rand(1, 1, 4, 4)
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: perturb.gaussian(X, math.nan), "snr=nan"),
-    (lambda: perturb.gaussian(X, "3"), "snr='3'"),
-    (lambda: perturb.gaussian(X, 5000), "snr=5000 must lie between -200 and 200"),
-    (lambda: perturb.poisson(X, 0, unit="ratio"), "snr=0 must be a finite number above zero"),
-    (lambda: perturb.poisson(X, -1, unit="ratio"), "snr=-1"),
-    (lambda: perturb.gaussian(X, 3, unit="db"), "unit='db' is unknown; choose one of: dB, ratio"),
-    (lambda: perturb.gaussian(X[0], 3), r"not \(1, 4, 4\)"),
-    (lambda: perturb.gaussian(X.long(), 3), "int64"),
-    (lambda: perturb.gaussian([[1.0]], 3), "not list"),
-    (lambda: perturb.poisson(X / 0, 3), "NaN or infinite"),
-    (lambda: perturb.occlude(X, 5), r"size=5 is larger than the image \(4 x 4\); use 0 to 4"),
-    (lambda: perturb.occlude(X, -1), "size=-1"),
-    (lambda: perturb.occlude(X, 1.5), "size=1.5"),
-    (lambda: perturb.occlude(X, 2, at=(3, 0)), r"at=\(3, 0\).*rows 0 to 2, columns 0 to 2"),
-    (lambda: perturb.occlude(X, 2, at=(0, -1)), r"at=\(0, -1\)"),
-    (lambda: perturb.apply("fog", X, 1), "perturbation='fog' is unknown; choose one of: clean, gaussian"),
-])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: perturb.gaussian(X, math.nan), "snr=nan"),
+        (lambda: perturb.gaussian(X, "3"), "snr='3'"),
+        (lambda: perturb.gaussian(X, 5000), "snr=5000 must lie between -200 and 200"),
+        (lambda: perturb.poisson(X, 0, unit="ratio"), "snr=0 must be a finite number above zero"),
+        (lambda: perturb.poisson(X, -1, unit="ratio"), "snr=-1"),
+        (
+            lambda: perturb.gaussian(X, 3, unit="db"),
+            "unit='db' is unknown; choose one of: dB, ratio",
+        ),
+        (lambda: perturb.gaussian(X[0], 3), r"not \(1, 4, 4\)"),
+        (lambda: perturb.gaussian(X.long(), 3), "int64"),
+        (lambda: perturb.gaussian([[1.0]], 3), "not list"),
+        (lambda: perturb.poisson(X / 0, 3), "NaN or infinite"),
+        (lambda: perturb.occlude(X, 5), r"size=5 is larger than the image \(4 x 4\); use 0 to 4"),
+        (lambda: perturb.occlude(X, -1), "size=-1"),
+        (lambda: perturb.occlude(X, 1.5), "size=1.5"),
+        (lambda: perturb.occlude(X, 2, at=(3, 0)), r"at=\(3, 0\).*rows 0 to 2, columns 0 to 2"),
+        (lambda: perturb.occlude(X, 2, at=(0, -1)), r"at=\(0, -1\)"),
+        (
+            lambda: perturb.apply("fog", X, 1),
+            "perturbation='fog' is unknown; choose one of: clean, gaussian",
+        ),
+    ],
+)
 def test_bad_input_is_refused_with_the_value_and_what_is_allowed(call, said):
     with pytest.raises(ValueError, match=said):
         call()

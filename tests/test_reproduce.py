@@ -1,4 +1,5 @@
 """The campaign: what is left, what counts as filled, doing it within a budget, being killed, coming back, merging."""
+
 import csv
 import os
 import pathlib
@@ -18,8 +19,21 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def row(job, perturbation="clean", level=0, unit="", correct=90, **more):
-    return {**{k: str(v) for k, v in job.row().items()}, "perturbation": perturbation, "level": str(level), "unit": unit, "space": "pixels [0,1]", "draws": "1",
-            "n": "100", "correct": str(correct), "hardware": "h", "torch": "t", "commit": "c", "date": "d", **more}
+    return {
+        **{k: str(v) for k, v in job.row().items()},
+        "perturbation": perturbation,
+        "level": str(level),
+        "unit": unit,
+        "space": "pixels [0,1]",
+        "draws": "1",
+        "n": "100",
+        "correct": str(correct),
+        "hardware": "h",
+        "torch": "t",
+        "commit": "c",
+        "date": "d",
+        **more,
+    }
 
 
 def cell(name):
@@ -31,25 +45,55 @@ def test_the_jobs_of_the_paper_are_29_runs():
     wanted = reproduce.left(paper.cells(), {})
     assert len(wanted) == 29 and len({j.dataset for j in wanted}) == 4
     teacher = Job("cifar10", "teacher", "cifar_teacher")
-    own = sum(c["method"] == "teacher" and c["dataset"] == "cifar10" and c["train_noise"] == "" and c["kind"] == "measured" for c in paper.cells())
-    assert wanted[teacher] >= own + 50                 # what its students fill counts for it too
+    own = sum(
+        c["method"] == "teacher"
+        and c["dataset"] == "cifar10"
+        and c["train_noise"] == ""
+        and c["kind"] == "measured"
+        for c in paper.cells()
+    )
+    assert wanted[teacher] >= own + 50  # what its students fill counts for it too
 
 
 def test_there_are_three_teachers_however_many_seeds():
     wanted = reproduce.left(paper.cells("VI"), {}, seeds=5)
-    assert [sum(j.method == m for j in wanted) for m in ("teacher", "standard", "robust")] == [3, 5, 5]
-    assert sorted((j.seed, j.teacher_seed) for j in wanted if j.method == "kd") == [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)]
+    assert [sum(j.method == m for j in wanted) for m in ("teacher", "standard", "robust")] == [
+        3,
+        5,
+        5,
+    ]
+    assert sorted((j.seed, j.teacher_seed) for j in wanted if j.method == "kd") == [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (3, 0),
+        (4, 1),
+    ]
 
 
 def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     c = cell("II.cifar10.kd.4")
     job = reproduce.job_of(c)
-    assert (job.dataset, job.net, job.teacher().net) == ("cifar10", "cifar_student4", "cifar_teacher")
+    assert (job.dataset, job.net, job.teacher().net) == (
+        "cifar10",
+        "cifar_student4",
+        "cifar_teacher",
+    )
     level = ("occlusion", 4, "pixels")
     good = row(job, *level)
     assert reproduce.filled(c, jobs.known([good])) == [0]
-    for wrong in ({"dataset": "cifar100"}, {"network": "cifar_student1"}, {"network": "cifar_student4@0.5"}, {"recipe": "paper"}, {"settings": "epochs=2"},
-                  {"train_noise": "gaussian 10 dB"}, {"teacher": "cifar_teacher@0.25"}, {"method": "robust"}, {"level": "6"}, {"unit": ""}):
+    for wrong in (
+        {"dataset": "cifar100"},
+        {"network": "cifar_student1"},
+        {"network": "cifar_student4@0.5"},
+        {"recipe": "paper"},
+        {"settings": "epochs=2"},
+        {"train_noise": "gaussian 10 dB"},
+        {"teacher": "cifar_teacher@0.25"},
+        {"method": "robust"},
+        {"level": "6"},
+        {"unit": ""},
+    ):
         assert reproduce.filled(c, jobs.known([{**good, **wrong}])) == [], wrong
     two = reproduce.job_of(c, 4)
     assert two.teacher_seed == 1 and two.row()["teacher"] == "cifar_teacher seed 1"
@@ -65,7 +109,9 @@ def test_a_drop_needs_the_clean_images_too():
 
 def test_quoted_cells_are_nobodys_and_counts_stand():
     assert reproduce.filled(cell("IV.nin.cifar10"), {}) == []
-    assert [reproduce.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [[0]] * sum(c["kind"] == "counted" for c in paper.cells())
+    assert [reproduce.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [
+        [0]
+    ] * sum(c["kind"] == "counted" for c in paper.cells())
 
 
 def test_missing_ends_with_the_cells(capsys):
@@ -80,9 +126,25 @@ def test_missing_ends_with_the_cells(capsys):
 
 def test_the_jobs_of_claims_and_study_are_asked_for_by_name(tmp_path, capsys):
     from rsnl_lib.__main__ import main
-    main(["reproduce", "--missing", "--for", "study", "--dataset", "digits", "--method", "kd", "--work", str(tmp_path)])
+
+    main(
+        [
+            "reproduce",
+            "--missing",
+            "--for",
+            "study",
+            "--dataset",
+            "digits",
+            "--method",
+            "kd",
+            "--work",
+            str(tmp_path),
+        ]
+    )
     lines = capsys.readouterr().out.splitlines()
-    assert int(lines[-1].removesuffix(" jobs left")) == len(lines) - 1 and all(" kd digits" in line or " teacher digits" in line for line in lines[:-1])
+    assert int(lines[-1].removesuffix(" jobs left")) == len(lines) - 1 and all(
+        " kd digits" in line or " teacher digits" in line for line in lines[:-1]
+    )
     with pytest.raises(SystemExit):
         main(["reproduce", "--missing", "--for", "rumours"])
     assert "choose from" in capsys.readouterr().err
@@ -90,18 +152,42 @@ def test_the_jobs_of_claims_and_study_are_asked_for_by_name(tmp_path, capsys):
 
 def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
     cells = [cell("VII.robust.student1.accuracy")]
-    plan = dict(settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3")
+    plan = dict(
+        settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3"
+    )
     wanted = list(reproduce.left(cells, {}, **plan))
-    assert [(j.method, j.net, j.settings) for j in wanted] == [("teacher", "cifar_teacher@0.25", "epochs=3"), ("robust", "cifar_student1", "epochs=2")]
-    assert wanted[1].teacher() == wanted[0] and wanted[1].row()["teacher"] == "cifar_teacher@0.25 epochs=3"
+    assert [(j.method, j.net, j.settings) for j in wanted] == [
+        ("teacher", "cifar_teacher@0.25", "epochs=3"),
+        ("robust", "cifar_student1", "epochs=2"),
+    ]
+    assert (
+        wanted[1].teacher() == wanted[0]
+        and wanted[1].row()["teacher"] == "cifar_teacher@0.25 epochs=3"
+    )
     done = jobs.known([row(j) for j in wanted])
-    assert reproduce.filled(cells[0], done) == [] and not reproduce.left(cells, done, **plan).get(wanted[1])
+    assert reproduce.filled(cells[0], done) == [] and not reproduce.left(cells, done, **plan).get(
+        wanted[1]
+    )
 
 
 def test_names_of_checkpoints_tell_jobs_apart():
     base = Job("mnist", "kd", "mnist_student")
-    others = [base._replace(**c) for c in ({"seed": 1, "teacher_seed": 1}, {"seed": 1}, {"seed": 3}, {"recipe": "paper"}, {"settings": "C1=1"}, {"train_noise": "gaussian 10 dB"},
-                                           {"teacher_network": "mnist_teacher@0.5"}, {"teacher_settings": "epochs=3"}, {"network": "mnist_student@0.5"}, {"dataset": "usps"}, {"method": "robust"})]
+    others = [
+        base._replace(**c)
+        for c in (
+            {"seed": 1, "teacher_seed": 1},
+            {"seed": 1},
+            {"seed": 3},
+            {"recipe": "paper"},
+            {"settings": "C1=1"},
+            {"train_noise": "gaussian 10 dB"},
+            {"teacher_network": "mnist_teacher@0.5"},
+            {"teacher_settings": "epochs=3"},
+            {"network": "mnist_student@0.5"},
+            {"dataset": "usps"},
+            {"method": "robust"},
+        )
+    ]
     names = [j.path("x").name for j in (base, *others)]
     assert len(set(names)) == len(names) and names[0] == "mnist_student-kd-short-s0.safetensors"
     assert base._replace(seed=3).path("x").stem.endswith("s3-by-t0")
@@ -110,11 +196,16 @@ def test_names_of_checkpoints_tell_jobs_apart():
 
 def test_estimates_follow_measurements_first(monkeypatch):
     job = Job("mnist", "robust", "mnist_student")
-    slow, fast = jobs.seconds(job, {("mnist_student", "robust"): 4.0}), jobs.seconds(job, {("mnist_student", "robust"): 1.0})
+    slow, fast = (
+        jobs.seconds(job, {("mnist_student", "robust"): 4.0}),
+        jobs.seconds(job, {("mnist_student", "robust"): 1.0}),
+    )
     assert slow == pytest.approx(4 * fast)
     longer = jobs.seconds(job._replace(settings="epochs=16"), {("mnist_student", "robust"): 4.0})
     assert longer - slow == pytest.approx(8 * 50_000 * 4 / 1000)
-    assert jobs.seconds(job, asks=False) < jobs.seconds(job)                # the teacher is asked once, its answers are kept
+    assert jobs.seconds(job, asks=False) < jobs.seconds(
+        job
+    )  # the teacher is asked once, its answers are kept
     assert jobs.seconds(job, trained=True) < 20 < jobs.seconds(job)
 
 
@@ -123,12 +214,23 @@ def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
     job = Job("mnist", "standard", "mnist_student")
     one = {("mnist_student", "robust"): 2.0}
     fast = {key: ms / 2 for key, ms in one.items()}
-    assert jobs.rate({}, 1e6) is None and jobs.rate(fast, 1e6) == pytest.approx(2 * jobs.rate(one, 1e6))
+    assert jobs.rate({}, 1e6) is None and jobs.rate(fast, 1e6) == pytest.approx(
+        2 * jobs.rate(one, 1e6)
+    )
     assert jobs.seconds(job, one) == pytest.approx(2 * jobs.seconds(job, fast))
     both = {**one, ("cifar_student4", "kd"): 20.0}
-    assert jobs.rate(both, 2e6) == pytest.approx(jobs.rate(both, 1e6) * 2 ** jobs.GROWTH)
-    line = {**dict.fromkeys(store.CURVE_COLUMNS, ""), "network": "mnist_student", "method": "robust", "quantity": "ms_per_image", "value": "2.0", "hardware": "here"}
-    (tmp_path / "a.csv").write_bytes(store.table([line, {**line, "hardware": "there", "value": "50"}], store.CURVE_COLUMNS))
+    assert jobs.rate(both, 2e6) == pytest.approx(jobs.rate(both, 1e6) * 2**jobs.GROWTH)
+    line = {
+        **dict.fromkeys(store.CURVE_COLUMNS, ""),
+        "network": "mnist_student",
+        "method": "robust",
+        "quantity": "ms_per_image",
+        "value": "2.0",
+        "hardware": "here",
+    }
+    (tmp_path / "a.csv").write_bytes(
+        store.table([line, {**line, "hardware": "there", "value": "50"}], store.CURVE_COLUMNS)
+    )
     assert reproduce.paces([tmp_path / "a.csv"], "here") == one
 
 
@@ -143,22 +245,34 @@ def test_a_bad_budget_is_named(text):
         reproduce.budget(text)
 
 
-@pytest.mark.parametrize("words, says", [
-    (["--missing", "--table", "X"], "table='X' is unknown; choose one of: I, II"), (["--missing", "--dataset", "mnits"], "dataset='mnits' is unknown"),
-    (["--missing", "--seeds", "0"], "seeds=0 must be a whole number of at least 1"), (["--missing", "--also", "robst"], "method='robst' is unknown"),
-    (["--missing", "--recipe", "long"], "recipe='long' is unknown"), (["--missing", "--set", "epoch=2"], "'epoch=2' is no setting"),
-    (["--missing", "--teacher-network", "cifar_teacher@-1"], "a finite number above zero"), (["--jobs", "0", "--table", "VI"], "jobs=0 must be"),
-    (["--budget", "soon", "--table", "VI"], "budget='soon' is no time"), (["--merge", "nowhere"], "there is no folder nowhere"),
-    (["--table", "VI", "--out", "file/box"], "file is no folder that you may write to")])
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["--missing", "--table", "X"], "table='X' is unknown; choose one of: I, II"),
+        (["--missing", "--dataset", "mnits"], "dataset='mnits' is unknown"),
+        (["--missing", "--seeds", "0"], "seeds=0 must be a whole number of at least 1"),
+        (["--missing", "--also", "robst"], "method='robst' is unknown"),
+        (["--missing", "--recipe", "long"], "recipe='long' is unknown"),
+        (["--missing", "--set", "epoch=2"], "'epoch=2' is no setting"),
+        (["--missing", "--teacher-network", "cifar_teacher@-1"], "a finite number above zero"),
+        (["--jobs", "0", "--table", "VI"], "jobs=0 must be"),
+        (["--budget", "soon", "--table", "VI"], "budget='soon' is no time"),
+        (["--merge", "nowhere"], "there is no folder nowhere"),
+        (["--table", "VI", "--out", "file/box"], "file is no folder that you may write to"),
+    ],
+)
 def test_bad_words_are_named_before_anything_begins(words, says, tmp_path, monkeypatch):
     from rsnl_lib.__main__ import main
+
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(workers, "on_processes", lambda *a, **k: pytest.fail("began"))
     monkeypatch.setattr(workers, "on_ray", lambda *a, **k: pytest.fail("began"))
     with pytest.raises(SystemExit, match="rsnl: ") as stopped:
         main(["reproduce", "--device", "cpu", "--work", str(tmp_path / "work"), *words])
-    assert says in str(stopped.value) and sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) in (["file"], ["file", "lock"])
+    assert says in str(stopped.value) and sorted(
+        p.name for p in tmp_path.rglob("*") if p.is_file()
+    ) in (["file"], ["file", "lock"])
 
 
 CAMPAIGN = """
@@ -176,13 +290,28 @@ if __name__ == "__main__":
 def start(folder, *words):
     script = folder / "campaign.py"
     script.write_text(CAMPAIGN)
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "RSNL_DATA": str(folder / "data")}
-    return subprocess.Popen([sys.executable, str(script), *map(str, words)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "TQDM_DISABLE": "1",
+        "RSNL_DATA": str(folder / "data"),
+    }
+    return subprocess.Popen(
+        [sys.executable, str(script), *map(str, words)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def numbers(work):
     """Everything but the commit and the date of all rows, sorted."""
-    return sorted(tuple(r[k] for k in store.COLUMNS[:15]) for r in reproduce.read(pathlib.Path(work) / "rows"))
+    return sorted(
+        tuple(r[k] for k in store.COLUMNS[:15]) for r in reproduce.read(pathlib.Path(work) / "rows")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +327,21 @@ def test_a_campaign_trains_the_teacher_first_and_keeps_everything(whole):
     folder, said = whole
     work = folder / "work"
     assert len(list((work / "rows").glob("*.csv"))) == 3 and not list((work / "runs").glob("*"))
-    assert said.index("started digits teacher") < said.index("started digits kd") and "3 done, 0 running, 0 left" in said
-    header = store.load_checkpoint(work / "digits_student-kd-short-s0-epochs=12-batch=100-by-epochs=12.safetensors")[1]
-    assert header["teacher_file"] == "digits_teacher-teacher-short-s0-epochs=12.safetensors" and header["teacher"] == "digits_teacher epochs=12"
-    assert sorted(p.name for p in (folder / "box").iterdir()) == ["campaign.00", "campaign.parts.json"]
+    assert (
+        said.index("started digits teacher") < said.index("started digits kd")
+        and "3 done, 0 running, 0 left" in said
+    )
+    header = store.load_checkpoint(
+        work / "digits_student-kd-short-s0-epochs=12-batch=100-by-epochs=12.safetensors"
+    )[1]
+    assert (
+        header["teacher_file"] == "digits_teacher-teacher-short-s0-epochs=12.safetensors"
+        and header["teacher"] == "digits_teacher epochs=12"
+    )
+    assert sorted(p.name for p in (folder / "box").iterdir()) == [
+        "campaign.00",
+        "campaign.parts.json",
+    ]
 
 
 def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
@@ -217,27 +357,52 @@ def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
             killed += 1
     run = start(tmp_path, "--work", tmp_path / "work", "--jobs", "2")
     assert run.communicate(timeout=300)[0] is not None and run.returncode == 0
-    assert killed >= 2 and numbers(tmp_path / "work") == numbers(whole[0] / "work") and len(numbers(tmp_path / "work")) == 3 * (38 + 10)
+    assert (
+        killed >= 2
+        and numbers(tmp_path / "work") == numbers(whole[0] / "work")
+        and len(numbers(tmp_path / "work")) == 3 * (38 + 10)
+    )
     for path in (whole[0] / "work").glob("*.safetensors"):
-        a, b = (store.load_checkpoint(p)[0].state_dict() for p in (path, tmp_path / "work" / path.name))
+        a, b = (
+            store.load_checkpoint(p)[0].state_dict() for p in (path, tmp_path / "work" / path.name)
+        )
         assert all(map(torch.equal, a.values(), b.values()))
     assert not list((tmp_path / "work").rglob("*.part"))
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="children are read out of /proc")
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/task").is_dir(), reason="children are read out of /proc"
+)
 def test_its_processes_end_with_a_campaign_that_is_killed_alone(tmp_path):
     """SIGKILL to the campaign and not to its group: nobody goes on training into a folder that the next call will use."""
-    run = start(tmp_path, "--work", tmp_path / "work", "--set", "epochs=2000", "--teacher-set", "epochs=2000")
-    children = lambda: [int(c) for c in pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    run = start(
+        tmp_path,
+        "--work",
+        tmp_path / "work",
+        "--set",
+        "epochs=2000",
+        "--teacher-set",
+        "epochs=2000",
+    )
+    children = lambda: [
+        int(c) for c in pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    ]
     until = time.monotonic() + 60
-    while not list((tmp_path / "work").rglob("*.state")) and run.poll() is None and time.monotonic() < until:
+    while (
+        not list((tmp_path / "work").rglob("*.state"))
+        and run.poll() is None
+        and time.monotonic() < until
+    ):
         time.sleep(0.1)
     mine = children()
     assert mine, "something trains"
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     until = time.monotonic() + 10
-    alive = lambda pid: pathlib.Path(f"/proc/{pid}").is_dir() and "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    alive = lambda pid: (
+        pathlib.Path(f"/proc/{pid}").is_dir()
+        and "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    )
     while any(map(alive, mine)) and time.monotonic() < until:
         time.sleep(0.2)
     assert not any(map(alive, mine))
@@ -255,11 +420,11 @@ def test_two_campaigns_do_not_share_a_folder(tmp_path):
     half = tmp_path / ".rows.csv.1.part"
     half.write_text("")
     held = workers.lock(tmp_path)
-    assert not half.exists()                         # of a run that was killed
+    assert not half.exists()  # of a run that was killed
     half.write_text("")
     with pytest.raises(ValueError, match="another campaign is at work"):
         workers.lock(tmp_path)
-    assert half.exists()                             # of the campaign at work
+    assert half.exists()  # of the campaign at work
     held.close()
     workers.lock(tmp_path).close()
 
@@ -269,10 +434,12 @@ def test_merge_takes_each_row_once_and_says_what_differs(whole, tmp_path, capsys
     box = whole[0] / "box"
     rows, nets = reproduce.merge(box, results, shipped, aside)
     assert rows == 3 * (38 + 10) and nets == 3
-    assert not shipped.exists() and len(list(aside.iterdir())) == 3              # changed recipes stay aside
+    assert not shipped.exists() and len(list(aside.iterdir())) == 3  # changed recipes stay aside
     assert len(reproduce.read(results)) == rows
     before = {p.name: p.read_bytes() for p in results.iterdir()}
-    assert reproduce.merge(box, results, shipped, aside) == (0, 0) and reproduce.merge(whole[0] / "work", results, shipped, aside) == (0, 0)
+    assert reproduce.merge(box, results, shipped, aside) == (0, 0) and reproduce.merge(
+        whole[0] / "work", results, shipped, aside
+    ) == (0, 0)
     assert {p.name: p.read_bytes() for p in results.iterdir()} == before
     with open(results / "digits.csv", newline="") as f:
         lines = list(csv.DictReader(f))
@@ -308,7 +475,9 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
             alive.discard(self.job)
             return 0
 
-    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake}))
+    monkeypatch.setattr(
+        workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake})
+    )
     wanted = reproduce.left(paper.cells(), {})
     ranked = reproduce.rank(wanted, {})
     assert workers.on_processes(ranked, tmp_path, {}, time.time() + 100, 3) == []
@@ -316,7 +485,9 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
     for job in log:
         if job.guided and job.teacher() in wanted:
             assert log.index(job.teacher()) < log.index(job)
-    assert log[0] == next(job for job, _, _ in ranked if not job.guided or job.teacher() not in wanted)
+    assert log[0] == next(
+        job for job, _, _ in ranked if not job.guided or job.teacher() not in wanted
+    )
 
 
 def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatch):
@@ -326,39 +497,70 @@ def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatc
     (tmp_path / "work" / "runs").mkdir(parents=True)
     (tmp_path / "work" / "runs" / f"{teacher.path().stem}.state").write_bytes(b"no state")
     other = Job("digits", "standard", "digits_student", settings="epochs=1")
-    failed = workers.on_processes([(teacher, 1, 5), (other, 1, 5)], tmp_path / "work", {}, time.time() + 200, 1, draws=1)
+    failed = workers.on_processes(
+        [(teacher, 1, 5), (other, 1, 5)], tmp_path / "work", {}, time.time() + 200, 1, draws=1
+    )
     assert failed == [teacher] and "is damaged and cannot be resumed" in capsys.readouterr().out
-    assert [p.stem for p in (tmp_path / "work" / "rows").iterdir()] == ["digits_student-standard-short-s0-epochs=1"]
+    assert [p.stem for p in (tmp_path / "work" / "rows").iterdir()] == [
+        "digits_student-standard-short-s0-epochs=1"
+    ]
 
 
 def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypatch):
     """Its checkpoint is there, some rows too: only the others are made, none is trained."""
     job = Job("digits", "kd", "digits_student")
     begun = []
-    monkeypatch.setattr(workers.jobs, "do", lambda *a, **k: (begun.append(a), ([], [], tmp_path / "state"))[1])
-    have = {("clean", 0, ""), ("class", 3, "label"), *[("gaussian", s, "dB") for s in range(9, -4, -1)]}
+    monkeypatch.setattr(
+        workers.jobs, "do", lambda *a, **k: (begun.append(a), ([], [], tmp_path / "state"))[1]
+    )
+    have = {
+        ("clean", 0, ""),
+        ("class", 3, "label"),
+        *[("gaussian", s, "dB") for s in range(9, -4, -1)],
+    }
     workers.finish(job, tmp_path, draws=1, have=have)
     assert begun == []
-    made = {(r["perturbation"], float(r["level"]), r["unit"]) for r in reproduce.read(tmp_path / "rows")}
-    assert not made & have and ("class", 4, "label") in made and ("poisson", 3, "dB") in made and len(made) == 48 - len(have)
+    made = {
+        (r["perturbation"], float(r["level"]), r["unit"]) for r in reproduce.read(tmp_path / "rows")
+    }
+    assert (
+        not made & have
+        and ("class", 4, "label") in made
+        and ("poisson", 3, "dB") in made
+        and len(made) == 48 - len(have)
+    )
     done = jobs.known(reproduce.read(tmp_path / "rows"))
     assert len(jobs.of(job, done)) == len(made)
-    workers.finish(job, tmp_path, draws=1, have=set(jobs.of(job, done)))           # what was there stays, what lacked comes
-    assert len(jobs.of(job, jobs.known(reproduce.read(tmp_path / "rows")))) == 48 and len(reproduce.read(tmp_path / "rows")) == 48
+    workers.finish(
+        job, tmp_path, draws=1, have=set(jobs.of(job, done))
+    )  # what was there stays, what lacked comes
+    assert (
+        len(jobs.of(job, jobs.known(reproduce.read(tmp_path / "rows")))) == 48
+        and len(reproduce.read(tmp_path / "rows")) == 48
+    )
 
 
 def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(reproduce, "BOX", 2**20)
     work = tmp_path / "work"
     for i in range(9):
-        for place, size in ((f"rows/n{i}.csv", 100), (f"curves/n{i}.csv", 100), (f"n{i}.safetensors", 900_000)):
+        for place, size in (
+            (f"rows/n{i}.csv", 100),
+            (f"curves/n{i}.csv", 100),
+            (f"n{i}.safetensors", 900_000),
+        ):
             store.write(work / place, os.urandom(size))
     store.write(work / "unfinished.safetensors", b"x")
     reproduce.pack(work, tmp_path / "out")
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 8 and all(f.stat().st_size <= 2**20 for f in files)
     said = capsys.readouterr().out
-    assert "left out, no room: n8" in said and "no room: n0" not in said and "unfinished" not in said and "packed 18 tables" in said
+    assert (
+        "left out, no room: n8" in said
+        and "no room: n0" not in said
+        and "unfinished" not in said
+        and "packed 18 tables" in said
+    )
 
 
 def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
@@ -367,8 +569,18 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
     monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
     for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED"):
         monkeypatch.setenv(name, "0")
-    plan = [Job("digits", "teacher", "digits_teacher", settings="epochs=30"), Job("digits", "standard", "digits_student", settings="epochs=30")]
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}})
+    plan = [
+        Job("digits", "teacher", "digits_teacher", settings="epochs=30"),
+        Job("digits", "standard", "digits_student", settings="epochs=30"),
+    ]
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={
+            "env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        },
+    )
     killed, own = [], workers.progress_line
     monkeypatch.setattr(workers, "progress_line", own)
     real = ray.wait
@@ -376,18 +588,25 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
     def wait(refs, timeout):
         begun = list((tmp_path / "data" / "campaign-away").glob("*/runs/*.state"))
         if begun and not killed:
-            out = subprocess.run(["pgrep", "-f", "ray::away"], capture_output=True, text=True).stdout.split()
+            out = subprocess.run(
+                ["pgrep", "-f", "ray::away"], capture_output=True, text=True
+            ).stdout.split()
             if out:
                 os.kill(int(out[0]), signal.SIGKILL)
                 killed.append(int(out[0]))
         return real(refs, timeout=timeout)
 
     monkeypatch.setattr(ray, "wait", wait)
-    failed = workers.on_ray([(j, 1, 10) for j in plan], tmp_path / "work", {}, time.time() + 240, "local", draws=1)
+    failed = workers.on_ray(
+        [(j, 1, 10) for j in plan], tmp_path / "work", {}, time.time() + 240, "local", draws=1
+    )
     assert killed and not failed
     for job in plan:
         workers.finish(job._replace(), tmp_path / "home", draws=1)
-    assert numbers(tmp_path / "work") == numbers(tmp_path / "home") and len(numbers(tmp_path / "work")) == 2 * 48
+    assert (
+        numbers(tmp_path / "work") == numbers(tmp_path / "home")
+        and len(numbers(tmp_path / "work")) == 2 * 48
+    )
 
 
 def test_a_cell_that_other_seeds_fill_is_not_left_and_any_teacher_will_do():
@@ -396,5 +615,12 @@ def test_a_cell_that_other_seeds_fill_is_not_left_and_any_teacher_will_do():
     assert not [j for j in reproduce.left(paper.cells("III"), done) if j.dataset == "usps"]
     c = cell("VI.kd.error")
     one = row(reproduce.job_of(c)._replace(seed=4, teacher_seed=7))
-    assert reproduce.filled(c, jobs.known([one])) == [4] and not reproduce.left([c], jobs.known([one])).get(reproduce.job_of(c))
-    assert reproduce.filled(c, jobs.known([row(reproduce.job_of(c)._replace(seed=14, teacher_seed=4))])) == [], "the register's own"
+    assert reproduce.filled(c, jobs.known([one])) == [4] and not reproduce.left(
+        [c], jobs.known([one])
+    ).get(reproduce.job_of(c))
+    assert (
+        reproduce.filled(
+            c, jobs.known([row(reproduce.job_of(c)._replace(seed=14, teacher_seed=4))])
+        )
+        == []
+    ), "the register's own"

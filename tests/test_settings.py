@@ -1,4 +1,5 @@
 """What a notebook's parameters may be, and what is said of those that may not."""
+
 import math
 import os
 import subprocess
@@ -9,12 +10,26 @@ import torch
 
 from rsnl_lib import settings
 
-GOOD = {"profile": "read", "dataset": "digits", "seed": 3, "epochs": 0, "tau": 3.0, "gamma": 0, "C1": 10, "C2": 1.5,
-        "snr": -2, "device": "cpu"}
+GOOD = {
+    "profile": "read",
+    "dataset": "digits",
+    "seed": 3,
+    "epochs": 0,
+    "tau": 3.0,
+    "gamma": 0,
+    "C1": 10,
+    "C2": 1.5,
+    "snr": -2,
+    "device": "cpu",
+}
 
 
 def test_right_parameters_are_accepted_and_printed_in_one_line(capsys):
-    cells = ["", "import torch\ntaau = 3", "# Parameters\ntau = 4.0\nseed = 1\n"]          # papermill's cell is the last
+    cells = [
+        "",
+        "import torch\ntaau = 3",
+        "# Parameters\ntau = 4.0\nseed = 1\n",
+    ]  # papermill's cell is the last
     settings.parameters({**GOOD, "In": cells, "torch": torch, "helper": 1}, **GOOD)
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "profile read · dataset digits · seed 3" in said
@@ -28,23 +43,44 @@ def test_the_seed_makes_the_run_repeatable():
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("name, value", [("taau", 4.0), ("profil", "full"), ("Seed", 1), ("fast", True), ("levels", [1])])
+@pytest.mark.parametrize(
+    "name, value", [("taau", 4.0), ("profil", "full"), ("Seed", 1), ("fast", True), ("levels", [1])]
+)
 def test_a_misspelt_injected_name_is_refused_with_the_right_ones(name, value):
     with pytest.raises(ValueError) as error:
-        settings.parameters({**GOOD, name: value, "In": ["", f"# Parameters\nseed = 1\n{name} = {value!r}\n"]}, **GOOD)
-    assert f"unknown parameter {name!r}" in str(error.value) and "profile, dataset, seed" in str(error.value)
+        settings.parameters(
+            {**GOOD, name: value, "In": ["", f"# Parameters\nseed = 1\n{name} = {value!r}\n"]},
+            **GOOD,
+        )
+    assert f"unknown parameter {name!r}" in str(error.value) and "profile, dataset, seed" in str(
+        error.value
+    )
 
 
-@pytest.mark.parametrize("name, value, remedy", [
-    ("profile", "fast", "choose one of: read, smoke, full"),
-    ("dataset", "cifar", "choose one of: digits, mnist"),
-    ("seed", -1, "whole number of at least 0"), ("seed", 1.5, "whole number"), ("seed", "1", "whole number"),
-    ("seed", True, "whole number"), ("epochs", -3, "whole number of at least 0"), ("epochs", 2.0, "whole number"),
-    ("tau", 0, "above zero"), ("tau", math.nan, "above zero"), ("tau", "3", "above zero"), ("tau", None, "above zero"),
-    ("gamma", -0.1, "zero or a finite number above it"), ("C1", math.inf, "zero or"), ("C1", False, "zero or"),
-    ("C2", "much", "zero or a finite number"), ("snr", math.inf, "a finite number"), ("snr", "9", "a finite number"),
-    ("device", "tpu", "choose one of: cpu, cuda"),
-])
+@pytest.mark.parametrize(
+    "name, value, remedy",
+    [
+        ("profile", "fast", "choose one of: read, smoke, full"),
+        ("dataset", "cifar", "choose one of: digits, mnist"),
+        ("seed", -1, "whole number of at least 0"),
+        ("seed", 1.5, "whole number"),
+        ("seed", "1", "whole number"),
+        ("seed", True, "whole number"),
+        ("epochs", -3, "whole number of at least 0"),
+        ("epochs", 2.0, "whole number"),
+        ("tau", 0, "above zero"),
+        ("tau", math.nan, "above zero"),
+        ("tau", "3", "above zero"),
+        ("tau", None, "above zero"),
+        ("gamma", -0.1, "zero or a finite number above it"),
+        ("C1", math.inf, "zero or"),
+        ("C1", False, "zero or"),
+        ("C2", "much", "zero or a finite number"),
+        ("snr", math.inf, "a finite number"),
+        ("snr", "9", "a finite number"),
+        ("device", "tpu", "choose one of: cpu, cuda"),
+    ],
+)
 def test_each_bad_value_is_named_with_what_is_allowed(name, value, remedy):
     with pytest.raises(ValueError) as error:
         settings.parameters({}, **{**GOOD, name: value})
@@ -54,7 +90,9 @@ def test_each_bad_value_is_named_with_what_is_allowed(name, value, remedy):
 def test_without_a_gpu_cuda_is_refused_and_auto_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert settings.device("auto") == torch.device("cpu")
-    with pytest.raises(ValueError, match="device='cuda': torch sees no GPU here; use 'cpu' or 'auto'"):
+    with pytest.raises(
+        ValueError, match="device='cuda': torch sees no GPU here; use 'cpu' or 'auto'"
+    ):
         settings.device("cuda")
 
 
@@ -71,20 +109,30 @@ def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
     assert settings.commit() == "unknown"
 
 
-@pytest.mark.parametrize("words, said", [
-    (["--set", "C1"], "--set 'C1' is no setting; write KEY=VALUE, such as C1=100"),
-    (["--set", "C1=much"], "--set 'C1=much' is no setting"), (["--set", "C3=1"], "KEY one of: name, epochs"),
-    (["--set", "tau_squared=yes"], "--set 'tau_squared=yes' is no setting"),
-    (["--set", "tau=0"], "tau=0.0 must be a finite number above zero"),
-    (["--method", "robst"], "method='robst' is unknown; choose one of: teacher"), (["--draws", "0"], "draws=0 must be"),
-    (["--recipe", "long"], "recipe='long' is unknown; choose one of: short, paper, tau4"),
-    (["--method", "kd", "--seed", "987", "--teacher-seed", "987"], "no checkpoint"),
-])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--set", "C1"], "--set 'C1' is no setting; write KEY=VALUE, such as C1=100"),
+        (["--set", "C1=much"], "--set 'C1=much' is no setting"),
+        (["--set", "C3=1"], "KEY one of: name, epochs"),
+        (["--set", "tau_squared=yes"], "--set 'tau_squared=yes' is no setting"),
+        (["--set", "tau=0"], "tau=0.0 must be a finite number above zero"),
+        (["--method", "robst"], "method='robst' is unknown; choose one of: teacher"),
+        (["--draws", "0"], "draws=0 must be"),
+        (["--recipe", "long"], "recipe='long' is unknown; choose one of: short, paper, tau4"),
+        (["--method", "kd", "--seed", "987", "--teacher-seed", "987"], "no checkpoint"),
+    ],
+)
 def test_the_command_line_says_what_is_wrong_in_one_line(words, said):
     from rsnl_lib.__main__ import main
+
     with pytest.raises(SystemExit) as stop:
         main(["train", "--device", "cpu", *words])
-    assert str(stop.value).startswith("rsnl: ") and said in str(stop.value) and "\n" not in str(stop.value)
+    assert (
+        str(stop.value).startswith("rsnl: ")
+        and said in str(stop.value)
+        and "\n" not in str(stop.value)
+    )
 
 
 def test_training_needs_only_torch_numpy_and_safetensors():
@@ -103,7 +151,11 @@ print(len(run.history), len(evaluate.sweep({{"s": run.last}}, x, y, [("gaussian"
 __main__.main(["reproduce", "--missing", "--device", "cpu"])
 """
     env = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=settings.ROOT, env=env)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=settings.ROOT, env=env
+    )
     assert done.returncode == 0, done.stderr[-1500:]
     lines = done.stdout.splitlines()
-    assert "standard 1: ce " in done.stdout and "2 1" in lines and lines[-1].endswith("of 180 cells")
+    assert (
+        "standard 1: ce " in done.stdout and "2 1" in lines and lines[-1].endswith("of 180 cells")
+    )

@@ -1,4 +1,5 @@
 """The live pictures of the theorem's chapters follow every control and say what is true; the margins' rows mean what they say."""
+
 import math
 
 import numpy as np
@@ -20,19 +21,44 @@ def sigmoid(v):
     return 1 / (1 + np.exp(-v))
 
 
-CASE = dict(f_S=lambda d: sigmoid(1 + d), f_T=lambda d: 0.5 + 0 * d, ratio=0.9242, sure=0.9242, slope=0.25, reach=4, words="a case")
+CASE = dict(
+    f_S=lambda d: sigmoid(1 + d),
+    f_T=lambda d: 0.5 + 0 * d,
+    ratio=0.9242,
+    sure=0.9242,
+    slope=0.25,
+    reach=4,
+    words="a case",
+)
 
 
 @pytest.fixture
 def shown(monkeypatch):
     kept = []
-    monkeypatch.setattr(sliders, "show", lambda widget, still, text: kept.append((widget, still, text)))
+    monkeypatch.setattr(
+        sliders, "show", lambda widget, still, text: kept.append((widget, still, text))
+    )
     return kept
 
 
-@pytest.mark.parametrize("delta, words", [(0.5, ("the student leads by", "Eq. 7 as printed says nothing here", "guarantees the student: right")),
-                                          (2.0, ("the student leads by", "says the teacher leads: WRONG", "Theorem 1' says nothing")),
-                                          (-2.0, ("the teacher leads by", "says the teacher leads: right", "Theorem 1' says nothing"))])
+@pytest.mark.parametrize(
+    "delta, words",
+    [
+        (
+            0.5,
+            (
+                "the student leads by",
+                "Eq. 7 as printed says nothing here",
+                "guarantees the student: right",
+            ),
+        ),
+        (2.0, ("the student leads by", "says the teacher leads: WRONG", "Theorem 1' says nothing")),
+        (
+            -2.0,
+            ("the teacher leads by", "says the teacher leads: right", "Theorem 1' says nothing"),
+        ),
+    ],
+)
 def test_a_push_is_judged_by_both_statements(delta, words):
     text = sliders.pushed("CE1", CASE, delta)
     for word in words:
@@ -51,12 +77,22 @@ def test_push_follows_its_controls(shown):
 
 def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(shown):
     pair, x = nets(), data.load("digits").x_test[:40].double()
-    y = torch.stack([bound.head_start(pair["student"], pair["teacher"], torch.full((40,), k))(x).detach() for k in range(10)]).argmax(0)
+    y = torch.stack(
+        [
+            bound.head_start(pair["student"], pair["teacher"], torch.full((40,), k))(x).detach()
+            for k in range(10)
+        ]
+    ).argmax(0)
     axes = torch.linalg.qr(torch.randn(64, 2, dtype=torch.float64))[0].T.reshape(2, 1, 8, 8)
     sliders.plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, reach=1.0)
     c = controls(shown[0][0])
     seen = [c["out"].value]
-    for name, value in (("example", 1), ("R", 0.3), ("norm of delta", 1), ("norm of delta", math.inf)):
+    for name, value in (
+        ("example", 1),
+        ("R", 0.3),
+        ("norm of delta", 1),
+        ("norm of delta", math.inf),
+    ):
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
@@ -70,10 +106,17 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
 
 def test_examples_follow_their_controls(shown):
     pair, (x, y) = nets(), data.gallery("digits")
-    sliders.examples({"robust": pair["student"], "kd": pair["student"], "teacher": pair["teacher"]}, x[:4], y[:4])
+    sliders.examples(
+        {"robust": pair["student"], "kd": pair["student"], "teacher": pair["teacher"]}, x[:4], y[:4]
+    )
     c = controls(shown[0][0])
     seen = [c["out"].value]
-    for name, value in (("image", 2), ("noise (dB)", 0), ("student", "kd"), ("length of the push", 2.0)):
+    for name, value in (
+        ("image", 2),
+        ("noise (dB)", 0),
+        ("student", "kd"),
+        ("length of the push", 2.0),
+    ):
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
@@ -81,9 +124,13 @@ def test_examples_follow_their_controls(shown):
 
 def test_the_worst_way_lowers_the_head_start():
     pair, (x, y) = nets(), data.gallery("digits")
-    g_S, g_T, t, u = sliders.worst_way(pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05)
+    g_S, g_T, t, u = sliders.worst_way(
+        pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05
+    )
     h = u[:, 0] - u[:, 1]
-    assert u.shape == (41, 2) and h[0] - h[-1] == pytest.approx(float(bound.norm(g_S - g_T)) * 0.05, rel=0.2)
+    assert u.shape == (41, 2) and h[0] - h[-1] == pytest.approx(
+        float(bound.norm(g_S - g_T)) * 0.05, rel=0.2
+    )
 
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
@@ -100,8 +147,13 @@ def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     assert len(set(seen)) == 5
     a = a_S[5].double().requires_grad_()
     f_T, k = torch.softmax(a_T[5].double(), 0)[y[5]], int(y[5])
-    terms = {"cross-entropy": -torch.log_softmax(a, 0)[k], "L_S, the hinge": torch.relu(0.7 + f_T - torch.softmax(a, 0)[k]),
-             "lambda x soft cross-entropy": -(torch.softmax(a_T[5].double() / 6, 0) * torch.log_softmax(a / 6, 0)).sum()}
+    terms = {
+        "cross-entropy": -torch.log_softmax(a, 0)[k],
+        "L_S, the hinge": torch.relu(0.7 + f_T - torch.softmax(a, 0)[k]),
+        "lambda x soft cross-entropy": -(
+            torch.softmax(a_T[5].double() / 6, 0) * torch.log_softmax(a / 6, 0)
+        ).sum(),
+    }
     for name, value in widgets.pull(a_S[5].double(), a_T[5].double(), k, 6.0, 0.7, 1.0).items():
         torch.testing.assert_close(value, -torch.autograd.grad(terms[name], a)[0])
     closed = widgets.pull(torch.tensor([9.0, 0]), torch.tensor([0.0, 0]), 0, 1.0, 0.1, 1.0)
@@ -111,7 +163,9 @@ def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
 def test_margins_are_what_they_say():
     pair, d = nets(), data.load("digits")
     x, y = d.x_test[:30].double(), d.y_test[:30]
-    rows = evaluate.margins(pair["student"], pair["teacher"], x, y, tau=3.0, sound="interval", restarts=2, steps=8)
+    rows = evaluate.margins(
+        pair["student"], pair["teacher"], x, y, tau=3.0, sound="interval", restarts=2, steps=8
+    )
     u_S, u_T = (bound.height(pair[who](x), y).detach() for who in ("student", "teacher"))
     column = lambda name: torch.tensor([r[name] for r in rows])
     torch.testing.assert_close(column("lead").double(), u_S - u_T, rtol=1e-5, atol=1e-6)
@@ -129,39 +183,105 @@ def test_the_callers_networks_stay_as_they_are():
     pair = {who: networks.build(f"digits_mlp_{who}").train() for who in ("student", "teacher")}
     x, y = data.gallery("digits")
     evaluate.margins(pair["student"], pair["teacher"], x[:2], y[:2], restarts=1, steps=1)
-    evaluate.ladder(pair["student"], pair["teacher"], x[:6], y[:6], sound=("interval",), draws=5, restarts=1, steps=1)
-    assert all(p.dtype == torch.float32 for net in pair.values() for p in net.parameters()) and all(net.training for net in pair.values())
+    evaluate.ladder(
+        pair["student"],
+        pair["teacher"],
+        x[:6],
+        y[:6],
+        sound=("interval",),
+        draws=5,
+        restarts=1,
+        steps=1,
+    )
+    assert all(p.dtype == torch.float32 for net in pair.values() for p in net.parameters()) and all(
+        net.training for net in pair.values()
+    )
 
 
 def test_the_ladder_names_what_is_sound():
     pair, d = nets(), data.load("digits")
-    rows = evaluate.ladder(pair["student"], pair["teacher"], d.x_test[:20], d.y_test[:20], sound=("spectral", "interval"), draws=50, restarts=2, steps=8)
+    rows = evaluate.ladder(
+        pair["student"],
+        pair["teacher"],
+        d.x_test[:20],
+        d.y_test[:20],
+        sound=("spectral", "interval"),
+        draws=50,
+        restarts=2,
+        steps=8,
+    )
     kinds = {r["certificate"]: r["kind"] for r in rows}
-    assert kinds["m / gap at x"] == "no bound" and kinds["ascent, integral"] == "estimate" and kinds["smallest flip found"] == "flip"
+    assert (
+        kinds["m / gap at x"] == "no bound"
+        and kinds["ascent, integral"] == "estimate"
+        and kinds["smallest flip found"] == "flip"
+    )
     sound = [r for r in rows if r["kind"] == "sound"]
     assert sound and all(0 < r["value"] <= r["flip"] for r in sound)
 
 
 def test_margins_and_ladder_as_commands(tmp_path, capsys):
     student = checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4")
-    main(["margins", str(student), "--images", "3", "--restarts", "1", "--steps", "3", "--rows", str(tmp_path / "m.csv")])
-    main(["ladder", str(student), "--images", "2", "--sound", "interval", "--spaces", "logit", "--restarts", "1", "--steps", "3", "--rows", str(tmp_path / "l.csv")])
+    main(
+        [
+            "margins",
+            str(student),
+            "--images",
+            "3",
+            "--restarts",
+            "1",
+            "--steps",
+            "3",
+            "--rows",
+            str(tmp_path / "m.csv"),
+        ]
+    )
+    main(
+        [
+            "ladder",
+            str(student),
+            "--images",
+            "2",
+            "--sound",
+            "interval",
+            "--spaces",
+            "logit",
+            "--restarts",
+            "1",
+            "--steps",
+            "3",
+            "--rows",
+            str(tmp_path / "l.csv"),
+        ]
+    )
     said = capsys.readouterr().out
     assert "3 images, the student leads on" in said and "interval Jacobian, integral" in said
-    assert len((tmp_path / "m.csv").read_text().splitlines()) == 4 and "tau4" in (tmp_path / "l.csv").read_text()
+    assert (
+        len((tmp_path / "m.csv").read_text().splitlines()) == 4
+        and "tau4" in (tmp_path / "l.csv").read_text()
+    )
 
 
-@pytest.mark.parametrize("words, message", [(["margins", "none.safetensors"], "there is no checkpoint none.safetensors"),
-                                            (["margins", "STUDENT", "--images", "0"], "images=0 must be a whole number of at least 1"),
-                                            (["margins", "STUDENT", "--sound", "magic"], "sound='magic' is unknown"),
-                                            (["ladder", "TEACHER"], "is a teacher; name a student's checkpoint")])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["margins", "none.safetensors"], "there is no checkpoint none.safetensors"),
+        (["margins", "STUDENT", "--images", "0"], "images=0 must be a whole number of at least 1"),
+        (["margins", "STUDENT", "--sound", "magic"], "sound='magic' is unknown"),
+        (["ladder", "TEACHER"], "is a teacher; name a student's checkpoint"),
+    ],
+)
 def test_bad_words_are_said(words, message):
-    files = {"STUDENT": checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
-             "TEACHER": checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4")}
+    files = {
+        "STUDENT": checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
+        "TEACHER": checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4"),
+    }
     with pytest.raises(SystemExit, match=message):
         main([str(files.get(w, w)) for w in words])
 
 
 def test_diagrams_tell_the_kinds_apart():
     looks = [(k["color"], k["ls"], k["marker"]) for k in diagrams.KINDS.values()]
-    assert len({c for c, _, _ in looks}) == len({m for _, _, m in looks}) == len(looks) and set(diagrams.WORDS) == set(diagrams.KINDS)
+    assert len({c for c, _, _ in looks}) == len({m for _, _, m in looks}) == len(looks) and set(
+        diagrams.WORDS
+    ) == set(diagrams.KINDS)

@@ -1,4 +1,5 @@
 """Checkpoints and rows: what is written is read, and what is damaged is named."""
+
 import os
 import pickle
 
@@ -8,12 +9,20 @@ from torch import nn
 
 from rsnl_lib import networks, store
 
-ROW = {c: "" for c in store.COLUMNS} | {"dataset": "digits", "seed": 0, "level": 3, "n": 1000, "correct": 977}
+ROW = {c: "" for c in store.COLUMNS} | {
+    "dataset": "digits",
+    "seed": 0,
+    "level": 3,
+    "n": 1000,
+    "correct": 977,
+}
 
 
 def saved(path, **header):
     net = networks.build("digits_student")
-    store.save_checkpoint(path, net, **{"network": "digits_student", "seed": 7, "epoch": 3, **header})
+    store.save_checkpoint(
+        path, net, **{"network": "digits_student", "seed": 7, "epoch": 3, **header}
+    )
     return net
 
 
@@ -23,7 +32,9 @@ def test_a_checkpoint_comes_back_in_half_precision_with_its_header(tmp_path):
     assert not back.training and type(back) is nn.Sequential
     for name, value in net.state_dict().items():
         assert torch.equal(back.state_dict()[name], value.half().float()), name
-    assert header["network"] == "digits_student" and header["seed"] == "7" and header["epoch"] == "3"
+    assert (
+        header["network"] == "digits_student" and header["seed"] == "7" and header["epoch"] == "3"
+    )
     assert all(header[k] for k in ("hardware", "torch", "commit", "date"))
     assert (tmp_path / "new" / "a.safetensors").stat().st_size < 2 * 6_600 + 4_000
     assert os.listdir(tmp_path / "new") == ["a.safetensors"]
@@ -36,25 +47,39 @@ def test_full_precision_and_a_module_of_ones_own(tmp_path):
         store.load_checkpoint(tmp_path / "a")
     mine = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
     back, _ = store.load_checkpoint(tmp_path / "a", mine)
-    assert back is mine and all(map(torch.equal, back.state_dict().values(), net.state_dict().values()))
+    assert back is mine and all(
+        map(torch.equal, back.state_dict().values(), net.state_dict().values())
+    )
 
 
-@pytest.mark.parametrize("harm", ["cut in its header", "cut in its weights", "empty", "foreign", "pickle"])
+@pytest.mark.parametrize(
+    "harm", ["cut in its header", "cut in its weights", "empty", "foreign", "pickle"]
+)
 def test_a_damaged_or_foreign_file_is_named_with_the_remedy(tmp_path, harm):
     path = tmp_path / "a.safetensors"
     saved(path)
     whole = path.read_bytes()
-    path.write_bytes({"cut in its header": whole[:50], "cut in its weights": whole[:-9], "empty": b"",
-                      "foreign": b"\x89PNG" * 40, "pickle": pickle.dumps({"w": [1.0]})}[harm])
+    path.write_bytes(
+        {
+            "cut in its header": whole[:50],
+            "cut in its weights": whole[:-9],
+            "empty": b"",
+            "foreign": b"\x89PNG" * 40,
+            "pickle": pickle.dumps({"w": [1.0]}),
+        }[harm]
+    )
     with pytest.raises(ValueError) as error:
         store.load_checkpoint(path)
-    assert str(path) in str(error.value) and "delete it and train or fetch it again" in str(error.value)
+    assert str(path) in str(error.value) and "delete it and train or fetch it again" in str(
+        error.value
+    )
 
 
 def test_a_pickle_is_never_run(tmp_path):
     class Bomb:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
+
     (tmp_path / "a").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="no safetensors file"):
         store.load_checkpoint(tmp_path / "a")
@@ -62,7 +87,10 @@ def test_a_pickle_is_never_run(tmp_path):
 
 
 def test_a_missing_checkpoint_and_one_of_another_network_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint .*a.safetensors; train it with: python -m rsnl_lib train"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="no checkpoint .*a.safetensors; train it with: python -m rsnl_lib train",
+    ):
         store.load_checkpoint(tmp_path / "a.safetensors")
     saved(tmp_path / "b", network="digits_teacher")
     with pytest.raises(ValueError, match="/b does not fit digits_teacher"):
@@ -75,8 +103,8 @@ def test_a_missing_checkpoint_and_one_of_another_network_are_named(tmp_path):
 def test_rows_are_appended_under_one_header_and_read_back_once(tmp_path):
     path = tmp_path / "new" / "rows.csv"
     store.append(path, [ROW])
-    store.append(path, (dict(ROW, seed=s, settings="C1=100, \"x\"") for s in (1, 2)))
-    store.append(path, [ROW])                                          # the same row again
+    store.append(path, (dict(ROW, seed=s, settings='C1=100, "x"') for s in (1, 2)))
+    store.append(path, [ROW])  # the same row again
     lines = path.read_text().splitlines()
     assert len(lines) == 5 and lines[0] == ",".join(store.COLUMNS)
     rows = store.read(path)
@@ -85,11 +113,18 @@ def test_rows_are_appended_under_one_header_and_read_back_once(tmp_path):
     assert len(store.read(path, path)) == 3
 
 
-@pytest.mark.parametrize("rows, odd", [
-    ([ROW, {k: v for k, v in ROW.items() if k != "seed"}], "seed"), ([{**ROW, "sede": 1}], "sede")])
+@pytest.mark.parametrize(
+    "rows, odd",
+    [
+        ([ROW, {k: v for k, v in ROW.items() if k != "seed"}], "seed"),
+        ([{**ROW, "sede": 1}], "sede"),
+    ],
+)
 def test_wrong_columns_are_refused_and_nothing_is_written(tmp_path, rows, odd):
     path = tmp_path / "rows.csv"
-    with pytest.raises(ValueError, match=f"rows.csv lacks or adds .'{odd}'.; its columns are dataset"):
+    with pytest.raises(
+        ValueError, match=f"rows.csv lacks or adds .'{odd}'.; its columns are dataset"
+    ):
         store.append(path, rows)
     assert os.listdir(tmp_path) == []
 
@@ -97,7 +132,9 @@ def test_wrong_columns_are_refused_and_nothing_is_written(tmp_path, rows, odd):
 def test_a_file_of_other_columns_is_refused_and_left_as_it_was(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("epoch,loss\n1,2\n")
-    with pytest.raises(ValueError, match="rows.csv has other columns than dataset.*name another file"):
+    with pytest.raises(
+        ValueError, match="rows.csv has other columns than dataset.*name another file"
+    ):
         store.append(path, [ROW])
     assert path.read_text() == "epoch,loss\n1,2\n"
 
@@ -117,6 +154,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, mo
             with open(self, "wb") as f:
                 f.write(content[:2])
         raise OSError("disk full")
+
     if step == "write":
         monkeypatch.setattr(store.pathlib.Path, "write_bytes", fail)
     else:
@@ -130,11 +168,14 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, mo
 def test_rows_that_do_not_fit_the_disk_are_taken_back(tmp_path):
     import resource
     import signal
+
     path = tmp_path / "rows.csv"
     store.append(path, [ROW])
     before, old = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, old[1]))        # room for half a dozen cells
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (len(before) + 100, old[1])
+    )  # room for half a dozen cells
     try:
         with pytest.raises(OSError, match="could not be written whole"):
             store.append(path, [ROW] * 500)
@@ -147,12 +188,44 @@ def test_rows_that_do_not_fit_the_disk_are_taken_back(tmp_path):
 def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
     from rsnl_lib import evaluate
     from rsnl_lib.__main__ import main
-    main(["train", "--method", "teacher", "--mlp", "--device", "cpu", "--seed", "1", "--draws", "1", "--set", "epochs=2",
-          "--folder", str(tmp_path / "down"), "--out", str(tmp_path / "nets"), "--rows", str(tmp_path / "rows.txt")])
-    _, header = store.load_checkpoint(tmp_path / "nets" / "digits_mlp_teacher-teacher-short-s1-epochs=2.safetensors")
-    assert header["epochs"] == "2" and header["train_images"] == "1000" and header["settings"] == "epochs=2"
+
+    main(
+        [
+            "train",
+            "--method",
+            "teacher",
+            "--mlp",
+            "--device",
+            "cpu",
+            "--seed",
+            "1",
+            "--draws",
+            "1",
+            "--set",
+            "epochs=2",
+            "--folder",
+            str(tmp_path / "down"),
+            "--out",
+            str(tmp_path / "nets"),
+            "--rows",
+            str(tmp_path / "rows.txt"),
+        ]
+    )
+    _, header = store.load_checkpoint(
+        tmp_path / "nets" / "digits_mlp_teacher-teacher-short-s1-epochs=2.safetensors"
+    )
+    assert (
+        header["epochs"] == "2"
+        and header["train_images"] == "1000"
+        and header["settings"] == "epochs=2"
+    )
     rows, curves = store.read(tmp_path / "rows.txt"), store.read(tmp_path / "rows.txt-curves.csv")
-    assert len(rows) == len(evaluate.levels("digits")) + 10 and (rows["n"][rows.perturbation != "class"] == 500).all() and rows["n"][rows.perturbation == "class"].sum() == 500 and (rows["seed"] == 1).all()
+    assert (
+        len(rows) == len(evaluate.levels("digits")) + 10
+        and (rows["n"][rows.perturbation != "class"] == 500).all()
+        and rows["n"][rows.perturbation == "class"].sum() == 500
+        and (rows["seed"] == 1).all()
+    )
     assert sorted(curves["quantity"]) == ["ce"] * 2 + ["ms_per_image"] * 2 + ["val_accuracy"] * 2
     share = rows["correct"][0] / 500
     assert share > 0.5 and f"test accuracy {share:.2%}" in capsys.readouterr().out
@@ -160,11 +233,32 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
 
 
 def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, monkeypatch):
-    base = {**dict.fromkeys(store.COLUMNS, "0"), "dataset": "digits", "method": "kd", "network": "digits_student", "teacher": "digits_teacher", "recipe": "short", "settings": "", "train_noise": ""}
-    others = ({"train_noise": "gaussian 10 dB"}, {"settings": "C1=1.0"}, {"recipe": "tau4"}, {"network": "digits_mlp_student"}, {"method": "robust"},
-              {"teacher": "digits_teacher on gaussian 5 dB"}, {"teacher": "digits_teacher weight_decay=0.5 seed 1"}, {"teacher": "digits_teacher@0.5"},
-              {"method": "pgd_at", "network": "digits_teacher", "teacher": ""})
-    rows = [base, {**base, "seed": "3", "teacher": "digits_teacher seed 0"}, {**base, "method": "teacher", "network": "digits_teacher", "teacher": ""}]
+    base = {
+        **dict.fromkeys(store.COLUMNS, "0"),
+        "dataset": "digits",
+        "method": "kd",
+        "network": "digits_student",
+        "teacher": "digits_teacher",
+        "recipe": "short",
+        "settings": "",
+        "train_noise": "",
+    }
+    others = (
+        {"train_noise": "gaussian 10 dB"},
+        {"settings": "C1=1.0"},
+        {"recipe": "tau4"},
+        {"network": "digits_mlp_student"},
+        {"method": "robust"},
+        {"teacher": "digits_teacher on gaussian 5 dB"},
+        {"teacher": "digits_teacher weight_decay=0.5 seed 1"},
+        {"teacher": "digits_teacher@0.5"},
+        {"method": "pgd_at", "network": "digits_teacher", "teacher": ""},
+    )
+    rows = [
+        base,
+        {**base, "seed": "3", "teacher": "digits_teacher seed 0"},
+        {**base, "method": "teacher", "network": "digits_teacher", "teacher": ""},
+    ]
     store.append(tmp_path / "digits.csv", rows + [{**base, **other} for other in others])
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     found = store.shipped("digits", ["kd", "teacher", "pgd_at"])
@@ -172,24 +266,68 @@ def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, mo
 
 
 def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, monkeypatch):
-    base = {**dict.fromkeys(store.COLUMNS, ""), "dataset": "digits", "network": "digits_student", "recipe": "short", "seed": 0, "level": 0, "draws": 1, "n": 10, "correct": 9}
-    own = [{**base, "method": "kd", "teacher": "digits_teacher seed 1", "perturbation": "clean"}, {**base, "method": "kd", "teacher": "digits_teacher pgd_at", "perturbation": "clean"},
-           {**base, "method": "pgd_at", "network": "digits_teacher", "perturbation": "clean"}, {**base, "method": "pgd_at", "perturbation": "clean"},
-           {**base, "method": "kd", "teacher": "digits_teacher on gaussian 5 dB", "perturbation": "clean"}, {**base, "method": "robust", "settings": "C1=1.0", "teacher": "digits_teacher", "perturbation": "clean"}]
+    base = {
+        **dict.fromkeys(store.COLUMNS, ""),
+        "dataset": "digits",
+        "network": "digits_student",
+        "recipe": "short",
+        "seed": 0,
+        "level": 0,
+        "draws": 1,
+        "n": 10,
+        "correct": 9,
+    }
+    own = [
+        {**base, "method": "kd", "teacher": "digits_teacher seed 1", "perturbation": "clean"},
+        {**base, "method": "kd", "teacher": "digits_teacher pgd_at", "perturbation": "clean"},
+        {**base, "method": "pgd_at", "network": "digits_teacher", "perturbation": "clean"},
+        {**base, "method": "pgd_at", "perturbation": "clean"},
+        {
+            **base,
+            "method": "kd",
+            "teacher": "digits_teacher on gaussian 5 dB",
+            "perturbation": "clean",
+        },
+        {
+            **base,
+            "method": "robust",
+            "settings": "C1=1.0",
+            "teacher": "digits_teacher",
+            "perturbation": "clean",
+        },
+    ]
     store.append(tmp_path / "digits.csv", own)
-    store.append(tmp_path / "attacks.csv", [{**own[0], "perturbation": "pgd", "level": 0.15}, {**own[0], "dataset": "mnist", "network": "mnist_student", "perturbation": "pgd"}])
+    store.append(
+        tmp_path / "attacks.csv",
+        [
+            {**own[0], "perturbation": "pgd", "level": 0.15},
+            {**own[0], "dataset": "mnist", "network": "mnist_student", "perturbation": "pgd"},
+        ],
+    )
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     got = store.everyone("digits")
-    assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(got.perturbation) == ["clean"] * 4 + ["pgd"]
+    assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(
+        got.perturbation
+    ) == ["clean"] * 4 + ["pgd"]
 
 
 def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
     import pandas as pd
 
     from rsnl_lib import register
-    first = [("mnist", "mnist_student", 0), ("mnist", "mnist_student", 5), ("mnist", "mnist_teacher", 2), ("digits", "digits_teacher", 4), ("digits", "digits_student", 13), ("usps", "mnist_teacher", 2)]
+
+    first = [
+        ("mnist", "mnist_student", 0),
+        ("mnist", "mnist_student", 5),
+        ("mnist", "mnist_teacher", 2),
+        ("digits", "digits_teacher", 4),
+        ("digits", "digits_student", 13),
+        ("usps", "mnist_teacher", 2),
+    ]
     second = [(j.dataset, j.net, j.seed) for j in register.networks()]
     frame = pd.DataFrame(first + second, columns=["dataset", "network", "seed"])
     assert store.registered(frame).tolist() == [False] * len(first) + [True] * len(second)
     shown = store.shipped("mnist", ["teacher", "standard", "kd", "robust"])
-    assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(shown[shown.method == "teacher"].seed) <= {0, 1, 2}
+    assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(
+        shown[shown.method == "teacher"].seed
+    ) <= {0, 1, 2}

@@ -1,4 +1,5 @@
 """Cell by cell: counts against the printed ones, intervals by hand, marks, and that a changed row or cell changes a mark."""
+
 import math
 
 import pytest
@@ -16,20 +17,41 @@ def rows_for(c, correct, n=10_000):
     for seed, k in correct.items():
         job = reproduce.job_of(c, seed)
         for kind, level, unit in reproduce.asked(c):
-            out.append({**{q: str(v) for q, v in job.row().items()}, "perturbation": kind, "level": str(level), "unit": unit, "n": str(n),
-                        "correct": str(9950 if kind == "clean" and c["quantity"] == "drop" else k), "hardware": "h", "commit": f"c{seed}"})
+            out.append(
+                {
+                    **{q: str(v) for q, v in job.row().items()},
+                    "perturbation": kind,
+                    "level": str(level),
+                    "unit": unit,
+                    "n": str(n),
+                    "correct": str(9950 if kind == "clean" and c["quantity"] == "drop" else k),
+                    "hardware": "h",
+                    "commit": f"c{seed}",
+                }
+            )
     return jobs.known(out)
 
 
 def test_every_count_is_the_printed_one_but_those_that_follow_from_rounded_numbers():
-    marks = {c["cell"]: tables.answer(c, {})["mark"] for c in paper.cells() if c["kind"] == "counted"}
+    marks = {
+        c["cell"]: tables.answer(c, {})["mark"] for c in paper.cells() if c["kind"] == "counted"
+    }
     assert len(marks) == 25
     odd = {name for name, mark in marks.items() if mark != "agrees"}
-    assert all("compression" in name or "weights" in name or "layers" in name or "multiplications" in name for name in odd)
-    assert {"VII.student4.multiplications", "VII.student2.weights", "VI.teacher.weights"} & odd == set()
+    assert all(
+        "compression" in name or "weights" in name or "layers" in name or "multiplications" in name
+        for name in odd
+    )
+    assert {
+        "VII.student4.multiplications",
+        "VII.student2.weights",
+        "VI.teacher.weights",
+    } & odd == set()
 
 
-@pytest.mark.parametrize("printed, width", [("361K", 1000), ("1.6M", 1e5), ("90.25", 0.01), ("11", 1), ("36", 1)])
+@pytest.mark.parametrize(
+    "printed, width", [("361K", 1000), ("1.6M", 1e5), ("90.25", 0.01), ("11", 1), ("36", 1)]
+)
 def test_rounding(printed, width):
     assert tables.rounding(printed) == pytest.approx(width)
 
@@ -38,11 +60,20 @@ def test_the_interval_is_for_one_more_run():
     c = cell("VI.kd.error")
     values = {0: 9930, 1: 9940, 2: 9920}
     a = tables.answer(c, rows_for(c, values))
-    reach = stats.t.ppf(.975, 2) * 0.1 * math.sqrt(1 + 1 / 3)
-    assert (a["ours"], a["low"], a["high"]) == pytest.approx((0.7, 0.7 - reach, 0.7 + reach)) and a["mark"] == "agrees" and a["seeds"] == [0, 1, 2]
+    reach = stats.t.ppf(0.975, 2) * 0.1 * math.sqrt(1 + 1 / 3)
+    assert (
+        (a["ours"], a["low"], a["high"]) == pytest.approx((0.7, 0.7 - reach, 0.7 + reach))
+        and a["mark"] == "agrees"
+        and a["seeds"] == [0, 1, 2]
+    )
     assert "3 seeds (0, 1, 2), n 10000 each, h, commit c0, c1, c2" in a["told"]
-    assert tables.answer(c, rows_for(c, {s: v - 400 for s, v in values.items()}))["mark"] == "differs"
-    assert tables.answer(c, rows_for(c, {0: 9930, 1: 9940}))["mark"] == "too few seeds" and tables.answer(c, {})["mark"] == "not run"
+    assert (
+        tables.answer(c, rows_for(c, {s: v - 400 for s, v in values.items()}))["mark"] == "differs"
+    )
+    assert (
+        tables.answer(c, rows_for(c, {0: 9930, 1: 9940}))["mark"] == "too few seeds"
+        and tables.answer(c, {})["mark"] == "not run"
+    )
     assert tables.answer({**c, "value": 9.0}, rows_for(c, values))["mark"] == "differs"
 
 
@@ -54,20 +85,46 @@ def test_a_drop_is_in_points_of_the_same_network():
 def test_quoted_cells_stay_quoted_and_speed_ups_are_ratios():
     assert tables.answer(cell("IV.nin.cifar10"), {})["mark"] == "quoted"
     c = cell("VII.student1.speed-up")
-    assert tables.answer(c, {}, speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})["ours"] == 24 and tables.answer(c, {})["mark"] == "not run"
+    assert (
+        tables.answer(c, {}, speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})["ours"] == 24
+        and tables.answer(c, {})["mark"] == "not run"
+    )
 
 
 def test_the_view_shows_paper_and_ours_and_what_is_behind():
     cells = [c for c in paper.cells("VI") if c["quantity"] == "error"]
     done = rows_for(cell("VI.kd.error"), {0: 9930, 1: 9940, 2: 9920})
-    shown = tables.view(cells, [tables.answer(c, done) for c in cells], lambda c: c["method"], lambda c: c["quantity"], "Table VI")
-    assert "0.65<br><small>0.70 [0.20, 1.20] = <i>short</i>" in shown and shown.count("<small>not run") == 4 and 'title="Table VI' in shown and shown.count("<tr>") == 9
-    assert tables.number(360_816, cell("VI.teacher.weights")) == "361K" and tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
+    shown = tables.view(
+        cells,
+        [tables.answer(c, done) for c in cells],
+        lambda c: c["method"],
+        lambda c: c["quantity"],
+        "Table VI",
+    )
+    assert (
+        "0.65<br><small>0.70 [0.20, 1.20] = <i>short</i>" in shown
+        and shown.count("<small>not run") == 4
+        and 'title="Table VI' in shown
+        and shown.count("<tr>") == 9
+    )
+    assert (
+        tables.number(360_816, cell("VI.teacher.weights")) == "361K"
+        and tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
+    )
 
 
-@pytest.mark.parametrize("name, row, column", [("I.kd.G/P", "KD", "G/P"), ("II.cifar100.robust.4", "CIFAR-100, Robust", "4x4 block"), ("VI.standard.error", "Standard back-propagation", "Misclass"),
-                                               ("III.kd.usps-mnist", "KD, USPS2MNIST", "MNIST"), ("VII.robust.student3.accuracy", "Student 3", "Robust"), ("VII.teacher.accuracy", "Teacher", "accuracy"),
-                                               ("fig2a.kd.drop", "KD", "drop, SNR 1")])
+@pytest.mark.parametrize(
+    "name, row, column",
+    [
+        ("I.kd.G/P", "KD", "G/P"),
+        ("II.cifar100.robust.4", "CIFAR-100, Robust", "4x4 block"),
+        ("VI.standard.error", "Standard back-propagation", "Misclass"),
+        ("III.kd.usps-mnist", "KD, USPS2MNIST", "MNIST"),
+        ("VII.robust.student3.accuracy", "Student 3", "Robust"),
+        ("VII.teacher.accuracy", "Teacher", "accuracy"),
+        ("fig2a.kd.drop", "KD", "drop, SNR 1"),
+    ],
+)
 def test_rows_and_columns_are_the_papers(name, row, column):
     assert (tables.row_of(cell(name)), tables.column_of(cell(name))) == (row, column)
 

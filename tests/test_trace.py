@@ -1,4 +1,5 @@
 """Chapters 06 and 09: every number stands in a row, a printed cell or a definition; every cell says what is behind it; claims are older than their rows."""
+
 import csv
 import html
 import re
@@ -10,11 +11,35 @@ import pytest
 from rsnl_lib import claims, jobs, nbtools, paper, reproduce, settings, store, tables, verdicts
 
 BOOKS = ("06_tables", "07_adversarial", "08_boundary", "09_claims")
-DEFINED = {      # numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
-    "06_tables": {"95", "100", "500", "96-192-192", "1302.4389", "3 x 3", "64-64-64-64", "32-48-64-64", "29,944", "9,044,360", "249,576"},
+DEFINED = {  # numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
+    "06_tables": {
+        "95",
+        "100",
+        "500",
+        "96-192-192",
+        "1302.4389",
+        "3 x 3",
+        "64-64-64-64",
+        "32-48-64-64",
+        "29,944",
+        "9,044,360",
+        "249,576",
+    },
     "07_adversarial": {"95", "1905.09747", "1706.06083", "2003.01690", "20", "16", "28"},
     "08_boundary": {"1805.05532", "0.02", "200"},
-    "09_claims": {"95", ".05", "23", "0.4", "0.3", "1.1", "1412.6550", "1803.00443", "1706.04859", "1705.08475", "1905.09747"},
+    "09_claims": {
+        "95",
+        ".05",
+        "23",
+        "0.4",
+        "0.3",
+        "1.1",
+        "1412.6550",
+        "1803.00443",
+        "1706.04859",
+        "1705.08475",
+        "1905.09747",
+    },
 }
 NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:[.,]\d+)*")
 
@@ -41,13 +66,20 @@ def said(nb):
 
 def test_every_number_in_the_prose_is_computed_printed_or_defined(book):
     name, nb = book
-    shown = {n.lstrip("+-") for n in re.findall(r"[-+]?\d+(?:[.,]\d+)*", said(nb))} | {c["printed"].rstrip("KM") for c in paper.cells()}
+    shown = {n.lstrip("+-") for n in re.findall(r"[-+]?\d+(?:[.,]\d+)*", said(nb))} | {
+        c["printed"].rstrip("KM") for c in paper.cells()
+    }
     defined = {n for text in DEFINED[name] for n in (text, *NUMBER.findall(text))}
     lost = []
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             prose = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)", " ", cell.source, flags=re.S)
-            lost += [n for n in NUMBER.findall(prose) if n.lstrip("-") not in shown | defined and ("." in n or int(n.replace(",", "")) > 12)]
+            lost += [
+                n
+                for n in NUMBER.findall(prose)
+                if n.lstrip("-") not in shown | defined
+                and ("." in n or int(n.replace(",", "")) > 12)
+            ]
     assert not lost, f"{name}: {lost} are in the prose and in no output"
 
 
@@ -59,7 +91,13 @@ def test_no_cell_without_what_is_behind_it():
         assert shown.count("<td title=") == len(cells)
         for c, a in zip(cells, answers):
             if c["kind"] == "measured" and a["seeds"]:
-                assert re.search(r"recipe short, \d+ seeds? \([\d, ]+\), n \d+ each, .*CPU.*, commit \w", a["told"]) and a["profile"] == "short"
+                assert (
+                    re.search(
+                        r"recipe short, \d+ seeds? \([\d, ]+\), n \d+ each, .*CPU.*, commit \w",
+                        a["told"],
+                    )
+                    and a["profile"] == "short"
+                )
             else:
                 assert a["told"] and a["profile"] == ""
 
@@ -71,7 +109,12 @@ def test_no_claim_without_what_is_behind_it():
     for c in judged:
         told = verdicts.told(c, done())
         assert html.escape(told) in shown
-        assert all(word in told for word in (("recipe", "seeds", "n ", "CPU", "commit") if c["n"] else ("no seed run yet",)))
+        assert all(
+            word in told
+            for word in (
+                ("recipe", "seeds", "n ", "CPU", "commit") if c["n"] else ("no seed run yet",)
+            )
+        )
 
 
 def git(*words):
@@ -81,21 +124,30 @@ def git(*words):
 def test_each_claim_was_committed_before_its_rows():
     if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
         pytest.skip("no whole git history here")
-    asked = {text.split(")", 1)[1].strip().split(",")[0]: text.split()[0].lstrip("^") for text in git("blame", "-l", "data/claims.csv").stdout.splitlines()}
+    asked = {
+        text.split(")", 1)[1].strip().split(",")[0]: text.split()[0].lstrip("^")
+        for text in git("blame", "-l", "data/claims.csv").stdout.splitlines()
+    }
     seen = done()
     rows = {}
     for c in claims.read():
         for seed in c["seeds"]:
             for side in "ab":
                 job = claims.job_of(c, side, seed)
-                if job.method != "teacher":            # two of them were measured before, as chapter 09 says; what is judged are students
+                if (
+                    job.method != "teacher"
+                ):  # two of them were measured before, as chapter 09 says; what is judged are students
                     found = jobs.of(job, seen)
                     for key in claims.asked(c):
                         if key in found:
                             rows.setdefault((c["claim"], found[key]["commit"]), key)
     for (name, commit), _ in rows.items():
-        assert not commit.endswith("+"), f"{name}: rows of {commit}, with changes that were not committed"
-        assert git("merge-base", "--is-ancestor", asked[name], commit).returncode == 0, f"{name} was changed in {asked[name]}, after its rows of {commit}"
+        assert not commit.endswith("+"), (
+            f"{name}: rows of {commit}, with changes that were not committed"
+        )
+        assert git("merge-base", "--is-ancestor", asked[name], commit).returncode == 0, (
+            f"{name} was changed in {asked[name]}, after its rows of {commit}"
+        )
 
 
 def first(rows, **want):
@@ -106,7 +158,17 @@ def test_a_row_changed_by_hand_changes_a_cell():
     rows = reproduce.read(settings.RESULTS)
     cell = next(c for c in paper.cells("VI") if c["cell"] == "VI.kd.error")
     before = tables.answer(cell, jobs.known(rows))
-    i = first(rows, dataset="mnist", method="kd", network="mnist_student", recipe="short", settings="", train_noise="", perturbation="clean", seed="0")
+    i = first(
+        rows,
+        dataset="mnist",
+        method="kd",
+        network="mnist_student",
+        recipe="short",
+        settings="",
+        train_noise="",
+        perturbation="clean",
+        seed="0",
+    )
     rows[i] = {**rows[i], "correct": str(int(rows[i]["correct"]) - 300)}
     after = tables.answer(cell, jobs.known(rows))
     assert (before["ours"], before["mark"]) != (after["ours"], after["mark"])
@@ -116,7 +178,11 @@ def test_a_seed_taken_away_changes_a_verdict_or_its_n():
     rows = reproduce.read(settings.RESULTS)
     before = [(c["claim"], c["n"], c["verdict"]) for c in claims.judged(jobs.known(rows))]
     seeds = {c["seed"] for c in rows if c["dataset"] == "mnist" and c["method"] == "robust"}
-    fewer = [r for r in rows if not (r["dataset"] == "mnist" and r["method"] == "robust" and r["seed"] == max(seeds))]
+    fewer = [
+        r
+        for r in rows
+        if not (r["dataset"] == "mnist" and r["method"] == "robust" and r["seed"] == max(seeds))
+    ]
     after = [(c["claim"], c["n"], c["verdict"]) for c in claims.judged(jobs.known(fewer))]
     assert (before != after) == (max(seeds) != "0")
 
@@ -125,23 +191,62 @@ def test_what_was_copied_is_in_the_papers_cells():
     with open(settings.ROOT / "data" / "copied.csv", newline="") as f:
         rows = list(csv.DictReader(f))
     known = verdicts.copied(paper.cells())
-    assert len(rows) == len(known) == len({r["cell"] for r in rows}) == 51 and sum(same for _, same in known) == 37
-    assert {c["cell"] for c, same in known if same and c["cell"].startswith("VI.") and c["kind"] == "measured"} == {f"VI.{m}.error" for m in ("teacher", "standard", "kd", "fitnet")}
+    assert (
+        len(rows) == len(known) == len({r["cell"] for r in rows}) == 51
+        and sum(same for _, same in known) == 37
+    )
+    assert {
+        c["cell"]
+        for c, same in known
+        if same and c["cell"].startswith("VI.") and c["kind"] == "measured"
+    } == {f"VI.{m}.error" for m in ("teacher", "standard", "kd", "fitnet")}
 
 
 def test_what_cannot_be_tested_names_its_cells():
     names = {t for row in verdicts.untested() for t in row["tables"].split()}
-    assert names == {"I", "II", "IV", "V", "VII"} and all(row["why"] and row["says"] for row in verdicts.untested())
+    assert names == {"I", "II", "IV", "V", "VII"} and all(
+        row["why"] and row["says"] for row in verdicts.untested()
+    )
 
 
 def test_the_readmes_big_table_is_what_the_rows_say():
-    table = (settings.ROOT / "README.md").read_text().split("| digits | clean |")[1].split("\n\n")[0].splitlines()[2:]
-    names = {"teacher": "teacher", "standard": "standard", "KD": "kd", "FitNet": "fitnet", "BSS": "bss", "robust": "robust", "*target zero*": "target_zero",
-             "*noise augmented*": "noise_augmented", "adversarial training": "pgd_at", "TRADES": "trades", "robust teacher": "robust_teacher",
-             "KD by it": "kd by pgd_at", "robust by it": "robust by pgd_at", "ARD by it": "ard by pgd_at", "Fast-ARD by it": "fast_ard by pgd_at"}
+    table = (
+        (settings.ROOT / "README.md")
+        .read_text()
+        .split("| digits | clean |")[1]
+        .split("\n\n")[0]
+        .splitlines()[2:]
+    )
+    names = {
+        "teacher": "teacher",
+        "standard": "standard",
+        "KD": "kd",
+        "FitNet": "fitnet",
+        "BSS": "bss",
+        "robust": "robust",
+        "*target zero*": "target_zero",
+        "*noise augmented*": "noise_augmented",
+        "adversarial training": "pgd_at",
+        "TRADES": "trades",
+        "robust teacher": "robust_teacher",
+        "KD by it": "kd by pgd_at",
+        "robust by it": "robust by pgd_at",
+        "ARD by it": "ard by pgd_at",
+        "Fast-ARD by it": "fast_ard by pgd_at",
+    }
     rows = store.everyone("digits")
-    columns = (("clean", 0, ""), ("gaussian", 3, "dB"), ("poisson", 3, "dB"), ("occlusion", 4, "pixels"), ("pgd", 0.15, "linf"))
-    alike = [r for r in store.lines(settings.RESULTS / "similarity.csv") if r["dataset"] == "digits" and r["recipe"] == "short" and not r["settings"]]
+    columns = (
+        ("clean", 0, ""),
+        ("gaussian", 3, "dB"),
+        ("poisson", 3, "dB"),
+        ("occlusion", 4, "pixels"),
+        ("pgd", 0.15, "linf"),
+    )
+    alike = [
+        r
+        for r in store.lines(settings.RESULTS / "similarity.csv")
+        if r["dataset"] == "digits" and r["recipe"] == "short" and not r["settings"]
+    ]
     assert len(table) == len(names)
     for line in table:
         cells = [c.strip() for c in line.strip("| ").split("|")]
@@ -149,6 +254,10 @@ def test_the_readmes_big_table_is_what_the_rows_say():
         mine = rows[rows.method == name]
         for told, (kind, level, unit) in zip(cells[1:6], columns, strict=True):
             some = mine[(mine.perturbation == kind) & (mine.level == level) & (mine.unit == unit)]
-            assert some.seed.nunique() == 5 and told == f"{100 * (some.correct / some.n).mean():.1f}", f"{name}, {kind}: {told}"
+            assert (
+                some.seed.nunique() == 5 and told == f"{100 * (some.correct / some.n).mean():.1f}"
+            ), f"{name}, {kind}: {told}"
         angles = [float(r["ang"]) for r in alike if store.who(r) == name]
-        assert cells[6].split()[0] == f"{sum(angles) / len(angles):.3f}"[1:] and len(angles) >= 4, f"{name}: AngSim {cells[6]}"
+        assert cells[6].split()[0] == f"{sum(angles) / len(angles):.3f}"[1:] and len(angles) >= 4, (
+            f"{name}: AngSim {cells[6]}"
+        )

@@ -1,4 +1,5 @@
 """Algorithm 1: the same run twice, the same run in two halves, and what stops a run."""
+
 import math
 
 import pytest
@@ -8,7 +9,12 @@ from torch import nn
 from rsnl_lib import data, losses, networks, recipes, train
 
 FULL = data.digits()
-D = FULL._replace(x_train=FULL.x_train[:96], y_train=FULL.y_train[:96], x_val=FULL.x_val[:60], y_val=FULL.y_val[:60])
+D = FULL._replace(
+    x_train=FULL.x_train[:96],
+    y_train=FULL.y_train[:96],
+    x_val=FULL.x_val[:60],
+    y_val=FULL.y_val[:60],
+)
 R = train.Recipe("test", 4, lr=1e-2, batch=40)
 
 
@@ -28,11 +34,19 @@ def fit(method="robust", seed=0, r=R, net=None, d=D, **more):
 
 def same(a, b):
     """Are two runs equal bit for bit: last and best weights, and every row but its time?"""
+
     def rows(run):
         return [{k: v for k, v in row.items() if k != "ms_per_image"} for row in run.history]
-    return (rows(a) == rows(b) and a.best_epoch == b.best_epoch
-            and all(torch.equal(p, q) for one, two in ((a.last, b.last), (a.best, b.best))
-                    for p, q in zip(one.state_dict().values(), two.state_dict().values(), strict=True)))
+
+    return (
+        rows(a) == rows(b)
+        and a.best_epoch == b.best_epoch
+        and all(
+            torch.equal(p, q)
+            for one, two in ((a.last, b.last), (a.best, b.best))
+            for p, q in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+        )
+    )
 
 
 def stopped(state, monkeypatch, after=2, **more):
@@ -44,6 +58,7 @@ def stopped(state, monkeypatch, after=2, **more):
         if len(calls) > after:
             raise KeyboardInterrupt
         return accuracy(*args)
+
     monkeypatch.setattr(train, "accuracy", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(state=state, **more)
@@ -54,15 +69,15 @@ def stopped(state, monkeypatch, after=2, **more):
 def test_a_resumed_run_equals_the_uninterrupted_one(tmp_path, monkeypatch, r):
     whole, state = fit(r=r), tmp_path / "new" / "run.state"
     stopped(state, monkeypatch, r=r)
-    resumed = fit(r=r, state=state, net=student(5))          # its own start is overwritten
+    resumed = fit(r=r, state=state, net=student(5))  # its own start is overwritten
     assert len(whole.history) == 4 and same(whole, resumed)
-    assert same(whole, fit(r=r, state=state, net=student(6)))   # a finished run is only read back
+    assert same(whole, fit(r=r, state=state, net=student(6)))  # a finished run is only read back
     assert [p.name for p in state.parent.iterdir()] == ["run.state"]
 
 
 def test_a_seed_repeats_and_another_differs():
     one = fit()
-    torch.rand(5)                                            # the global random state is not part of the run
+    torch.rand(5)  # the global random state is not part of the run
     assert same(one, fit())
     assert not torch.equal(one.last[3].weight, fit(seed=1).last[3].weight)
     net, guide = student(), teacher()
@@ -76,17 +91,24 @@ def test_the_state_of_another_run_is_refused_and_kept(tmp_path, other):
     state = tmp_path / "run.state"
     fit(state=state)
     content = state.read_bytes()
-    with pytest.raises(ValueError, match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+, its own teacher and images\); delete it or name another"):
+    with pytest.raises(
+        ValueError,
+        match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+, its own teacher and images\); delete it or name another",
+    ):
         fit(**{"state": state, **other})
     assert state.read_bytes() == content
 
 
-@pytest.mark.parametrize("harm", [lambda b: b[:len(b) // 2], lambda b: b"", lambda b: b"no state at all"])
+@pytest.mark.parametrize(
+    "harm", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"no state at all"]
+)
 def test_a_damaged_state_is_named_with_the_remedy(tmp_path, harm):
     state = tmp_path / "run.state"
     fit(state=state)
     state.write_bytes(harm(state.read_bytes()))
-    with pytest.raises(ValueError, match="run.state is damaged and cannot be resumed .*delete it to start again"):
+    with pytest.raises(
+        ValueError, match="run.state is damaged and cannot be resumed .*delete it to start again"
+    ):
         fit(state=state)
 
 
@@ -102,21 +124,28 @@ def test_teacher_constants_are_logits_and_softened_gradients_in_any_chunks():
     assert g is None and not a.requires_grad
 
 
-def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_question(tmp_path, monkeypatch):
+def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_question(
+    tmp_path, monkeypatch
+):
     def ask(tau=3.0, net=None):
-        return train.teacher_constants(net or teacher(), D.x_train, D.y_train, tau, "tempered", tmp_path)
+        return train.teacher_constants(
+            net or teacher(), D.x_train, D.y_train, tau, "tempered", tmp_path
+        )
+
     fresh, (file,) = ask(), list(tmp_path.iterdir())
     whole = file.read_bytes()
     with monkeypatch.context() as m:
-        m.setattr(losses, "input_gradient", None)            # only the file can answer now
+        m.setattr(losses, "input_gradient", None)  # only the file can answer now
         assert all(map(torch.equal, ask(), fresh))
     for harm in (whole[:-7], b"", b"foreign"):
         file.write_bytes(harm)
         assert all(map(torch.equal, ask(), fresh)) and file.read_bytes() == whole
     assert not torch.equal(ask(tau=1.0)[1], fresh[1]) and len(list(tmp_path.iterdir())) == 2
-    relu, tanh = (nn.Sequential(nn.Flatten(), nn.Linear(64, 10), f).eval() for f in (nn.ReLU(), nn.Tanh()))
+    relu, tanh = (
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 10), f).eval() for f in (nn.ReLU(), nn.Tanh())
+    )
     tanh.load_state_dict(relu.state_dict())
-    assert not torch.equal(ask(net=relu)[0], ask(net=tanh)[0])                # same weights, another network
+    assert not torch.equal(ask(net=relu)[0], ask(net=tanh)[0])  # same weights, another network
 
 
 def test_the_recipe_paper_has_two_rates_and_its_momentum():
@@ -125,10 +154,22 @@ def test_the_recipe_paper_has_two_rates_and_its_momentum():
     step = train.optimiser(net, r)
     conv, linear = step.param_groups
     assert isinstance(step, torch.optim.SGD)
-    assert (conv["lr"], linear["lr"], conv["momentum"], linear["momentum"]) == (0.0085, 0.17, 0.35, 0.35)
+    assert (conv["lr"], linear["lr"], conv["momentum"], linear["momentum"]) == (
+        0.0085,
+        0.17,
+        0.35,
+        0.35,
+    )
     assert [p.shape for p in linear["params"]] == [(10, 32), (10,)]
     assert {id(p) for g in (conv, linear) for p in g["params"]} == {id(p) for p in net.parameters()}
-    assert (r.epochs, r.batch, r.one_cycle, r.tau_squared, r.weight_decay, r.clip) == (500, 128, False, False, 0, 0)
+    assert (r.epochs, r.batch, r.one_cycle, r.tau_squared, r.weight_decay, r.clip) == (
+        500,
+        128,
+        False,
+        False,
+        0,
+        0,
+    )
 
 
 def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
@@ -137,7 +178,11 @@ def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
     assert at[:2] == [4.0, 4.0] and at[80:] == [1.0] * 20 and at == sorted(at, reverse=True)
     assert train.lam_at(r, 40.5) == pytest.approx(2.5)
     rate = [train.rate_at(r, s, 50) for s in range(50)]
-    assert rate[0] == pytest.approx(0.1) and max(rate) == rate[9] == 1 and rate[-1] == pytest.approx(0, abs=1e-12)
+    assert (
+        rate[0] == pytest.approx(0.1)
+        and max(rate) == rate[9] == 1
+        and rate[-1] == pytest.approx(0, abs=1e-12)
+    )
     assert rate[:10] == sorted(rate[:10]) and rate[9:] == sorted(rate[9:], reverse=True)
     assert {train.rate_at(recipes.PAPER, s, 50) for s in range(50)} == {1.0}
 
@@ -145,12 +190,24 @@ def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
 def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):
     seen = []
     kd = train.METHODS["kd"]
-    monkeypatch.setitem(train.METHODS, "kd", kd._replace(terms=lambda n, b, r: (seen.append(b.lam), kd.terms(n, b, r))[1]))
+    monkeypatch.setitem(
+        train.METHODS,
+        "kd",
+        kd._replace(terms=lambda n, b, r: (seen.append(b.lam), kd.terms(n, b, r))[1]),
+    )
     run = fit("kd")
-    assert seen == [train.lam_at(R, e) for e in range(4) for _ in range(3)] and seen[0] == 4.0 and seen[-1] < 2
+    assert (
+        seen == [train.lam_at(R, e) for e in range(4) for _ in range(3)]
+        and seen[0] == 4.0
+        and seen[-1] < 2
+    )
     assert set(run.history[0]) == {"epoch", "ce", "kd", "ms_per_image", "val_accuracy"}
     best = max(row["val_accuracy"] for row in run.history)
-    assert run.history[run.best_epoch - 1]["val_accuracy"] == best == train.accuracy(run.best, D.x_val, D.y_val)
+    assert (
+        run.history[run.best_epoch - 1]["val_accuracy"]
+        == best
+        == train.accuracy(run.best, D.x_val, D.y_val)
+    )
     assert not run.last.training and not run.best.training
 
 
@@ -161,17 +218,22 @@ def test_kernels_keep_their_limit_while_training():
 
 
 def test_a_diverged_run_stops_and_says_what_to_lower():
-    with pytest.raises(FloatingPointError, match="standard diverged in epoch 1.*lower lr, C1 or C2"):
+    with pytest.raises(
+        FloatingPointError, match="standard diverged in epoch 1.*lower lr, C1 or C2"
+    ):
         fit("standard", r=R._replace(optimiser="sgd", lr=1e30, one_cycle=False, clip=0))
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"y_train": D.y_train + 1}, "labels run from 1 to 10; digits has classes 0 to 9"),
-    ({"y_train": D.y_train - 1}, "labels run from -1 to 8"),
-    ({"y_train": D.y_train.float()}, "float32; they must be torch.int64"),
-    ({"y_train": D.y_train[:, None]}, r"labels \(96, 1\)"),
-    ({"classes": 11}, "the teacher scores 10 classes, digits has 11"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"y_train": D.y_train + 1}, "labels run from 1 to 10; digits has classes 0 to 9"),
+        ({"y_train": D.y_train - 1}, "labels run from -1 to 8"),
+        ({"y_train": D.y_train.float()}, "float32; they must be torch.int64"),
+        ({"y_train": D.y_train[:, None]}, r"labels \(96, 1\)"),
+        ({"classes": 11}, "the teacher scores 10 classes, digits has 11"),
+    ],
+)
 def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change, said):
     net = student()
     before = net[3].weight.clone()
@@ -180,18 +242,36 @@ def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change,
     assert torch.equal(net[3].weight, before)
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: train.fit(student(), D, "kd", R), "method='kd' needs a teacher"),
-    (lambda: train.fit(student(), D, "robst", R), "method='robst' is unknown; choose one of: teacher, standard, mimic, kd"),
-    (lambda: train.fit(student(), D, "kd", R, teacher=teacher().train()), r"training mode; call teacher.eval\(\)"),
-    (lambda: train.optimiser(student(), R._replace(optimiser="adma")), "optimiser='adma' is unknown"),
-    (lambda: train.recipe("long"), "recipe='long' is unknown; choose one of: short, paper, tau4"),
-    (lambda: train.recipe("short", C3=1), "recipe setting='C3' is unknown"),
-    (lambda: train.recipe("short", tau=0), "tau=0 must be a finite number above zero"),
-    (lambda: train.recipe("short", C1=-1), "C1=-1 must be zero or"),
-    (lambda: train.recipe("short", epochs=0), "epochs=0 must be a whole number of at least 1"),
-    (lambda: train.load_or_train("digits", "kd", profile="quick"), "profile='quick' is unknown"),
-])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: train.fit(student(), D, "kd", R), "method='kd' needs a teacher"),
+        (
+            lambda: train.fit(student(), D, "robst", R),
+            "method='robst' is unknown; choose one of: teacher, standard, mimic, kd",
+        ),
+        (
+            lambda: train.fit(student(), D, "kd", R, teacher=teacher().train()),
+            r"training mode; call teacher.eval\(\)",
+        ),
+        (
+            lambda: train.optimiser(student(), R._replace(optimiser="adma")),
+            "optimiser='adma' is unknown",
+        ),
+        (
+            lambda: train.recipe("long"),
+            "recipe='long' is unknown; choose one of: short, paper, tau4",
+        ),
+        (lambda: train.recipe("short", C3=1), "recipe setting='C3' is unknown"),
+        (lambda: train.recipe("short", tau=0), "tau=0 must be a finite number above zero"),
+        (lambda: train.recipe("short", C1=-1), "C1=-1 must be zero or"),
+        (lambda: train.recipe("short", epochs=0), "epochs=0 must be a whole number of at least 1"),
+        (
+            lambda: train.load_or_train("digits", "kd", profile="quick"),
+            "profile='quick' is unknown",
+        ),
+    ],
+)
 def test_bad_input_is_refused_with_what_is_allowed(call, said):
     with pytest.raises(ValueError, match=said):
         call()
@@ -202,19 +282,27 @@ def test_the_profile_smoke_really_trains(capsys):
     start = train.start("digits_mlp_teacher", FULL)
     was, now = (train.accuracy(n, FULL.x_val, FULL.y_val) for n in (start, net))
     assert was < 0.4 and now > 0.7, (was, now)
-    assert "teacher: trained here (smoke), 4 epochs on 512 images, seed 0" in capsys.readouterr().out
+    assert (
+        "teacher: trained here (smoke), 4 epochs on 512 images, seed 0" in capsys.readouterr().out
+    )
 
 
 def test_the_profile_full_can_train_one_method_with_two_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("RSNL_DATA", str(tmp_path))
-    nets = [train.load_or_train("digits", "robust", 0, "full", D, teacher(), "digits_mlp_student", epochs=1, C1=C1)
-            for C1 in (0.0, 100.0)]
+    nets = [
+        train.load_or_train(
+            "digits", "robust", 0, "full", D, teacher(), "digits_mlp_student", epochs=1, C1=C1
+        )
+        for C1 in (0.0, 100.0)
+    ]
     assert len(list((tmp_path / "runs").iterdir())) == 2
     assert not torch.equal(*(next(n.parameters()) for n in nets))
 
 
 def test_the_profile_read_names_a_checkpoint_that_is_not_there():
-    with pytest.raises(FileNotFoundError, match="digits_student-kd-short-s987.safetensors; train it with"):
+    with pytest.raises(
+        FileNotFoundError, match="digits_student-kd-short-s987.safetensors; train it with"
+    ):
         train.load_or_train("digits", "kd", 987)
 
 
@@ -223,10 +311,18 @@ def test_shipped_networks_take_no_changes():
         train.load_or_train("digits", "robust", C1=100.0)
 
 
-def test_a_share_of_the_dropout_is_what_training_drops_and_the_network_keeps_its_own_rates(monkeypatch):
+def test_a_share_of_the_dropout_is_what_training_drops_and_the_network_keeps_its_own_rates(
+    monkeypatch,
+):
     net, seen = torch.nn.Sequential(torch.nn.Dropout(0.5), *networks.build("digits_student")), []
     ask = train.METHODS["standard"].terms
-    monkeypatch.setitem(train.METHODS, "standard", train.METHODS["standard"]._replace(terms=lambda n, b, r: seen.append(net[0].p) or ask(n, b, r)))
+    monkeypatch.setitem(
+        train.METHODS,
+        "standard",
+        train.METHODS["standard"]._replace(
+            terms=lambda n, b, r: seen.append(net[0].p) or ask(n, b, r)
+        ),
+    )
     for share in (1.0, 0.5, 0.0):
         train.fit(net, D, "standard", train.Recipe("test", 1, dropout=share))
     assert set(seen) == {0.5, 0.25, 0.0} and net[0].p == 0.5
@@ -238,11 +334,23 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["robust", "fitnet", "noise_augmented", "fast_ard", "bss", "matched"])
-def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_never_had(method, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "method", ["robust", "fitnet", "noise_augmented", "fast_ard", "bss", "matched"]
+)
+def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_never_had(
+    method, tmp_path, monkeypatch
+):
     """A state after every step; stopped after every third write, however many runs that takes."""
-    d = D._replace(x_train=D.x_train[:96], y_train=D.y_train[:96], x_val=D.x_val[:50], y_val=D.y_val[:50])
-    r = R._replace(epochs=2, batch=32, hint_epochs=2 * (method == "fitnet"), flip=True, replays=2 if method == "fast_ard" else 1)
+    d = D._replace(
+        x_train=D.x_train[:96], y_train=D.y_train[:96], x_val=D.x_val[:50], y_val=D.y_val[:50]
+    )
+    r = R._replace(
+        epochs=2,
+        batch=32,
+        hint_epochs=2 * (method == "fitnet"),
+        flip=True,
+        replays=2 if method == "fast_ard" else 1,
+    )
     begin = lambda: torch.nn.Sequential(torch.nn.Dropout(0.2), *train.start("digits_student", d))
     whole, state = train.fit(begin(), d, method, r, 1, teacher()), tmp_path / "run.state"
     write, left, runs = train._write_state, [0], 0
@@ -252,6 +360,7 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
         left[0] -= 1
         if left[0] == 0:
             raise Stop
+
     monkeypatch.setattr(train, "_write_state", written)
     again = None
     while again is None:
@@ -272,16 +381,35 @@ def test_the_teachers_constants_are_kept_in_pieces_and_go_on_after_the_last(tmp_
         if len(asked) == 5:
             raise Stop
         return ask(*args)
+
     monkeypatch.setattr(train, "_ask", count)
     with pytest.raises(Stop):
-        train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1)
+        train.teacher_constants(
+            net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1
+        )
     assert len(list(tmp_path.iterdir())) == 4, "a piece a chunk"
-    again = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1)
-    assert sum(asked[5:]) == len(D.x_train) - 4 * 16 and len(list(tmp_path.iterdir())) == 1, "goes on after the last piece, and clears them away"
-    assert all(map(torch.equal, whole, again)) and all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16)))
+    again = train.teacher_constants(
+        net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1
+    )
+    assert sum(asked[5:]) == len(D.x_train) - 4 * 16 and len(list(tmp_path.iterdir())) == 1, (
+        "goes on after the last piece, and clears them away"
+    )
+    assert all(map(torch.equal, whole, again)) and all(
+        map(
+            torch.equal,
+            whole,
+            train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16),
+        )
+    )
     damaged = next(tmp_path.iterdir())
     damaged.write_bytes(damaged.read_bytes()[:100])
-    assert all(map(torch.equal, whole, train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16)))
+    assert all(
+        map(
+            torch.equal,
+            whole,
+            train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16),
+        )
+    )
 
 
 @pytest.mark.parametrize("change", ["teacher", "images"])
@@ -292,5 +420,8 @@ def test_a_state_knows_its_teacher_and_its_images(change, tmp_path):
         guide[-1].weight.data += 1e-3
     else:
         d = d._replace(x_train=d.x_train.flip(-1))
-    with pytest.raises(ValueError, match="run.state belongs to another run .*its own teacher and images.*; delete it or name another"):
+    with pytest.raises(
+        ValueError,
+        match="run.state belongs to another run .*its own teacher and images.*; delete it or name another",
+    ):
         train.fit(student(), d, "kd", R, 0, guide, state)

@@ -1,4 +1,5 @@
 """Figures and tables of chapters 06 and 09 on hand-made rows: what is drawn is what the rows say."""
+
 import math
 
 import numpy as np
@@ -13,14 +14,30 @@ def rows_for(line, side, accuracies, levels=None):
     out = []
     for seed, correct in accuracies.items():
         job = claims.job_of(line, side, seed)
-        for kind, level, unit in [("clean", 0, ""), *((line["perturbation"], v, line["unit"]) for v in levels or line["levels"])]:
-            out.append({**{k: str(v) for k, v in job.row().items()}, "perturbation": kind, "level": f"{level:g}", "unit": unit, "n": "10000",
-                        "correct": str(9900 if kind == "clean" else correct), "hardware": "h CPU", "commit": f"c{seed}"})
+        for kind, level, unit in [
+            ("clean", 0, ""),
+            *((line["perturbation"], v, line["unit"]) for v in levels or line["levels"]),
+        ]:
+            out.append(
+                {
+                    **{k: str(v) for k, v in job.row().items()},
+                    "perturbation": kind,
+                    "level": f"{level:g}",
+                    "unit": unit,
+                    "n": "10000",
+                    "correct": str(9900 if kind == "clean" else correct),
+                    "hardware": "h CPU",
+                    "commit": f"c{seed}",
+                }
+            )
     return out
 
 
 LINE = verdicts.compare("mnist", "robust", "kd", seeds=range(1, 4))
-DONE = jobs.known(rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800}) + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650}))
+DONE = jobs.known(
+    rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
+    + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
+)
 
 
 def claim(**more):
@@ -30,8 +47,16 @@ def claim(**more):
 def test_a_comparison_of_ones_own_by_hand():
     got = verdicts.explored(LINE, claims.effects(LINE, DONE))
     known = stats.ttest_1samp([1.0, 0.5, 1.5], 0)
-    assert got["effects"] == pytest.approx({1: 1.0, 2: 0.5, 3: 1.5}) and got["n"] == 3 and got["mean"] == pytest.approx(1) and got["p"] == pytest.approx(known.pvalue)
-    assert [c["a"] for c in verdicts.against("mnist", "kd", ["robust", "fitnet"], DONE, seeds=range(1, 4))] == ["robust", "fitnet"]
+    assert (
+        got["effects"] == pytest.approx({1: 1.0, 2: 0.5, 3: 1.5})
+        and got["n"] == 3
+        and got["mean"] == pytest.approx(1)
+        and got["p"] == pytest.approx(known.pvalue)
+    )
+    assert [
+        c["a"]
+        for c in verdicts.against("mnist", "kd", ["robust", "fitnet"], DONE, seeds=range(1, 4))
+    ] == ["robust", "fitnet"]
     assert verdicts.against("mnist", "kd", ["fitnet"], DONE)[0]["effects"] == {}
 
 
@@ -39,8 +64,14 @@ def test_the_forest_draws_seeds_mean_interval_tick_and_verdict():
     c = claim(verdict="holds")
     ax = verdicts.forest([c, claim(effects={})]).axes[0]
     zero, interval, mean, tick, seeds = ax.lines
-    assert list(interval.get_xdata()) == pytest.approx([c["low"], c["high"]]) and mean.get_xdata()[0] == pytest.approx(1.0) and interval.get_color() == verdicts.LOOKS["holds"]["color"]
-    assert sorted(x for line in (tick, seeds) for x in line.get_xdata()) == pytest.approx([0.5, 0.5, 0.5, 1.0, 1.5])
+    assert (
+        list(interval.get_xdata()) == pytest.approx([c["low"], c["high"]])
+        and mean.get_xdata()[0] == pytest.approx(1.0)
+        and interval.get_color() == verdicts.LOOKS["holds"]["color"]
+    )
+    assert sorted(x for line in (tick, seeds) for x in line.get_xdata()) == pytest.approx(
+        [0.5, 0.5, 0.5, 1.0, 1.5]
+    )
     assert [t.get_text() for t in ax.texts] == ["holds"] and len(ax.get_yticks()) == 1
     worse = verdicts.forest([claim(decides="no worse")]).axes[0]
     assert any(list(line.get_xdata()) == [-0.5, -0.5] for line in worse.lines)
@@ -48,7 +79,11 @@ def test_the_forest_draws_seeds_mean_interval_tick_and_verdict():
 
 def test_one_seed_is_drawn_hollow_and_without_an_interval():
     ax = verdicts.forest([verdicts.explored(LINE, {1: 2.0})]).axes[0]
-    assert len(ax.lines) == 2 and ax.lines[1].get_markerfacecolor() == "none" and ax.lines[1].get_color() == figures.style("robust")["color"]
+    assert (
+        len(ax.lines) == 2
+        and ax.lines[1].get_markerfacecolor() == "none"
+        and ax.lines[1].get_color() == figures.style("robust")["color"]
+    )
 
 
 def test_a_forest_of_nothing_says_what_to_run():
@@ -57,11 +92,27 @@ def test_a_forest_of_nothing_says_what_to_run():
 
 
 def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
-    shown = verdicts.ledger([claim(), claim(claim="x", effects={}, n=0, mean=math.nan, low=math.nan, high=math.nan)], DONE).data
-    assert "MNIST: robust − KD, gaussian 1 2 3 dB" in shown and "+1.00 [-0.24, +2.24]" in shown and shown.count("3 of 5") == 1 and shown.count("0 of 5") == 1
-    assert "recipe short, seeds 1, 2, 3, n 10000 a network and level, h CPU, commit c1, c2, c3" in shown and "no seed run yet" in shown and shown.count("not run") == 2
+    shown = verdicts.ledger(
+        [claim(), claim(claim="x", effects={}, n=0, mean=math.nan, low=math.nan, high=math.nan)],
+        DONE,
+    ).data
+    assert (
+        "MNIST: robust − KD, gaussian 1 2 3 dB" in shown
+        and "+1.00 [-0.24, +2.24]" in shown
+        and shown.count("3 of 5") == 1
+        and shown.count("0 of 5") == 1
+    )
+    assert (
+        "recipe short, seeds 1, 2, 3, n 10000 a network and level, h CPU, commit c1, c2, c3"
+        in shown
+        and "no seed run yet" in shown
+        and shown.count("not run") == 2
+    )
     full = claim(verdict="undecided", p_corrected=0.0004, detectable=1.234)
-    assert "undecided, could see 1.2" in verdicts.ledger([full], DONE).data and "&lt; .001" in verdicts.ledger([full], DONE).data
+    assert (
+        "undecided, could see 1.2" in verdicts.ledger([full], DONE).data
+        and "&lt; .001" in verdicts.ledger([full], DONE).data
+    )
 
 
 def test_noise_trained_sides_are_named():
@@ -70,10 +121,19 @@ def test_noise_trained_sides_are_named():
 
 
 def test_the_band_holds_one_more_run():
-    rows = {s: {1.0: {"correct": c, "n": 100}, 2.0: {"correct": 99, "n": 100}} for s, c in ((0, 90), (1, 92), (2, 94))}
+    rows = {
+        s: {1.0: {"correct": c, "n": 100}, 2.0: {"correct": 99, "n": 100}}
+        for s, c in ((0, 90), (1, 92), (2, 94))
+    }
     levels, mean, low, high = verdicts.band(rows)
-    reach = stats.t.ppf(.975, 2) * 2 * math.sqrt(1 + 1 / 3)
-    assert levels == [2.0, 1.0] and mean == pytest.approx([99, 92]) and low[1] == pytest.approx(92 - reach) and high[1] == pytest.approx(92 + reach) and low[0] == 99
+    reach = stats.t.ppf(0.975, 2) * 2 * math.sqrt(1 + 1 / 3)
+    assert (
+        levels == [2.0, 1.0]
+        and mean == pytest.approx([99, 92])
+        and low[1] == pytest.approx(92 - reach)
+        and high[1] == pytest.approx(92 + reach)
+        and low[0] == 99
+    )
     del rows[2]
     assert np.isnan(verdicts.band(rows)[2]).all()
 
@@ -81,71 +141,160 @@ def test_the_band_holds_one_more_run():
 def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_run():
     fig = verdicts.figure2(DONE)
     mnist, cifar10, cifar100 = fig.axes
-    hollow = {(line.get_xdata()[0], round(line.get_ydata()[0], 2)) for line in mnist.lines if line.get_markerfacecolor() == "none"}
-    assert (2, 98.17) in hollow and (1, round(99.55 - 2.23, 2)) in hollow and len(hollow) == len(paper.cells("2a"))
-    assert "3 seeds" in mnist.get_title() and "not run" in cifar10.get_title() and "not run" in cifar100.get_title()
+    hollow = {
+        (line.get_xdata()[0], round(line.get_ydata()[0], 2))
+        for line in mnist.lines
+        if line.get_markerfacecolor() == "none"
+    }
+    assert (
+        (2, 98.17) in hollow
+        and (1, round(99.55 - 2.23, 2)) in hollow
+        and len(hollow) == len(paper.cells("2a"))
+    )
+    assert (
+        "3 seeds" in mnist.get_title()
+        and "not run" in cifar10.get_title()
+        and "not run" in cifar100.get_title()
+    )
     robust = next(line for line in mnist.lines if line.get_label() == "robust")
-    assert list(robust.get_xdata()) == [3, 2, 1] and robust.get_ydata()[2] == pytest.approx((97 + 96.5 + 98) / 3)
+    assert list(robust.get_xdata()) == [3, 2, 1] and robust.get_ydata()[2] == pytest.approx(
+        (97 + 96.5 + 98) / 3
+    )
 
 
 def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called():
     def rows(method, settings, teacher):
-        return {**dict.fromkeys(jobs.NAMES, ""), "dataset": "cifar10", "method": method, "network": "cifar_student1", "teacher": teacher, "recipe": "short", "settings": settings, "seed": "0",
-                "perturbation": "gaussian", "level": "4", "unit": "dB", "n": "100", "correct": "70"}
-    three, four = ("epochs=3", "cifar_teacher@0.5 epochs=2"), ("epochs=4", "cifar_teacher@0.5 epochs=2")
-    found = lambda *of: verdicts.family(jobs.known([rows(m, *way) for way, methods in of for m in methods]), "cifar10", ("teacher", "kd", "robust"))
-    assert found((three, ["kd", "robust"]), (four, ["kd"])) == three and found((three, ["kd"]), (four, ["kd"])) == four
-    assert found((four, ["kd"]), (("", "cifar_teacher seed 2"), ["kd"])) == ("", "cifar_teacher") == found()
-    fig = verdicts.figure2(jobs.known([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust"))
+        return {
+            **dict.fromkeys(jobs.NAMES, ""),
+            "dataset": "cifar10",
+            "method": method,
+            "network": "cifar_student1",
+            "teacher": teacher,
+            "recipe": "short",
+            "settings": settings,
+            "seed": "0",
+            "perturbation": "gaussian",
+            "level": "4",
+            "unit": "dB",
+            "n": "100",
+            "correct": "70",
+        }
+
+    three, four = (
+        ("epochs=3", "cifar_teacher@0.5 epochs=2"),
+        ("epochs=4", "cifar_teacher@0.5 epochs=2"),
+    )
+    found = lambda *of: verdicts.family(
+        jobs.known([rows(m, *way) for way, methods in of for m in methods]),
+        "cifar10",
+        ("teacher", "kd", "robust"),
+    )
+    assert (
+        found((three, ["kd", "robust"]), (four, ["kd"])) == three
+        and found((three, ["kd"]), (four, ["kd"])) == four
+    )
+    assert (
+        found((four, ["kd"]), (("", "cifar_teacher seed 2"), ["kd"]))
+        == ("", "cifar_teacher")
+        == found()
+    )
+    fig = verdicts.figure2(
+        jobs.known([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust")
+    )
     assert "epochs=3, by cifar_teacher@0.5 epochs=2" in fig.axes[1].get_title()
 
 
 def test_runs_keep_methods_recipes_and_settings_apart():
     assert list(verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher")) == [1, 2, 3]
-    assert verdicts.runs(DONE, "mnist", "robust", settings="C1=1.0", teacher="mnist_teacher") == {} == verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher@0.5")
+    assert (
+        verdicts.runs(DONE, "mnist", "robust", settings="C1=1.0", teacher="mnist_teacher")
+        == {}
+        == verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher@0.5")
+    )
 
 
 def test_epochs_by_hand():
-    lines = [{**LINE, "settings_a": f"epochs={e}", "settings_b": f"epochs={e}", "seeds": range(1)} for e in (5, 20)]
-    done = jobs.known([row for i, line in enumerate(lines) for side in "ab" for row in rows_for(line, side, {0: 9000 + 100 * i + 10 * (side == "a")})])
+    lines = [
+        {**LINE, "settings_a": f"epochs={e}", "settings_b": f"epochs={e}", "seeds": range(1)}
+        for e in (5, 20)
+    ]
+    done = jobs.known(
+        [
+            row
+            for i, line in enumerate(lines)
+            for side in "ab"
+            for row in rows_for(line, side, {0: 9000 + 100 * i + 10 * (side == "a")})
+        ]
+    )
     clean, noise = verdicts.epochs(done, lines).axes
-    assert [y for line in noise.lines for y in line.get_ydata()] == pytest.approx([90.1, 91.1, 90.0, 91.0]) and list(noise.lines[0].get_xdata()) == [5, 20]
-    assert list(clean.lines[0].get_ydata()) == [99, 99] and [line.get_label() for line in clean.lines] == ["robust", "KD"]
+    assert [y for line in noise.lines for y in line.get_ydata()] == pytest.approx(
+        [90.1, 91.1, 90.0, 91.0]
+    ) and list(noise.lines[0].get_xdata()) == [5, 20]
+    assert list(clean.lines[0].get_ydata()) == [99, 99] and [
+        line.get_label() for line in clean.lines
+    ] == ["robust", "KD"]
 
 
 def test_bounds_are_medians_seed_by_seed(tmp_path):
     lines = ["dataset,network,recipe,settings,method,seed,estimate"]
     for seed, robust, kd in ((0, (1, 2, 9), (1, 1, 1)), (1, (4, 4, 4), (1, 2, 3))):
-        lines += [f"digits,digits_student,short,,robust,{seed},{v}" for v in robust] + [f"digits,digits_student,short,,kd,{seed},{v}" for v in kd]
-    lines += ["digits,digits_student,short,C2=0.0,robust,0,99", "digits,digits_mlp_student,short,,robust,0,99", "digits,digits_student,short,,robust,0,"]
+        lines += [f"digits,digits_student,short,,robust,{seed},{v}" for v in robust] + [
+            f"digits,digits_student,short,,kd,{seed},{v}" for v in kd
+        ]
+    lines += [
+        "digits,digits_student,short,C2=0.0,robust,0,99",
+        "digits,digits_mlp_student,short,,robust,0,99",
+        "digits,digits_student,short,,robust,0,",
+    ]
     (tmp_path / "m.csv").write_text("\n".join(lines))
     assert verdicts.bounds(tmp_path / "m.csv", ["robust"])[0]["effects"] == {0: 1.0, 1: 2.0}
 
 
 def test_what_a_student_inherits_by_hand():
     guide = verdicts.compare("mnist", "teacher", "kd", seeds=range(1, 4))
-    done = jobs.known(rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800}) + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650}) + rows_for(guide, "a", {1: 9800, 2: 9900}))
+    done = jobs.known(
+        rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
+        + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
+        + rows_for(guide, "a", {1: 9800, 2: 9900})
+    )
     points = verdicts.leads(done, "mnist", seeds=range(1, 4))
-    assert {p[:3] for p in points} == {("clean", 0, ""), *(("gaussian", v, "dB") for v in (1, 2, 3))}
+    assert {p[:3] for p in points} == {
+        ("clean", 0, ""),
+        *(("gaussian", v, "dB") for v in (1, 2, 3)),
+    }
     assert points[-1][3:] == pytest.approx(((2.0 + 3.0) / 2, 0.75)) and points[0][3:] == (0, 0)
     ax = verdicts.inheritance({"mnist": points}).axes[0]
-    assert "mnist +" in ax.get_title() and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5]) and len(ax.lines[3].get_xdata()) == 3
+    assert (
+        "mnist +" in ax.get_title()
+        and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5])
+        and len(ax.lines[3].get_xdata()) == 3
+    )
 
 
 def test_the_contradictions_are_all_there():
     shown = tables.ledger(paper.ledger()).data
-    assert shown.count("<tr>") == 39 and "38 entries" in shown and all(e["where"].split(",")[0] in shown for e in list(paper.ledger().values())[:3])
+    assert (
+        shown.count("<tr>") == 39
+        and "38 entries" in shown
+        and all(e["where"].split(",")[0] in shown for e in list(paper.ledger().values())[:3])
+    )
 
 
 def test_the_verdict_follows_the_slider(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
     boxes = []
-    monkeypatch.setattr(widgets.W, "VBox", lambda children: boxes.append(children) or type(widgets.W.HTML())())
+    monkeypatch.setattr(
+        widgets.W, "VBox", lambda children: boxes.append(children) or type(widgets.W.HTML())()
+    )
     c = claim(p_corrected=0.5, verdict="undecided", n=5)
     widgets.verdicts([c, claim(p_corrected=math.nan)])
     which, matters, out = boxes[0]
-    assert len(which.options) == 1 and "<b>undecided</b>" in out.value and "1 undecided" in shown[0]["text/plain"]
+    assert (
+        len(which.options) == 1
+        and "<b>undecided</b>" in out.value
+        and "1 undecided" in shown[0]["text/plain"]
+    )
     matters.value = 5.0
     assert "<b>fails</b>" in out.value and "seed 2: +0.50" in out.value
     with pytest.raises(ValueError, match="no claim has all its seeds"):

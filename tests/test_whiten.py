@@ -1,4 +1,5 @@
 """Global contrast normalisation and ZCA: closed forms on random images, and a cache that is right or computed anew."""
+
 import numpy as np
 import pytest
 import torch
@@ -16,14 +17,16 @@ def images(n=240, seed=0, shape=(3, 4, 4)):
 
 def by_hand(x, x_test):
     """The same in numpy and by the definition: (C + 0.1 I)^(-1/2) from a singular value decomposition."""
+
     def normal(t):
         v = t.numpy().reshape(len(t), -1).astype(np.float64)
         v = v - v.mean(1, keepdims=True)
         return 55 * v / np.sqrt((v * v).sum(1, keepdims=True))
+
     v = normal(x)
     mean = v.mean(0)
     U, s, _ = np.linalg.svd(np.cov(v.T, bias=True) + 0.1 * np.eye(v.shape[1]))
-    P = U @ np.diag(s ** -0.5) @ U.T
+    P = U @ np.diag(s**-0.5) @ U.T
     return [((normal(t) - mean) @ P).reshape(t.shape) for t in (x, x_test)]
 
 
@@ -31,9 +34,15 @@ def test_gcn_gives_every_image_mean_zero_and_norm_55():
     v = whiten.gcn(images())
     assert v.dtype == torch.float64 and v.shape == (240, 48)
     assert v.mean(1).abs().max() < 1e-12
-    torch.testing.assert_close(v.norm(dim=1), torch.full((240,), 55.0, dtype=torch.float64), rtol=1e-12, atol=0)
-    x = torch.tensor([[[[1, 3]]], [[[7, 7]]]], dtype=torch.uint8)                # by hand; an image of one grey has no contrast
-    torch.testing.assert_close(whiten.gcn(x, 2.0), torch.tensor([[-(2 ** 0.5), 2 ** 0.5], [0, 0]], dtype=torch.float64))
+    torch.testing.assert_close(
+        v.norm(dim=1), torch.full((240,), 55.0, dtype=torch.float64), rtol=1e-12, atol=0
+    )
+    x = torch.tensor(
+        [[[[1, 3]]], [[[7, 7]]]], dtype=torch.uint8
+    )  # by hand; an image of one grey has no contrast
+    torch.testing.assert_close(
+        whiten.gcn(x, 2.0), torch.tensor([[-(2**0.5), 2**0.5], [0, 0]], dtype=torch.float64)
+    )
 
 
 def test_the_covariance_after_zca_is_eigenvalue_over_eigenvalue_plus_bias():
@@ -46,28 +55,32 @@ def test_the_covariance_after_zca_is_eigenvalue_over_eigenvalue_plus_bias():
     assert torch.linalg.eigvalsh(P).min() > 0, "symmetric and positive: the images keep their look"
     values, V = torch.linalg.eigh(torch.cov(v.T, correction=0))
     out = (v - mean) @ P
-    torch.testing.assert_close(torch.cov(out.T, correction=0), (V * (values / (values + 0.1))) @ V.T, rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        torch.cov(out.T, correction=0), (V * (values / (values + 0.1))) @ V.T, rtol=0, atol=1e-10
+    )
     assert out.mean(0).abs().max() < 1e-12
 
 
 def test_zca_survives_directions_without_variance():
-    v = torch.randn(5, 8, dtype=torch.float64)                                   # 5 images span 4 directions
+    v = torch.randn(5, 8, dtype=torch.float64)  # 5 images span 4 directions
     mean, P = whiten.zca(v)
-    assert P.isfinite().all() and torch.linalg.eigvalsh(P).max() == pytest.approx(0.1 ** -0.5)
+    assert P.isfinite().all() and torch.linalg.eigvalsh(P).max() == pytest.approx(0.1**-0.5)
 
 
 def test_both_parts_are_whitened_by_the_training_images_as_defined(tmp_path):
     x, x_test = images(), images(50, 1)
     for got, want in zip(whiten.gcn_zca(x, x_test, tmp_path), by_hand(x, x_test)):
         assert got.dtype == torch.float32 and got.shape == want.shape
-        np.testing.assert_allclose(got.numpy(), want, rtol=2e-7, atol=1e-9)     # as near as float32 can be: float64 inside
+        np.testing.assert_allclose(
+            got.numpy(), want, rtol=2e-7, atol=1e-9
+        )  # as near as float32 can be: float64 inside
 
 
 def test_the_cached_answer_is_the_first_one_and_holds_the_map_in_float64(tmp_path, monkeypatch):
     x, x_test = images(), images(50, 1)
     first, (file,) = whiten.gcn_zca(x, x_test, tmp_path / "new"), list((tmp_path / "new").iterdir())
     with monkeypatch.context() as m:
-        m.setattr(whiten, "zca", None)                                           # only the file can answer now
+        m.setattr(whiten, "zca", None)  # only the file can answer now
         assert all(map(torch.equal, whiten.gcn_zca(x, x_test, tmp_path / "new"), first))
     with safe_open(file, "pt") as f:
         mean, P = f.get_tensor("mean"), f.get_tensor("P")
@@ -78,7 +91,10 @@ def test_the_cached_answer_is_the_first_one_and_holds_the_map_in_float64(tmp_pat
 
 def test_pieces_do_not_change_the_answer(tmp_path):
     x, x_test = images(), images(50, 1)
-    for a, b in zip(whiten.gcn_zca(x, x_test, tmp_path / "a"), whiten.gcn_zca(x, x_test, tmp_path / "b", chunk=7)):
+    for a, b in zip(
+        whiten.gcn_zca(x, x_test, tmp_path / "a"),
+        whiten.gcn_zca(x, x_test, tmp_path / "b", chunk=7),
+    ):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
 
 
@@ -98,11 +114,15 @@ def test_every_other_question_gets_another_file(tmp_path, monkeypatch):
     other = x.clone()
     other[0, 0, 0, 0] ^= 1
     both = torch.cat([x, x_test])
-    for i, (a, b) in enumerate([(other, x_test), (x, x_test[:49]), (both[:239], both[239:])]):       # the last: the same bytes
+    for i, (a, b) in enumerate(
+        [(other, x_test), (x, x_test[:49]), (both[:239], both[239:])]
+    ):  # the last: the same bytes
         train, test = whiten.gcn_zca(a, b, tmp_path)
         assert len(train) == len(a) and len(test) == len(b)
         assert len(list(tmp_path.iterdir())) == i + 2
-    assert all(map(torch.equal, whiten.gcn_zca(x, x_test, tmp_path), first)), "and the first keeps its own"
+    assert all(map(torch.equal, whiten.gcn_zca(x, x_test, tmp_path), first)), (
+        "and the first keeps its own"
+    )
     monkeypatch.setattr(whiten, "BIAS", 0.2)
     whiten.gcn_zca(x, x_test, tmp_path)
     assert len(list(tmp_path.iterdir())) == 5
@@ -111,6 +131,7 @@ def test_every_other_question_gets_another_file(tmp_path, monkeypatch):
 def test_a_write_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
+
     with monkeypatch.context() as m:
         m.setattr(store.os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
@@ -123,17 +144,26 @@ def test_a_write_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
 def test_pictures_for_the_eye_lie_between_zero_and_one(tmp_path):
     x, _ = whiten.gcn_zca(images(), images(50, 1), tmp_path)
     shown = whiten.picture(x[:60], x)
-    assert shown.shape == (60, 3, 4, 4) and shown.dtype == torch.float32 and shown.min() == 0 and shown.max() == 1
+    assert (
+        shown.shape == (60, 3, 4, 4)
+        and shown.dtype == torch.float32
+        and shown.min() == 0
+        and shown.max() == 1
+    )
     share = ((shown > 0) & (shown < 1)).float().mean()
-    assert 0.97 < share < 1 and (torch.corrcoef(torch.stack([shown.flatten(), x[:60].flatten()]))[0, 1] > 0.99)
+    assert 0.97 < share < 1 and (
+        torch.corrcoef(torch.stack([shown.flatten(), x[:60].flatten()]))[0, 1] > 0.99
+    )
 
 
 def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, monkeypatch):
     """On a CIFAR of 60 images: the split comes after the whitening."""
+
     class Tiny:
         def __init__(self, root, train):
             x = images(40 if train else 20, 2 - train).permute(0, 2, 3, 1)
             self.data, self.targets = x.contiguous().numpy(), [i % 10 for i in range(len(x))]
+
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Tiny)
     monkeypatch.setattr(data, "files", lambda name, folder: folder)
     split = data.split
@@ -141,6 +171,8 @@ def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, m
     d = data.cifar("cifar10", tmp_path)
     want = by_hand(images(40, 1), images(20, 2))
     assert d.space == "GCN+ZCA" and [len(x) for x in (d.x_train, d.x_val, d.x_test)] == [32, 8, 20]
-    np.testing.assert_allclose(torch.cat([d.x_train, d.x_val]).numpy(), want[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        torch.cat([d.x_train, d.x_val]).numpy(), want[0], rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(d.x_test.numpy(), want[1], rtol=1e-5, atol=1e-6)
     assert [p.parent.name for p in tmp_path.rglob("zca-*")] == ["cache"]

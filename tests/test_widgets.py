@@ -1,4 +1,5 @@
 """The explorer follows its controls, keeps one noise pattern, and says errors where the reader looks; figures are stable."""
+
 import datetime
 import io
 import re
@@ -24,7 +25,9 @@ class Mean(torch.nn.Module):
 @pytest.fixture
 def box(monkeypatch):
     kept = []
-    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append((widget, still, text)))
+    monkeypatch.setattr(
+        widgets, "show", lambda widget, still, text: kept.append((widget, still, text))
+    )
     x, y = data.gallery("digits")
     widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
     return kept[0]
@@ -50,8 +53,17 @@ def digit_png():
     return raw.getvalue()
 
 
-@pytest.mark.parametrize("name, value", [("image", 3), ("noise", "poisson"), ("noise", "none"), ("SNR (dB)", 10.0),
-                                         ("noise draw", 5), ("occlusion size", 4)])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("image", 3),
+        ("noise", "poisson"),
+        ("noise", "none"),
+        ("SNR (dB)", 10.0),
+        ("noise draw", 5),
+        ("occlusion size", 4),
+    ],
+)
 def test_every_control_redraws(box, name, value):
     c = controls(box[0])
     before = c["out"].value
@@ -76,9 +88,29 @@ def test_snr_rescales_one_pattern():
 def test_upload_shows_the_picture_and_bad_upload_says_why(box):
     c = controls(box[0])
     before = c["out"].value
-    c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(digit_png()), "last_modified": datetime.datetime(2026, 1, 1)},)
-    assert "your digit" in c["out"].value and c["out"].value != before and "true class" not in c["out"].value
-    c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(b"no picture"), "last_modified": datetime.datetime(2026, 1, 1)},)
+    c["own digit"].value = (
+        {
+            "name": "d.png",
+            "type": "image/png",
+            "size": 1,
+            "content": memoryview(digit_png()),
+            "last_modified": datetime.datetime(2026, 1, 1),
+        },
+    )
+    assert (
+        "your digit" in c["out"].value
+        and c["out"].value != before
+        and "true class" not in c["out"].value
+    )
+    c["own digit"].value = (
+        {
+            "name": "d.png",
+            "type": "image/png",
+            "size": 1,
+            "content": memoryview(b"no picture"),
+            "last_modified": datetime.datetime(2026, 1, 1),
+        },
+    )
     assert 'role="alert"' in c["out"].value and "PNG or JPEG" in c["out"].value
     c["back to the gallery"].click()
     assert c["out"].value == before
@@ -96,14 +128,30 @@ def test_view_names_class_scores_and_change():
     text = widgets.bars("kd", p, clean, 0, ["a", "b"])
     assert "says b at 0.80" in text and "true class a: 0.20 (-0.70 from clean)" in text
     drawn = dict(re.findall('class="rsnl-(now|clean|true)" d="([^"]+)"', text))
-    assert drawn == {"now": "M6 54v-10.0h18V54zM32 54v-40.0h18V54z", "clean": "M6 54v-45.0h18V54zM32 54v-5.0h18V54z", "true": "M15 70l6 10h-12z"}
+    assert drawn == {
+        "now": "M6 54v-10.0h18V54zM32 54v-40.0h18V54z",
+        "clean": "M6 54v-45.0h18V54zM32 54v-5.0h18V54z",
+        "true": "M15 70l6 10h-12z",
+    }
     assert re.findall('<tspan x="([0-9]+)">(.)</tspan>', text) == [("15", "a"), ("41", "b")]
     assert "rsnl-true" not in widgets.bars("kd", p, clean, None, ["a", "b"])
 
 
 def test_figures_are_the_same_bytes_twice_and_show_every_method():
-    rows = pd.DataFrame([{"method": m, "perturbation": "gaussian", "unit": "dB", "level": l, "n": 100, "correct": 90 + l}
-                         for m in ("robust", "teacher", "mine") for l in (1, 2, 3)])
+    rows = pd.DataFrame(
+        [
+            {
+                "method": m,
+                "perturbation": "gaussian",
+                "unit": "dB",
+                "level": l,
+                "n": 100,
+                "correct": 90 + l,
+            }
+            for m in ("robust", "teacher", "mine")
+            for l in (1, 2, 3)
+        ]
+    )
     one, two = (figures.png(figures.accuracy_curves(rows)) for _ in range(2))
     assert one == two
     texts = {t.get_text() for t in figures.accuracy_curves(rows).axes[0].texts}
@@ -111,15 +159,33 @@ def test_figures_are_the_same_bytes_twice_and_show_every_method():
 
 
 def test_bars_are_of_the_images_of_one_network_and_of_the_mean_over_three():
-    rows = pd.DataFrame([{"method": "kd", "perturbation": "gaussian", "level": 1, "n": 100, "correct": c, "seed": s} for s, c in enumerate((80, 85, 90))])
+    rows = pd.DataFrame(
+        [
+            {
+                "method": "kd",
+                "perturbation": "gaussian",
+                "level": 1,
+                "n": 100,
+                "correct": c,
+                "seed": s,
+            }
+            for s, c in enumerate((80, 85, 90))
+        ]
+    )
     ends = lambda part: figures.accuracy_curves(part).axes[0].collections[0].get_segments()[0][:, 1]
-    reach = 4.302653 * 5 / 3 ** 0.5
+    reach = 4.302653 * 5 / 3**0.5
     assert ends(rows) == pytest.approx([85 - reach, 85 + reach], abs=1e-4)
-    assert ends(rows[:1]) == pytest.approx([100 * v for v in figures.wilson(80, 100)]) and ends(rows[:2]) == pytest.approx([100 * v for v in figures.wilson(165, 200)])
+    assert ends(rows[:1]) == pytest.approx([100 * v for v in figures.wilson(80, 100)]) and ends(
+        rows[:2]
+    ) == pytest.approx([100 * v for v in figures.wilson(165, 200)])
 
 
 def test_methods_differ_in_colour_and_mark():
-    assert len({s["color"] for s in figures.METHODS.values()}) == len({s["marker"] for s in figures.METHODS.values()}) == len(figures.METHODS)
+    assert (
+        len({s["color"] for s in figures.METHODS.values()})
+        == len({s["marker"] for s in figures.METHODS.values()})
+        == len(figures.METHODS)
+    )
 
 
 def test_a_second_upload_is_scored_anew(box):
@@ -130,35 +196,63 @@ def test_a_second_upload_is_scored_anew(box):
         ImageDraw.Draw(picture).line([(60, 60), (140, 60), (110, 240)], fill=0, width=width)
         raw = io.BytesIO()
         picture.save(raw, "png")
-        c["own digit"].value = ({"name": "d.png", "type": "image/png", "size": 1, "content": memoryview(raw.getvalue()),
-                                 "last_modified": datetime.datetime(2026, 1, 1)},)
+        c["own digit"].value = (
+            {
+                "name": "d.png",
+                "type": "image/png",
+                "size": 1,
+                "content": memoryview(raw.getvalue()),
+                "last_modified": datetime.datetime(2026, 1, 1),
+            },
+        )
         seen.append(re.findall('class="rsnl-clean" d="([^"]+)"', c["out"].value))
     assert seen[0] and seen[0] != seen[1]
 
 
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])
 def test_the_table_says_what_the_shipped_networks_say(dataset):
-    nets, (x, _), path = table.shipped(dataset), data.gallery(dataset), table.FOLDER / f"{dataset}.npz"
-    assert {"teacher", "standard", "kd", "robust", "target_zero"} <= set(nets) and path.stat().st_size < 500_000
+    nets, (x, _), path = (
+        table.shipped(dataset),
+        data.gallery(dataset),
+        table.FOLDER / f"{dataset}.npz",
+    )
+    assert {"teacher", "standard", "kd", "robust", "target_zero"} <= set(
+        nets
+    ) and path.stat().st_size < 500_000
     with np.load(path) as f:
-        assert {n.named() for n in nets.values()} == set(f["networks"]), f"{path.name} is stale: python -m rsnl_lib.table"
+        assert {n.named() for n in nets.values()} == set(f["networks"]), (
+            f"{path.name} is stale: python -m rsnl_lib.table"
+        )
     known = table.find(nets, x)
     assert len(table.COLUMNS) == 107
     for kind, snr in [*list(table.COLUMNS)[::13], ("gaussian", 3.0)]:
         for i in (0, 7, 23, 39):
-            _, live = widgets.look(nets, x[i:i + 1], kind, snr)
+            _, live = widgets.look(nets, x[i : i + 1], kind, snr)
             for m, p in known(i, kind, snr).items():
-                torch.testing.assert_close(p, live[m], rtol=0, atol=2 ** -12 + 1e-5, msg=f"{m}, image {i}, {kind} at {snr} dB")
+                torch.testing.assert_close(
+                    p,
+                    live[m],
+                    rtol=0,
+                    atol=2**-12 + 1e-5,
+                    msg=f"{m}, image {i}, {kind} at {snr} dB",
+                )
 
 
 def test_the_table_answers_for_its_own_networks_images_and_levels_only():
-    nets, (x, _) = {m: store.load_checkpoint(n.path)[0] for m, n in table.shipped("digits").items()}, data.gallery("digits")
+    nets, (x, _) = (
+        {m: store.load_checkpoint(n.path)[0] for m, n in table.shipped("digits").items()},
+        data.gallery("digits"),
+    )
     known, other = table.find(nets, x), x.clone()
     assert known(0, "none", 7.25) and known(0, "gaussian", -6.0) and known(39, "poisson", 20.0)
     assert known(0, "gaussian", 0.25) is None and known(None, "none", 0.0) is None
     other[3] += 0.01
-    assert table.find(nets, other)(3, "none", 0.0) is None and table.find(nets, other)(4, "none", 0.0)
-    assert torch.equal(table.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"])
+    assert table.find(nets, other)(3, "none", 0.0) is None and table.find(nets, other)(
+        4, "none", 0.0
+    )
+    assert torch.equal(
+        table.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"]
+    )
     assert table.find(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
     nets["kd"].train()
     assert known(0, "none", 0.0) is None
@@ -177,7 +271,15 @@ def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     nets = table.shipped("mnist")
     widgets.explorer(nets, *data.gallery("mnist"))
     c = controls(kept[0])
-    for name, value in [("SNR (dB)", 3.5), ("SNR (dB)", -6.0), ("noise", "poisson"), ("image", 39), ("SNR (dB)", 20.0), ("noise", "none"), ("image", 0)]:
+    for name, value in [
+        ("SNR (dB)", 3.5),
+        ("SNR (dB)", -6.0),
+        ("noise", "poisson"),
+        ("image", 39),
+        ("SNR (dB)", 20.0),
+        ("noise", "none"),
+        ("image", 0),
+    ]:
         c[name].value = value
         assert "alert" not in c["out"].value and not loaded
     c["noise draw"].value = 1
@@ -199,7 +301,9 @@ class Sums(torch.nn.Module):
 
 def shown_by(monkeypatch, ask):
     kept = []
-    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append((widget, still, text)))
+    monkeypatch.setattr(
+        widgets, "show", lambda widget, still, text: kept.append((widget, still, text))
+    )
     ask()
     return kept[0]
 
@@ -218,7 +322,12 @@ def test_the_attack_follows_every_control_and_says_who_is_still_right(monkeypatc
     for name, value in (("attacked", "kd"), ("image", 3), ("epsilon", 0.3), ("steps", 1)):
         c[name].value = value
         seen.append(c["out"].value)
-    assert len(set(seen)) == 5 and not any("alert" in v for v in seen) and Image.open(io.BytesIO(still)).size[0] > 100 and "teacher, kd" in text
+    assert (
+        len(set(seen)) == 5
+        and not any("alert" in v for v in seen)
+        and Image.open(io.BytesIO(still)).size[0] > 100
+        and "teacher, kd" in text
+    )
     c["attacked"].value = "teacher"
     c["epsilon"].value = 0.0
     assert "still right: teacher" in c["out"].value and "0.00 in length" in c["out"].value
@@ -226,7 +335,9 @@ def test_the_attack_follows_every_control_and_says_who_is_still_right(monkeypatc
     assert "still right: teacher" not in c["out"].value, "half of the range undoes a linear network"
 
 
-def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own_class(monkeypatch, pair):
+def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own_class(
+    monkeypatch, pair
+):
     nets, x, y = pair
     box, _, text = shown_by(monkeypatch, lambda: widgets.walk(nets, x, y))
     c = controls(box)
@@ -245,31 +356,60 @@ def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own
 
 
 def test_lines_lie_between_the_ends_and_name_the_step():
-    svg = widgets.lines({"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1, list("ab"))
+    svg = widgets.lines(
+        {"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1, list("ab")
+    )
     assert 'aria-label="step 1: a +1.00; b +1.50"' in svg and svg.count("<polyline") == 2
-    ys = [float(p.split(",")[1]) for points in re.findall(r'points="([^"]+)"', svg) for p in points.split()]
+    ys = [
+        float(p.split(",")[1])
+        for points in re.findall(r'points="([^"]+)"', svg)
+        for p in points.split()
+    ]
     assert min(ys) == 10.0 and max(ys) == 130.0
     met = widgets.lines({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1, list("ab"))
     ys = [float(v) for v in re.findall(r'<text x="266" y="([^"]+)"', met)]
-    assert len(ys) == 2 and abs(ys[0] - ys[1]) == 12, "names do not lie on each other where lines meet"
+    assert len(ys) == 2 and abs(ys[0] - ys[1]) == 12, (
+        "names do not lie on each other where lines meet"
+    )
 
 
 def test_a_student_of_a_robust_teacher_is_drawn_hollow_in_its_methods_colour():
     own, by = figures.style("kd"), figures.style("kd by pgd_at")
-    assert by["color"] == own["color"] and by["mfc"] == "white" and by["label"] == "KD, robust teacher" and "mfc" not in own
-    assert figures.rank(["ard by pgd_at", "robust", "kd by pgd_at", "kd", "teacher"]) == ["teacher", "kd", "kd by pgd_at", "robust", "ard by pgd_at"]
+    assert (
+        by["color"] == own["color"]
+        and by["mfc"] == "white"
+        and by["label"] == "KD, robust teacher"
+        and "mfc" not in own
+    )
+    assert figures.rank(["ard by pgd_at", "robust", "kd by pgd_at", "kd", "teacher"]) == [
+        "teacher",
+        "kd",
+        "kd by pgd_at",
+        "robust",
+        "ard by pgd_at",
+    ]
 
 
 def test_accuracy_falls_to_the_right_under_attack_as_under_noise():
-    rows = pd.DataFrame([{"method": "kd", "perturbation": p, "level": level, "correct": 9, "n": 10} for p, level in (("pgd", 0.1), ("pgd", 0.2))])
+    rows = pd.DataFrame(
+        [
+            {"method": "kd", "perturbation": p, "level": level, "correct": 9, "n": 10}
+            for p, level in (("pgd", 0.1), ("pgd", 0.2))
+        ]
+    )
     ax = figures.accuracy_curves(rows).axes[0]
-    assert not ax.xaxis_inverted() and figures.accuracy_curves(rows.assign(perturbation="gaussian")).axes[0].xaxis_inverted()
+    assert (
+        not ax.xaxis_inverted()
+        and figures.accuracy_curves(rows.assign(perturbation="gaussian")).axes[0].xaxis_inverted()
+    )
     assert ax.texts[0].xy[0] == pytest.approx(0.202)
 
 
 def test_a_cloud_has_a_panel_for_each_quantity_and_leaves_out_what_is_not_there():
     nan = float("nan")
-    fig = figures.cloud({"kd": [(1, 5, 1), (2, 4, 2)], "robust": [(3, nan, 3), (nan, 2, 4)]}, ["left", "right"], "y")
+    fig = figures.cloud(
+        {"kd": [(1, 5, 1), (2, 4, 2)], "robust": [(3, nan, 3), (nan, 2, 4)]}, ["left", "right"], "y"
+    )
     left, right = fig.axes
     assert "+1.00, 3 networks" in left.get_title() and "-1.00, 3 networks" in right.get_title()
     assert "no rows" in figures.cloud({"kd": [(nan, 1)]}, ["x"], "y").axes[0].get_title()

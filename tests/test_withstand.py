@@ -1,4 +1,5 @@
 """What a network withstands, by the toolbox: every start counts, more can only hurt, bounds are kept; the rows and the command."""
+
 import csv
 import shutil
 
@@ -10,7 +11,9 @@ from torch import nn
 from rsnl_lib import __main__ as cli
 from rsnl_lib import attacks, data, jobs, reproduce, settings, store, withstand
 
-pytest.importorskip("art", reason="no adversarial-robustness-toolbox, which the extra `test` installs")
+pytest.importorskip(
+    "art", reason="no adversarial-robustness-toolbox, which the extra `test` installs"
+)
 D = data.digits()
 X, Y = D.x_test[:100], D.y_test[:100]
 KD = settings.CHECKPOINTS / "digits_student-kd-short-s0.safetensors"
@@ -26,7 +29,9 @@ def test_who_survives_a_larger_ball_survives_a_smaller_and_none_an_unbounded_one
         clean = net(X).argmax(1) == Y
     counts = [withstand.survives(net, X, Y, e).sum().item() for e in (0.001, 0.05, 0.1, 0.15, 1.0)]
     assert clean.sum() >= counts[0] > counts[1] > counts[2] > counts[3] > counts[4] == 0
-    assert not (withstand.survives(net, X, Y, 0.05) & ~clean).any(), "an image that was wrong before survives nothing"
+    assert not (withstand.survives(net, X, Y, 0.05) & ~clean).any(), (
+        "an image that was wrong before survives nothing"
+    )
 
 
 def test_an_image_that_was_wrong_survives_nothing_even_if_the_attack_sets_it_right():
@@ -34,6 +39,7 @@ def test_an_image_that_was_wrong_survives_nothing_even_if_the_attack_sets_it_rig
         def forward(self, x):
             still = ((x - 0.5).abs().amax((1, 2, 3)) < 1e-6).float()
             return torch.stack([1 - still, still], 1) + 0 * x.sum()
+
     x, y = torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 0, 1])
     assert withstand.survives(Shy().eval(), x, y, 0.1).tolist() == [False] * 3
 
@@ -44,22 +50,39 @@ def test_every_start_counts(net):
 
 
 def test_ten_times_the_steps_and_autoattack_find_hardly_more(net):
-    counts = {kind: withstand.survives(net, X, Y, 0.1, kind).float().mean().item() for kind in withstand.KINDS}
-    assert abs(counts["pgd200"] - counts["pgd"]) <= 0.03 and abs(counts["autoattack"] - counts["pgd"]) <= 0.03, counts
+    counts = {
+        kind: withstand.survives(net, X, Y, 0.1, kind).float().mean().item()
+        for kind in withstand.KINDS
+    }
+    assert (
+        abs(counts["pgd200"] - counts["pgd"]) <= 0.03
+        and abs(counts["autoattack"] - counts["pgd"]) <= 0.03
+    ), counts
 
 
 def test_what_the_toolbox_hands_back_lies_in_the_ball_and_in_the_range(net, monkeypatch):
     from art.attacks import evasion
+
     seen, real = [], evasion.ProjectedGradientDescent.generate
-    monkeypatch.setattr(evasion.ProjectedGradientDescent, "generate", lambda self, x, y: seen.append((x, real(self, x, y))) or seen[-1][1])
+    monkeypatch.setattr(
+        evasion.ProjectedGradientDescent,
+        "generate",
+        lambda self, x, y: seen.append((x, real(self, x, y))) or seen[-1][1],
+    )
     withstand.survives(net, X, Y, 0.07)
     assert len(seen) == 3
     for x, z in seen:
-        assert np.abs(z - x).max() <= 0.07 + 1e-6 and z.min() >= 0 and z.max() <= 1 and np.abs(z - x).max() > 0.069
+        assert (
+            np.abs(z - x).max() <= 0.07 + 1e-6
+            and z.min() >= 0
+            and z.max() <= 1
+            and np.abs(z - x).max() > 0.069
+        )
 
 
 def test_a_flat_network_shows_masked_gradients_to_the_search_that_needs_none():
     """A step hides every gradient: PGD finds nothing, Square does."""
+
     class Stairs(nn.Module):
         def __init__(self, net):
             super().__init__()
@@ -67,8 +90,12 @@ def test_a_flat_network_shows_masked_gradients_to_the_search_that_needs_none():
 
         def forward(self, x):
             return self.net((4 * x).round() / 4)
+
     stairs = Stairs(store.load_checkpoint(KD)[0]).eval()
-    found = {kind: withstand.survives(stairs, X, Y, 0.15, kind, steps=50).sum().item() for kind in ("pgd", "autoattack")}
+    found = {
+        kind: withstand.survives(stairs, X, Y, 0.15, kind, steps=50).sum().item()
+        for kind in ("pgd", "autoattack")
+    }
     assert found["autoattack"] < found["pgd"] - 10, found
 
 
@@ -76,7 +103,9 @@ def test_the_answer_repeats_and_leaves_the_global_random_numbers_alone(net):
     np.random.seed(5), torch.manual_seed(5)
     want = np.random.rand(), torch.rand(1).item()
     np.random.seed(5), torch.manual_seed(5)
-    first, again, other = (withstand.survives(net, X, Y, 0.1, steps=2, restarts=1, seed=s) for s in (1, 1, 2))
+    first, again, other = (
+        withstand.survives(net, X, Y, 0.1, steps=2, restarts=1, seed=s) for s in (1, 1, 2)
+    )
     assert (np.random.rand(), torch.rand(1).item()) == want
     assert torch.equal(first, again) and not torch.equal(first, other)
 
@@ -84,12 +113,19 @@ def test_the_answer_repeats_and_leaves_the_global_random_numbers_alone(net):
 def test_the_plan_holds_the_recipes_own_epsilon():
     for name, own in (("digits", 0.15), ("mnist", 0.1), ("cifar10_pixels", 8 / 255)):
         plan = withstand.plan(name)
-        assert {("pgd", own, "linf"), ("pgd200", own, "linf"), ("autoattack", own, "linf"), ("pgd", 1.0, "linf")} <= set(plan) and len(plan) == 8
+        assert {
+            ("pgd", own, "linf"),
+            ("pgd200", own, "linf"),
+            ("autoattack", own, "linf"),
+            ("pgd", 1.0, "linf"),
+        } <= set(plan) and len(plan) == 8
     with pytest.raises(ValueError, match="dataset='cifar10'.*digits"):
         withstand.plan("cifar10")
 
 
-def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(tmp_path, capsys, monkeypatch):
+def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
+    tmp_path, capsys, monkeypatch
+):
     file = tmp_path / "attacks.csv"
     monkeypatch.setattr(withstand, "GREY", (0.1, 0.15))
     ask = lambda *more: cli.main(["attack", str(KD), "--images", "40", "--rows", str(file), *more])
@@ -97,9 +133,14 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(tmp_pat
     assert "pgd 0.1 " in capsys.readouterr().out
     done = jobs.known(reproduce.read(tmp_path))
     mine = jobs.of(jobs.Job("digits", "kd", "digits_student"), done)
-    assert set(mine) == {("pgd", 0.1, "linf"), ("pgd", 0.15, "linf"), ("pgd", 1.0, "linf")} and {r["n"] for r in mine.values()} == {"40"}
+    assert set(mine) == {("pgd", 0.1, "linf"), ("pgd", 0.15, "linf"), ("pgd", 1.0, "linf")} and {
+        r["n"] for r in mine.values()
+    } == {"40"}
     net = store.load_checkpoint(KD)[0]
-    assert int(mine["pgd", 0.15, "linf"]["correct"]) == withstand.survives(net, D.x_test[:40], D.y_test[:40], 0.15).sum()
+    assert (
+        int(mine["pgd", 0.15, "linf"]["correct"])
+        == withstand.survives(net, D.x_test[:40], D.y_test[:40], 0.15).sum()
+    )
     ask()
     assert "nothing new" in capsys.readouterr().out
     ask("--kinds", "autoattack")
@@ -107,27 +148,44 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(tmp_pat
         assert [r["perturbation"] for r in csv.DictReader(f)] == ["pgd", "pgd", "pgd", "autoattack"]
 
 
-def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(tmp_path, capsys, monkeypatch):
+def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
+    tmp_path, capsys, monkeypatch
+):
     file, best = tmp_path / "rows.csv", tmp_path / "kd.best.safetensors"
     shutil.copy(KD, best)
     monkeypatch.setattr(withstand, "GREY", ())
     cli.main(["attack", str(KD), str(KD), "--images", "20", "--rows", str(file)])
-    assert [line.count("nothing new") for line in capsys.readouterr().out.splitlines()] == [0, 1] and len(file.read_text().splitlines()) == 2
+    assert [line.count("nothing new") for line in capsys.readouterr().out.splitlines()] == [
+        0,
+        1,
+    ] and len(file.read_text().splitlines()) == 2
     for command in ("attack", "similarity", "margins"):
-        with pytest.raises(SystemExit, match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors"):
+        with pytest.raises(
+            SystemExit,
+            match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors",
+        ):
             cli.main([command, str(KD), str(best), "--images", "20", "--rows", str(file)])
     assert len(file.read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("kw, said", [(dict(epsilon=0), "epsilon=0"), (dict(epsilon=0.1, kind="fgsm"), "kind='fgsm'.*autoattack"), (dict(epsilon=0.1, steps=0), "steps=0"),
-                                      (dict(epsilon=0.1, x=X[:0], y=Y[:0]), "no images")])
+@pytest.mark.parametrize(
+    "kw, said",
+    [
+        (dict(epsilon=0), "epsilon=0"),
+        (dict(epsilon=0.1, kind="fgsm"), "kind='fgsm'.*autoattack"),
+        (dict(epsilon=0.1, steps=0), "steps=0"),
+        (dict(epsilon=0.1, x=X[:0], y=Y[:0]), "no images"),
+    ],
+)
 def test_bad_values_are_named(net, kw, said):
     with pytest.raises(ValueError, match=said):
         withstand.survives(net, kw.pop("x", X), kw.pop("y", Y), **kw)
 
 
 def test_our_own_attack_is_no_stronger_than_the_toolbox_on_the_network_it_shaped(net):
-    z = attacks.pgd(net, X, attacks.cross_entropy(Y), 0.1, 0.025, 20, generator=torch.Generator().manual_seed(0))
+    z = attacks.pgd(
+        net, X, attacks.cross_entropy(Y), 0.1, 0.025, 20, generator=torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():
         ours = (net(z).argmax(1) == Y).float().mean().item()
     assert withstand.survives(net, X, Y, 0.1).float().mean().item() <= ours + 0.003
