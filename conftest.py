@@ -1,4 +1,6 @@
-"""One environment for all tests and for every kernel that nbval starts; and a word on the browser test at the end."""
+"""One environment for all tests and for every kernel that nbval starts; and a word on the browser
+test at the end.
+"""
 
 import os
 import pathlib
@@ -16,7 +18,9 @@ nbtools.environment()
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """A module's tests run on one thread, as the library's commands do (tests/kernels.py asks for two)."""
+    """A module's tests run on one thread, as the library's commands do (tests/kernels.py asks for
+    two).
+    """
     import torch
 
     threads = torch.get_num_threads()

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Set-up and tasks; needs nothing but Python 3.11 or newer.
 
-python3 run.py demo            run every notebook into runs/, then serve JupyterLab (--no-lab: stop before that)
-python3 run.py test [...]      run every test, the notebooks' cells included; more arguments go to pytest
-python3 run.py lab             serve JupyterLab on this machine only
-python3 run.py render [NN ...] execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb (all, or those named)
-python3 run.py pull NN         take an edit made in JupyterLab back into notebooks/src/NN_name.py
-python3 run.py lock            resolve pyproject.toml anew into constraints.txt
+python3 run.py demo            run every notebook into runs/, then serve JupyterLab (--no-lab: stop
+before that) python3 run.py test [...]      run every test, the notebooks' cells included; more
+arguments go to pytest python3 run.py lab             serve JupyterLab on this machine only python3
+run.py render [NN ...] execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb (all, or those
+named) python3 run.py pull NN         take an edit made in JupyterLab back into
+notebooks/src/NN_name.py python3 run.py lock            resolve pyproject.toml anew into
+constraints.txt
 """
 
 import concurrent.futures
@@ -27,7 +28,10 @@ PY = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed"  # written last: what was installed
 HALF = VENV / "installing"  # there only while an installation runs
 LOG = ROOT / "runs" / "install.log"
-NEEDED = "torch torchvision numpy pandas sklearn matplotlib ipywidgets jupyterlab papermill pytest nbval xdist jupytext"
+NEEDED = (
+    "torch torchvision numpy pandas sklearn matplotlib ipywidgets jupyterlab papermill pytest nbval"
+    " xdist jupytext"
+)
 PROBE = """
 import importlib.util, os, sys
 for name in sys.argv[2:]:
@@ -35,7 +39,8 @@ for name in sys.argv[2:]:
     if spec is None or not spec.origin:
         sys.exit(1)
 spec = importlib.util.find_spec("rsnl_lib")
-sys.exit(spec is None or not os.path.samefile(os.path.dirname(os.path.dirname(spec.origin)), sys.argv[1]))
+home = spec and os.path.dirname(os.path.dirname(spec.origin))
+sys.exit(home is None or not os.path.samefile(home, sys.argv[1]))
 """
 ENV = {
     k: v
@@ -100,13 +105,16 @@ def starts(*code):
 
 
 def setup():
-    """Make .venv what pyproject.toml and constraints.txt ask for; a half-made, broken or moved one is made again."""
+    """Make .venv what pyproject.toml and constraints.txt ask for; a half-made, broken or moved one
+    is made again.
+    """
     made = STAMP.is_file()
     whole = made and not HALF.exists() and starts(PROBE, str(ROOT), *NEEDED.split())
     if whole and STAMP.read_text() == wanted():
         return
     began = time.time()
-    # A readable .venv without our mark is the reader's own (say, with a CPU build of torch): install into it.
+    # A readable .venv without our mark is the reader's own (say, with a CPU build of torch):
+    # install into it.
     keep = whole or (not made and not HALF.exists() and starts("import pip"))
     if keep:
         say("bringing .venv up to date")
@@ -163,8 +171,8 @@ def install():
         if run([*pip, *what]):
             return
     sys.exit(
-        "Installing failed with uv and with pip: check the network (and free disk space, 6 GB) and run this again; "
-        f"what they said is in {LOG.relative_to(ROOT)}"
+        "Installing failed with uv and with pip: check the network (and free disk space, 6 GB) and"
+        f" run this again; what they said is in {LOG.relative_to(ROOT)}"
     )
 
 
@@ -218,7 +226,8 @@ def demo(args):
             ):
                 name, status, seconds = job.result()
                 say(
-                    f"[{i:2}/{len(books)}] {name:28} {'FAILED' if status else 'ok':6} {seconds:5.0f} s"
+                    f"[{i:2}/{len(books)}] {name:28} {'FAILED' if status else 'ok':6}"
+                    f" {seconds:5.0f} s"
                 )
                 took.append((seconds, name))
                 failed += [name] * bool(status)
@@ -227,7 +236,8 @@ def demo(args):
             stop_all()
             raise
     say(
-        f"{len(books) - len(failed)} of {len(books)} notebooks ran in {time.time() - began:.0f} s; longest first: "
+        f"{len(books) - len(failed)} of {len(books)} notebooks ran in {time.time() - began:.0f} s;"
+        " longest first: "
         + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(took, reverse=True))
     )
     for name in failed:
@@ -320,7 +330,7 @@ TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, lock)}
 
 
 def main(argv):
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit("Python 3.11 or newer is needed; this is Python " + sys.version.split()[0])
     if not argv or argv[0] not in TASKS:
         sys.exit(__doc__)

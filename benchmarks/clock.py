@@ -2,8 +2,9 @@
 
     python benchmarks/clock.py                    digits, about a minute; --dataset mnist about five
     python benchmarks/clock.py --rows data/results/clock.csv --rounds 7
-The methods take turns, in a new random order every round; of a round counts the CPU time of one call of `train.fit` over eight
-batches, the teacher's constants made beforehand, divided by the steps taken. The student is at its start, the teacher is the shipped one.
+The methods take turns, in a new random order every round; of a round counts the CPU time of one
+call of `train.fit` over eight batches, the teacher's constants made beforehand, divided by the
+steps taken. The student is at its start, the teacher is the shipped one.
 """
 
 import argparse
@@ -40,7 +41,9 @@ BATCHES = 8
 
 
 def once(d, method, teacher, cache):
-    """Milliseconds of CPU time a step of `method` takes on the images d, and how many steps its recipe takes on all of them."""
+    """Milliseconds of CPU time a step of `method` takes on the images d, and how many steps its
+    recipe takes on all of them.
+    """
     plan = recipes.recipe("short", d.name, method)
     r = plan._replace(epochs=1, begin=0.0)  # iad: from the first epoch as it is from `begin` on
     few = d._replace(
@@ -57,7 +60,9 @@ def once(d, method, teacher, cache):
 
 
 def rows(dataset, methods=METHODS, rounds=5, folder=None):
-    """A dict of COLUMNS for each method: median, least and most of the rounds, after one that does not count."""
+    """A dict of COLUMNS for each method: median, least and most of the rounds, after one that does
+    not count.
+    """
     d, teacher = data.load(dataset, folder), train.load_or_train(dataset, "teacher", 0, "read")
     found = {m: [] for m in methods}
     with tempfile.TemporaryDirectory() as cache:
@@ -98,7 +103,8 @@ def main():
     found = rows(args.dataset, rounds=args.rounds, folder=args.folder)
     for row in found:
         print(
-            f"{row['method']:10} {row['ms']:8.2f} ms a step [{row['low']:.2f}, {row['high']:.2f}], {row['steps']:6} steps, {row['ms'] * row['steps'] / 60_000:6.2f} min in all"
+            f"{row['method']:10} {row['ms']:8.2f} ms a step [{row['low']:.2f}, {row['high']:.2f}],"
+            f" {row['steps']:6} steps, {row['ms'] * row['steps'] / 60_000:6.2f} min in all"
         )
     if args.rows:
         store.append(args.rows, found, COLUMNS)

@@ -1,14 +1,19 @@
-"""Our smallest flips and gap estimates beside foolbox's minimal-norm attacks and ART's CLEVER, on digits test images.
+"""Our smallest flips and gap estimates beside foolbox's minimal-norm attacks and ART's CLEVER, on
+digits test images.
 
-Needs an environment of its own; the project never imports these (foolbox's Brendel-Bethge attack needs numba, ART does not
-name the packaging that it imports, and makes a folder .art in the home folder). In the project's folder:
-    pip install adversarial-robustness-toolbox==1.20.1 foolbox==3.3.4 numba packaging torch pandas scikit-learn safetensors
+Needs an environment of its own; the project never imports these (foolbox's Brendel-Bethge attack
+needs numba, ART does not name the packaging that it imports, and makes a folder .art in the home
+folder). In the project's folder:
+    pip install adversarial-robustness-toolbox==1.20.1 foolbox==3.3.4 numba packaging torch
+    pip install pandas scikit-learn safetensors
     OMP_NUM_THREADS=1 PYTHONPATH=. python benchmarks/crosscheck.py --method kd --n 20 --seed 0
-For a label y the head start h = u_S - u_T, u = a_y - logsumexp_{j != y} a_j, makes a classifier with the logits (h, 0): class
-0 while the student leads. Prints for the first n images with h > 0: h; the L2 length of the smallest flip found, ours and
-foolbox's (DDN, then Brendel-Bethge from there), without a box (foolbox: pixels in [-10, 10]) and in [0, 1]; R = factor x
-our free flip; there min(R, h / G), G from our ascent (which knows our flip), our 1,000 random points and CLEVER (50 maxima
-of 100 of 1,000 random points, the end of a Weibull law fitted to them; 0 or R: a failed fit); ratios; seconds. All estimates.
+For a label y the head start h = u_S - u_T, u = a_y - logsumexp_{j != y} a_j, makes a classifier
+with the logits (h, 0): class 0 while the student leads. Prints for the first n images with h > 0:
+h; the L2 length of the smallest flip found, ours and foolbox's (DDN, then Brendel-Bethge from
+there), without a box (foolbox: pixels in [-10, 10]) and in [0, 1]; R = factor x our free flip;
+there min(R, h / G), G from our ascent (which knows our flip), our 1,000 random points and CLEVER
+(50 maxima of 100 of 1,000 random points, the end of a Weibull law fitted to them; 0 or R: a failed
+fit); ratios; seconds. All estimates.
 """
 
 import argparse
@@ -38,7 +43,9 @@ class HeadStart(torch.nn.Module):
 
 
 def foolbox_flips(model, x, bounds):
-    """The L2 length (n,) of the smallest perturbation foolbox finds that makes h < 0; inf where it finds none."""
+    """The L2 length (n,) of the smallest perturbation foolbox finds that makes h < 0; inf where it
+    finds none.
+    """
     model, lead = (
         foolbox.PyTorchModel(model, bounds=bounds, device="cpu"),
         torch.zeros(len(x), dtype=torch.long),
@@ -53,7 +60,9 @@ def foolbox_flips(model, x, bounds):
 
 
 def clever_radii(model, x, R):
-    """CLEVER's min(h / G, R) for each image, (n,), in L2; R (n,) is both the ball it samples and its cap."""
+    """CLEVER's min(h / G, R) for each image, (n,), in L2; R (n,) is both the ball it samples and
+    its cap.
+    """
     art = PyTorchClassifier(
         model, torch.nn.CrossEntropyLoss(), tuple(x.shape[1:]), nb_classes=2, device_type="cpu"
     )
@@ -135,7 +144,8 @@ def main():
         ("ascent / foolbox", ascent / wide),
     ):
         print(
-            f"{name:20} median {r.median():.4f}  min {r.min():.4f}  max {r.max():.4f}  above 1.001: {int((r > 1.001).sum())} of {len(r)}"
+            f"{name:20} median {r.median():.4f}  min {r.min():.4f}  max {r.max():.4f}  above 1.001:"
+            f" {int((r > 1.001).sum())} of {len(r)}"
         )
     print(
         "seconds: ours {:.1f}, foolbox {:.1f} (numba compiles in them), CLEVER {:.1f}".format(

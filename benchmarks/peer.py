@@ -1,6 +1,8 @@
-"""Training and evaluation as distillation code is commonly written: a DataLoader over pictures, the teacher asked in every step.
+"""Training and evaluation as distillation code is commonly written: a DataLoader over pictures, the
+teacher asked in every step.
 
-The other side of benchmarks/run.py. Nothing here is made slower than the usual way; its gradients are those of rsnl_lib.
+The other side of benchmarks/run.py. Nothing here is made slower than the usual way; its gradients
+are those of rsnl_lib.
 """
 
 import copy
@@ -26,7 +28,9 @@ class Maxout(nn.Module):
 
 
 def network(net):
-    """A copy of one of rsnl_lib's networks of two-piece maxouts: the same layers and weights, joined by torch.maximum."""
+    """A copy of one of rsnl_lib's networks of two-piece maxouts: the same layers and weights,
+    joined by torch.maximum.
+    """
     net = copy.deepcopy(net)
     for i, m in enumerate(net):
         if isinstance(m, networks.Maxout):
@@ -35,7 +39,9 @@ def network(net):
 
 
 class Pictures(Dataset):
-    """uint8 images (n, h, w) or (n, h, w, 3) as pictures, through the transforms, one by one (as torchvision's MNIST and CIFAR10)."""
+    """uint8 images (n, h, w) or (n, h, w, 3) as pictures, through the transforms, one by one (as
+    torchvision's MNIST and CIFAR10).
+    """
 
     def __init__(self, images, labels, transform):
         self.images, self.labels, self.transform = images, labels.tolist(), transform
@@ -80,7 +86,9 @@ def kd(net, teacher, x, y, r, lam):
 
 
 def robust(net, teacher, x, y, r, lam):
-    """Eq. 17: the teacher's scores and input gradient computed here, the student's under create_graph."""
+    """Eq. 17: the teacher's scores and input gradient computed here, the student's under
+    create_graph.
+    """
     x = x.detach().requires_grad_()
     a_T, a_S = teacher(x), net(x)
     f_T, f_S = (F.softmax(a / r.tau, dim=1).gather(1, y[:, None]).sum() for a in (a_T, a_S))
@@ -102,13 +110,17 @@ def constants(teacher, x, y, tau):
 
 
 def crop(x, pad):
-    """Each image cropped at random out of itself with zeros around, as a loop over torchvision's RandomCrop does."""
+    """Each image cropped at random out of itself with zeros around, as a loop over torchvision's
+    RandomCrop does.
+    """
     one = transforms.RandomCrop(x.shape[-1], padding=pad)
     return torch.stack([one(image) for image in x])
 
 
 def step(loss_of, net, teacher, x, y, r, lam):
-    """Gradients of one batch, left in the parameters; the loss and the accuracy as numbers, for the log."""
+    """Gradients of one batch, left in the parameters; the loss and the accuracy as numbers, for the
+    log.
+    """
     loss, a = loss_of(net, teacher, x, y, r, lam)
     net.zero_grad()
     loss.backward()
@@ -116,7 +128,9 @@ def step(loss_of, net, teacher, x, y, r, lam):
 
 
 def epoch(net, teacher, batches, held, optimiser, r, lam, device):
-    """One epoch of the robust student: the means of the log, and the accuracy on the batches of `held`."""
+    """One epoch of the robust student: the means of the log, and the accuracy on the batches of
+    `held`.
+    """
     net.train()
     log = []
     for x, y in batches:
@@ -136,7 +150,9 @@ def accuracy(net, batches, device):
 
 
 def sweep(nets, images, labels, snrs, device, batch=64):
-    """Accuracy of each network by itself at each signal-to-noise ratio (dB), the noise drawn image by image."""
+    """Accuracy of each network by itself at each signal-to-noise ratio (dB), the noise drawn image
+    by image.
+    """
     rows = []
     for net in nets:
         for snr in snrs:

@@ -1,14 +1,17 @@
-"""How much faster this library trains and evaluates than the same thing as it is usually written (benchmarks/peer.py).
+"""How much faster this library trains and evaluates than the same thing as it is usually written
+(benchmarks/peer.py).
 
-    python benchmarks/run.py --quick              about a minute of CPU time; without --quick about three
+    python benchmarks/run.py --quick     about a minute of CPU time; without --quick about three
     python benchmarks/run.py --only kd-mnist data-cifar --rows FILE
-Both sides run in one process on one thread, in turn, in a new random order every round; what counts is CPU time (on a GPU the
-time between two events), and the ratio of two times of the same round: median [10-90 %]. Exit status 1 if a line misses its
-floor. A line A/A times one thing twice: the error of such a ratio. Images and weights are random, from a fixed seed. Both sides'
-steps end with the gradients, without an optimiser; the epochs have one, the same on both. The teacher's constants and the
-images as tensors are made beforehand and not counted, except in epoch-mnist: a tenth of the constants, as in ten epochs, and in
-kd-cifar-20: a tenth of the scores, those of both flips over twenty epochs. The lines cost-* count our robust step in stock
-cross-entropy steps of the peer: their floor is a ceiling.
+Both sides run in one process on one thread, in turn, in a new random order every round; what counts
+is CPU time (on a GPU the time between two events), and the ratio of two times of the same round:
+median [10-90 %]. Exit status 1 if a line misses its floor. A line A/A times one thing twice: the
+error of such a ratio. Images and weights are random, from a fixed seed. Both sides' steps end with
+the gradients, without an optimiser; the epochs have one, the same on both. The teacher's constants
+and the images as tensors are made beforehand and not counted, except in epoch-mnist: a tenth of the
+constants, as in ten epochs, and in kd-cifar-20: a tenth of the scores, those of both flips over
+twenty epochs. The lines cost-* count our robust step in stock cross-entropy steps of the peer:
+their floor is a ceiling.
 """
 
 import argparse
@@ -57,7 +60,9 @@ DEVICE = settings.device("auto")
 
 
 class Line(NamedTuple):
-    """time of `peer` / time of `ours` ({variant: weight}, of one group) is at least `floor`; with an `aim` ours / peer is at most that."""
+    """time of `peer` / time of `ours` ({variant: weight}, of one group) is at least `floor`; with
+    an `aim` ours / peer is at most that.
+    """
 
     group: str
     peer: str
@@ -105,7 +110,10 @@ ROUNDS = {
     "crop": (3, 9),
 }  # quick, else
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
-GET = f"{pathlib.Path(sys.executable).name} -m pip install --no-deps --target benchmarks/peers torchattacks==3.5.1"
+GET = (
+    f"{pathlib.Path(sys.executable).name} -m pip install --no-deps --target benchmarks/peers"
+    " torchattacks==3.5.1"
+)
 
 
 def clock(work, repeats=1):
@@ -123,7 +131,9 @@ def clock(work, repeats=1):
 
 
 def interleaved(variants, rounds, seed=0):
-    """{name: one time a round} of variants {name: (work, repeats)}, after one call of each that is not timed."""
+    """{name: one time a round} of variants {name: (work, repeats)}, after one call of each that is
+    not timed.
+    """
     names, order, times = list(variants), random.Random(seed), {name: [] for name in variants}
     for work, _ in variants.values():
         work()
@@ -135,7 +145,9 @@ def interleaved(variants, rounds, seed=0):
 
 
 def compared(name, peer_ms, ours_ms, floor="", aim=0):
-    """A row of the table: two lists of times, the median and 10-90 % of their ratio round by round, and whether it keeps to its bound."""
+    """A row of the table: two lists of times, the median and 10-90 % of their ratio round by round,
+    and whether it keeps to its bound.
+    """
     ratios = np.divide(ours_ms, peer_ms) if aim else np.divide(peer_ms, ours_ms)
     ratio, low, high = (float(v) for v in np.quantile(ratios, (0.5, 0.1, 0.9)))
     ok = abs(ratio - 1) <= 0.05 if floor == "" else ratio <= floor if aim else ratio >= floor
@@ -181,7 +193,10 @@ def shown(row):
             not row["ok"]
         )
     span = f"[{row['low']:.2f}-{row['high']:.2f}]"
-    return f"{row['line']:<18} {row['peer_ms']:9.2f} {row['ours_ms']:9.2f}   {row['ratio']:6.2f} {span:<17} {word}"
+    return (
+        f"{row['line']:<18} {row['peer_ms']:9.2f} {row['ours_ms']:9.2f}   {row['ratio']:6.2f}"
+        f" {span:<17} {word}"
+    )
 
 
 def pictures(n, channels, side, seed=0):
@@ -192,7 +207,9 @@ def pictures(n, channels, side, seed=0):
 
 
 def tensors(images, flip=False, normal=True):
-    """(n, c, h, w) in float, normalised as the peer's, with `flip` followed by the mirror images: what we keep in memory, made once."""
+    """(n, c, h, w) in float, normalised as the peer's, with `flip` followed by the mirror images:
+    what we keep in memory, made once.
+    """
     x = torch.from_numpy(images)
     x = (x[:, None] if x.dim() == 3 else x.permute(0, 3, 1, 2)).contiguous().float() / 255
     if normal:
@@ -202,7 +219,9 @@ def tensors(images, flip=False, normal=True):
 
 
 def network(name, dtype=torch.float, seed=0):
-    """A network by name: weights from N(0, 1 / inputs), which keeps the mean square through a maxout of two pieces, biases from U(-0.01, 0.01)."""
+    """A network by name: weights from N(0, 1 / inputs), which keeps the mean square through a
+    maxout of two pieces, biases from U(-0.01, 0.01).
+    """
     net, g = networks.build(name), torch.Generator().manual_seed(seed)
     for p in net.parameters():
         if p.dim() > 1:
@@ -213,7 +232,9 @@ def network(name, dtype=torch.float, seed=0):
 
 
 def our_step(net, how, r, batch_of):
-    """Gradients of one batch as train.fit takes them: the batch out of the tensors, the method's terms, the fast layers."""
+    """Gradients of one batch as train.fit takes them: the batch out of the tensors, the method's
+    terms, the fast layers.
+    """
     with fast.layers(net):
         loss = sum(weight * value for weight, value in how.terms(net, batch_of(), r).values())
         net.zero_grad()
@@ -221,7 +242,9 @@ def our_step(net, how, r, batch_of):
 
 
 def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10.0):
-    """({variant: step} of a student and a teacher, "stock" and of each method "peer kd" and "kd"; the networks, ours and the peer's)."""
+    """({variant: step} of a student and a teacher, "stock" and of each method "peer kd" and "kd";
+    the networks, ours and the peer's).
+    """
     net, big, r, lam = (
         network(student, dtype).train(),
         network(teacher, dtype).eval(),
@@ -258,7 +281,9 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
 
 
 def difference(variants, nets, method):
-    """The gradient of our step against the peer's: ||ours - peer|| / ||peer||, the worst parameter's."""
+    """The gradient of our step against the peer's: ||ours - peer|| / ||peer||, the worst
+    parameter's.
+    """
     variants[f"peer {method}"](), variants[method]()
     return max(
         ((p.grad - q.grad).norm() / q.grad.norm()).item()
@@ -267,7 +292,9 @@ def difference(variants, nets, method):
 
 
 def gradients(name):
-    """Print the differences of both sides' gradients on four images, C1 so large that L_G rules; True if at most 1e-10 in float64."""
+    """Print the differences of both sides' gradients on four images, C1 so large that L_G rules;
+    True if at most 1e-10 in float64.
+    """
     good, (student, teacher, channels, side, _, kind) = True, PAIRS[name]
     for dtype in (torch.double, torch.float):
         made = pair(student, teacher, channels, side, 4, kind, dtype, C1=1e6)
@@ -292,7 +319,9 @@ def steps(name, repeats):
 
 
 def epochs(n=384, held=77):
-    """One epoch of the robust student on the MNIST networks, validation included: the peer's loop and train.fit's."""
+    """One epoch of the robust student on the MNIST networks, validation included: the peer's loop
+    and train.fit's.
+    """
     start, teacher = network("mnist_student"), network("mnist_teacher").eval()
     r, how = recipes.recipe("short", "mnist", "robust", epochs=1), methods.METHODS["robust"]
     (images, y), (images_v, y_v) = pictures(n, 1, 28), pictures(held, 1, 28, seed=1)
@@ -321,7 +350,9 @@ def epochs(n=384, held=77):
 
 
 def paths(n=2000, batch=128):
-    """All images once in random order, batch by batch: pictures through transforms, and rows of tensors."""
+    """All images once in random order, batch by batch: pictures through transforms, and rows of
+    tensors.
+    """
     made = {}
     for name, channels, side, flip in (("cifar", 3, 32, True), ("mnist", 1, 28, False)):
         images, y = pictures(n, channels, side)
@@ -359,7 +390,9 @@ def sweeps(n=256, snrs=(9, 3)):
 
 
 def attacked(batch=128):
-    """A step of adversarial training on the MNIST student, ten steps of ascent: torchattacks' PGD in a plain loop, and ours."""
+    """A step of adversarial training on the MNIST student, ten steps of ascent: torchattacks' PGD
+    in a plain loop, and ours.
+    """
     sys.path.append(str(PEERS))
     try:
         import torchattacks
@@ -387,7 +420,9 @@ def attacked(batch=128):
 
 
 def teachers(batch=64):
-    """The 9M teacher: score and input gradient of a batch against plain PyTorch with frozen weights; a training step with and without the transform."""
+    """The 9M teacher: score and input gradient of a batch against plain PyTorch with frozen
+    weights; a training step with and without the transform.
+    """
     net, r = network("cifar_teacher").eval(), recipes.recipe("short", "cifar10", "teacher")
     images, y = pictures(batch, 3, 32)
     x, y = tensors(images).to(DEVICE), y.to(DEVICE)
@@ -411,7 +446,9 @@ def teachers(batch=64):
 
 
 def crops(batch=64):
-    """A KD step of Student 1 on random crops, the 9M teacher asked live: a peer's loop over tensors, and ours."""
+    """A KD step of Student 1 on random crops, the 9M teacher asked live: a peer's loop over
+    tensors, and ours.
+    """
     net, big, how = (
         network("cifar_student1").train(),
         network("cifar_teacher").eval(),
@@ -433,7 +470,9 @@ def crops(batch=64):
 
 
 def missing(most=1.0):
-    """CPU seconds that `rsnl reproduce --missing` takes beyond importing torch, the least of three; printed, True if at most `most`."""
+    """CPU seconds that `rsnl reproduce --missing` takes beyond importing torch, the least of three;
+    printed, True if at most `most`.
+    """
 
     def spent(*command):
         before = os.times()
@@ -452,7 +491,8 @@ def missing(most=1.0):
         spent("-c", "import torch") for _ in range(3)
     )
     print(
-        f"missing: {took:.2f} CPU seconds beyond importing torch, at most {most} {'PASS' if took <= most else 'FAIL'}"
+        f"missing: {took:.2f} CPU seconds beyond importing torch, at most {most}"
+        f" {'PASS' if took <= most else 'FAIL'}"
     )
     return took <= most
 
@@ -495,7 +535,8 @@ def main(argv=None):
             made = GROUPS[g]()
             if made is None:
                 print(
-                    f"{names[0]:<18} not timed: torchattacks is not here, put it beside this file with: {GET}"
+                    f"{names[0]:<18} not timed: torchattacks is not here, put it beside this file"
+                    f" with: {GET}"
                 )
                 continue
             needed = {

@@ -1,4 +1,6 @@
-"""Messages to the browser leave at once: by default TCP holds the second of two small ones until the first is acknowledged, up to 40 ms."""
+"""Messages to the browser leave at once: by default TCP holds the second of two small ones until
+the first is acknowledged, up to 40 ms.
+"""
 
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 

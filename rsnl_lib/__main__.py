@@ -1,4 +1,6 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity, reproduce, register, page."""
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity,
+reproduce, register, page.
+"""
 
 import argparse
 import pathlib
@@ -23,7 +25,8 @@ def show_register(args):
     told = mistakes.known(every, mistakes.FOLDER, *(f / "mistakes" for f in folders))
     whole = [t for t in register.TEACHERS if not left.keys() & set(register.networks([t]))]
     print(
-        f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole teachers: {', '.join(map(str, whole)) or 'none'}"
+        f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole"
+        f" teachers: {', '.join(map(str, whole)) or 'none'}"
     )
     for line in register.judged(done, told):
         effect = (
@@ -66,8 +69,9 @@ def show_data(args):
         x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
         each = y.bincount(minlength=d.classes)
         print(
-            f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, mean {x.mean():.4f}, mean square {x.square().mean():.4f}, "
-            f"per class {each.tolist() if d.classes <= 20 else f'{each.min()} to {each.max()}'}"
+            f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, mean {x.mean():.4f}, mean"
+            f" square {x.square().mean():.4f}, per class"
+            f" {each.tolist() if d.classes <= 20 else f'{each.min()} to {each.max()}'}"
         )
     x = (
         d.x_train[:60]
@@ -94,8 +98,9 @@ def show_networks(args):
     settings.whole("repeats", args.repeats, 1)
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     print(
-        f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
-        f"   Table VII or VI: weights, multiplications, speed-up"
+        f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}"
+        f"{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
+        "   Table VII or VI: weights, multiplications, speed-up"
     )
     base, printed = {}, {(c["network"], c["quantity"]): c["printed"] for c in paper.cells()}
     for name in networks.NETWORKS:
@@ -143,7 +148,8 @@ def show_networks(args):
 def train(args):
     import torch
 
-    from . import jobs, recipes, settings, store, train as t
+    from . import jobs, recipes, settings, store
+    from . import train as t
 
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     device = settings.device(args.device)
@@ -192,7 +198,8 @@ def train(args):
         default=(0, 0),
     )[1]
     print(
-        f"{state.stem}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of {job.plan().epochs} epochs, best on validation: epoch {best}"
+        f"{state.stem}: test accuracy {rows[0]['correct'] / rows[0]['n']:.2%}, last of"
+        f" {job.plan().epochs} epochs, best on validation: epoch {best}"
     )
 
 
@@ -203,7 +210,8 @@ def opened(path):
     net, head = store.load_checkpoint(path)
     if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
         raise ValueError(
-            f"{path} does not say its {', '.join(sorted(lacking))}; this needs a checkpoint made by `rsnl train`"
+            f"{path} does not say its {', '.join(sorted(lacking))}; this needs a checkpoint made by"
+            " `rsnl train`"
         )
     return net, head
 
@@ -236,7 +244,9 @@ def guide(path, teacher=None):
 
 
 def pupil(path, teacher=None):
-    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless `teacher` names the file."""
+    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless
+    `teacher` names the file.
+    """
     from . import store
 
     net, head, place = guide(path, teacher)
@@ -257,11 +267,14 @@ def run_of(head):
 
 
 def last_epochs(paths):
-    """The paths of checkpoints whose rows may be kept: of a run only its last epoch's, for nothing in a row tells the best epoch's apart."""
+    """The paths of checkpoints whose rows may be kept: of a run only its last epoch's, for nothing
+    in a row tells the best epoch's apart.
+    """
     for path in map(pathlib.Path, paths):
         if path.stem.endswith(".best"):
             raise ValueError(
-                f"{path} is the best epoch of its run, and rows tell of the last; name {path.with_suffix('').with_suffix('.safetensors')}"
+                f"{path} is the best epoch of its run, and rows tell of the last; name"
+                f" {path.with_suffix('').with_suffix('.safetensors')}"
             )
     return paths
 
@@ -273,7 +286,8 @@ def text(value):
 def margins(args):
     import torch
 
-    from . import data, evaluate, settings, store, train as t
+    from . import data, evaluate, settings, store
+    from . import train as t
 
     torch.set_num_threads(settings.whole("threads", args.threads, 1))
     settings.whole("images", args.images, 1)
@@ -382,15 +396,16 @@ def ladder(args):
         )
         flips = {row["image"]: row["flip"] for row in rows}
         print(
-            f"{space} space, {len(flips)} of the first {int(pick[-1]) + 1} test images, p = {args.p}; value / flip: 10 %, median, 90 %"
+            f"{space} space, {len(flips)} of the first {int(pick[-1]) + 1} test images, p ="
+            f" {args.p}; value / flip: 10 %, median, 90 %"
         )
         for name in dict.fromkeys(row["certificate"] for row in rows):
             part = [row for row in rows if row["certificate"] == name]
             share = torch.tensor([row["value"] / row["flip"] for row in part])
             low, middle, high = share.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
             print(
-                f"  {name:32} {part[0]['kind']:9} {low:6.3f} {middle:6.3f} {high:6.3f}   beyond the flip: {int((share > 1).sum()):3}"
-                f"   {part[0]['seconds']:6.1f} s",
+                f"  {name:32} {part[0]['kind']:9} {low:6.3f} {middle:6.3f} {high:6.3f}   beyond the"
+                f" flip: {int((share > 1).sum()):3}   {part[0]['seconds']:6.1f} s",
                 flush=True,
             )
         store.append(
@@ -443,7 +458,8 @@ def similarity(args):
         }
         store.append(args.rows or RESULTS / "similarity.csv", [row], store.SIMILARITY_COLUMNS)
         print(
-            f"{pathlib.Path(path).name} and {place.name}: MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}, {found['n']} of {found['pairs']} pairs",
+            f"{pathlib.Path(path).name} and {place.name}: MagSim {found['mag']:.3f}, AngSim"
+            f" {found['ang']:.3f}, {found['n']} of {found['pairs']} pairs",
             flush=True,
         )
 
@@ -499,7 +515,10 @@ def main(argv=None):
     )
     c.add_argument(
         "--network",
-        help="of the student or teacher trained, e.g. cifar_student1 or cifar_teacher@0.25 (default: the data set's own)",
+        help=(
+            "of the student or teacher trained, e.g. cifar_student1 or cifar_teacher@0.25 (default:"
+            " the data set's own)"
+        ),
     )
     c.add_argument("--init", default="lsuv", help="lsuv, or uniform: the papers' U(+-0.005)")
     c.add_argument("--method", default="standard")
@@ -566,7 +585,10 @@ def main(argv=None):
     c.add_argument(
         "--float32",
         action="store_true",
-        help="search and estimate in single precision, three times as fast; certificates stay in double",
+        help=(
+            "search and estimate in single precision, three times as fast; certificates stay in"
+            " double"
+        ),
     )
     c.add_argument("--threads", type=int, default=1)
     c.add_argument("--folder", help="where downloads are (default: RSNL_DATA, else data/downloads)")
@@ -574,7 +596,8 @@ def main(argv=None):
     c = command(
         "attack",
         attack,
-        "how many test images trained networks get right under attack, by the Adversarial Robustness Toolbox",
+        "how many test images trained networks get right under attack, by the Adversarial"
+        " Robustness Toolbox",
         "attack data/checkpoints/digits_student-kd-short-s0.safetensors --images 100",
     )
     c.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="made by `train`")
@@ -592,7 +615,8 @@ def main(argv=None):
     c = command(
         "ladder",
         ladder,
-        "every radius of Theorem 1 beside the smallest flip found, for the first images on which the student leads",
+        "every radius of Theorem 1 beside the smallest flip found, for the first images on which"
+        " the student leads",
         "ladder data/checkpoints/digits_mlp_student-robust-tau4-s0.safetensors --images 20",
     )
     c.add_argument("checkpoint", help="a student made by `train`; its teacher lies beside it")
@@ -620,7 +644,8 @@ def main(argv=None):
     c = command(
         "similarity",
         similarity,
-        "MagSim and AngSim of trained students and their teachers: is their decision boundary the same?",
+        "MagSim and AngSim of trained students and their teachers: is their decision boundary the"
+        " same?",
         "similarity data/checkpoints/digits_student-kd-short-s0.safetensors --images 100",
     )
     c.add_argument(
@@ -659,7 +684,10 @@ def main(argv=None):
         nargs="+",
         dest="lines",
         choices=("register", "cifar", "claims", "study", "neighbours"),
-        help="instead of the paper's cells: the registered networks (data/claims), those of CIFAR-10 (data/claims/cifar.csv), or the comparisons of that file in data/",
+        help=(
+            "instead of the paper's cells: the registered networks (data/claims), those of CIFAR-10"
+            " (data/claims/cifar.csv), or the comparisons of that file in data/"
+        ),
     )
     c.add_argument(
         "--teachers",
@@ -725,7 +753,10 @@ def main(argv=None):
     c.add_argument(
         "--work",
         metavar="DIR",
-        help="where rows, checkpoints and unfinished runs are kept (default: campaign in the data folder)",
+        help=(
+            "where rows, checkpoints and unfinished runs are kept (default: campaign in the data"
+            " folder)"
+        ),
     )
     c.add_argument(
         "--out",
@@ -735,7 +766,8 @@ def main(argv=None):
     c = command(
         "register",
         show_register,
-        "the registered study (data/claims): what has rows, and every line with its interval, p and word",
+        "the registered study (data/claims): what has rows, and every line with its interval, p and"
+        " word",
         "register",
     )
     c.add_argument(

@@ -1,9 +1,12 @@
-"""The neighbours: adversarial training, and distillation on attacked images. Letters as in `losses`; x' is the attacked image, t the temperature.
+"""The neighbours: adversarial training, and distillation on attacked images. Letters as in
+`losses`; x' is the attacked image, t the temperature.
 
-Each method has the form of those in `methods`: (student, Batch, Recipe) -> {term: (weight, loss)}. "ce" and "kl" stand for losses on the
-clean images, "ce_adv" and "kl_adv" for those on x', "self" for the student against itself. KL is a mean over the images and a sum
-over the classes everywhere: the code of ARD, RSLAD and AdaAD divides by the classes too (`nn.KLDivLoss()`), which makes it 10 times
-smaller on ten classes. With alpha = 1 the term on clean images is left out, and with it the student's pass over them.
+Each method has the form of those in `methods`: (student, Batch, Recipe) -> {term: (weight, loss)}.
+"ce" and "kl" stand for losses on the clean images, "ce_adv" and "kl_adv" for those on x', "self"
+for the student against itself. KL is a mean over the images and a sum over the classes everywhere:
+the code of ARD, RSLAD and AdaAD divides by the classes too (`nn.KLDivLoss()`), which makes it 10
+times smaller on ten classes. With alpha = 1 the term on clean images is left out, and with it the
+student's pass over them.
 """
 
 import torch
@@ -17,10 +20,13 @@ OUTER = dict(
 
 
 def divergence(a_S, a_T, t=1.0):
-    """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image, (n,), in nats: logits a (n, k), scores o = softmax(a / t)."""
+    """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image, (n,), in nats: logits a (n, k),
+    scores o = softmax(a / t).
+    """
     if a_S.shape != a_T.shape:
         raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape"
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
+            " shape"
         )
     return F.kl_div(
         F.log_softmax(a_S / t, dim=1),
@@ -36,7 +42,9 @@ def kl(a_S, a_T, t=1.0):
 
 
 def trust(a_T, y, beta):
-    """A = softmax(a_T)_y^beta, (n,) in (0, 1]: how far IAD trusts the teacher on each image (arXiv 2106.04928)."""
+    """A = softmax(a_T)_y^beta, (n,) in (0, 1]: how far IAD trusts the teacher on each image (arXiv
+    2106.04928).
+    """
     return F.log_softmax(a_T, dim=1).gather(1, y[:, None])[:, 0].mul(beta).exp()
 
 
@@ -66,7 +74,8 @@ def ask(b, x):
 def _teacher(b):
     if b.teacher is None:
         raise ValueError(
-            "b.teacher=None: this method asks the teacher at attacked images; give the teacher itself, not its scores alone"
+            "b.teacher=None: this method asks the teacher at attacked images; give the teacher"
+            " itself, not its scores alone"
         )
     return b.teacher
 
@@ -78,7 +87,9 @@ def pgd_at(net, b, r):
 
 
 def trades(net, b, r):
-    """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL (arXiv 1901.08573)."""
+    """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL (arXiv
+    1901.08573).
+    """
     with attacks.standing(net, "eval"), torch.no_grad():
         a = net(b.x)
     x_ = attack(net, b, r, lambda a_, _: divergence(a_, a), **OUTER)
@@ -87,9 +98,11 @@ def trades(net, b, r):
 
 
 def ard(net, b, r):
-    """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy (arXiv 1905.09747).
+    """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy
+    (arXiv 1905.09747).
 
-    The teacher sees the clean image. The paper softens the cross-entropy too, its code does not, nor do we.
+    The teacher sees the clean image. The paper softens the cross-entropy too, its code does not,
+    nor do we.
     """
     return _ard(net, b, r, net(attack(net, b, r, attacks.cross_entropy(b.y))))
 
@@ -100,13 +113,16 @@ def _ard(net, b, r, a_adv):
 
 
 def fast_ard(net, b, r):
-    """ARD's loss at x' = x + delta, where delta is what earlier steps left (arXiv 1905.09747, Algorithm 2; delta as in arXiv 1904.12843).
+    """ARD's loss at x' = x + delta, where delta is what earlier steps left (arXiv 1905.09747,
+    Algorithm 2; delta as in arXiv 1904.12843).
 
-    No pass is spent on an attack: the backward pass that trains the student also gives the gradient of the objective at x', and delta
-    goes one step up it, back into the ball, for the next replay of the batch (r.replays, the papers' m) and for the next batch.
-    With m = 1 an image is met by what its predecessors in the batch's places left, never by its own. delta starts each epoch at
-    zero (the reference keeps it), so that an interrupted run repeats exactly; a smaller last batch uses and renews its first rows.
-    The gradient is taken at the clamped x', so a pixel at its bound can still turn.
+    No pass is spent on an attack: the backward pass that trains the student also gives the gradient
+    of the objective at x', and delta goes one step up it, back into the ball, for the next replay
+    of the batch (r.replays, the papers' m) and for the next batch. With m = 1 an image is met by
+    what its predecessors in the batch's places left, never by its own. delta starts each epoch at
+    zero (the reference keeps it), so that an interrupted run repeats exactly; a smaller last batch
+    uses and renews its first rows. The gradient is taken at the clamped x', so a pixel at its bound
+    can still turn.
     """
     carry = {} if b.carry is None else b.carry
     delta = carry.setdefault("delta", torch.zeros_like(b.x))[: len(b.x)]
@@ -127,7 +143,9 @@ def fast_ard(net, b, r):
 
 
 def rslad(net, b, r):
-    """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first (arXiv 2108.07969: alpha 5/6)."""
+    """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first (arXiv
+    2108.07969: alpha 5/6).
+    """
     x_ = attack(net, b, r, lambda a, _: divergence(a, b.a_T), **OUTER)
     return _soft(net, b, r, net(x_), b.a_T)
 
@@ -138,10 +156,12 @@ def _soft(net, b, r, a_adv, a_T_adv):
 
 
 def iad(net, b, r):
-    """ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A = T(x')_y^beta (arXiv 2106.04928, IAD-I).
+    """ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A = T(x')_y^beta
+    (arXiv 2106.04928, IAD-I).
 
-    Where the teacher falls for x', the student listens to itself at x. As in the code: the teacher's term is not weighted by A
-    (the paper weights it), and both sides of the new term learn.
+    Where the teacher falls for x', the student listens to itself at x. As in the code: the
+    teacher's term is not weighted by A (the paper weights it), and both sides of the new term
+    learn.
     """
     x_ = attack(net, b, r, attacks.cross_entropy(b.y))
     a_adv, terms = net(x_), {}
@@ -153,7 +173,9 @@ def iad(net, b, r):
 
 
 def adaad(net, b, r):
-    """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, through the teacher too (Huang et al., CVPR 2023: alpha 1)."""
+    """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, through the
+    teacher too (Huang et al., CVPR 2023: alpha 1).
+    """
     return _adaad(net, b, r)[0]
 
 
@@ -165,10 +187,12 @@ def _adaad(net, b, r):
 
 
 def igdm(net, b, r):
-    """AdaAD + beta share KL(T(x') - T(x'') || S(x') - S(x'')), softmax of differences of logits, x'' = 2x - x' (arXiv 2312.03286).
+    """AdaAD + beta share KL(T(x') - T(x'') || S(x') - S(x'')), softmax of differences of logits,
+    x'' = 2x - x' (arXiv 2312.03286).
 
-    Along delta the difference is 2 delta . grad a: input gradients are matched to first order without differentiating twice. `share`
-    is the part of the epochs that is over; x'' is not clamped, as in the code.
+    Along delta the difference is 2 delta . grad a: input gradients are matched to first order
+    without differentiating twice. `share` is the part of the epochs that is over; x'' is not
+    clamped, as in the code.
     """
     terms, x_, a_adv, a_T_adv = _adaad(net, b, r)
     back = 2 * b.x - x_

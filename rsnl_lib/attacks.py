@@ -1,7 +1,9 @@
-"""Projected gradient ascent on any loss, the inner attack of adversarial training; networks are left as they were.
+"""Projected gradient ascent on any loss, the inner attack of adversarial training; networks are
+left as they were.
 
-Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each image is attacked by itself.
-What a finished network withstands is better asked of a library kept for that (the extra `test` has one).
+Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each
+image is attacked by itself. What a finished network withstands is better asked of a library kept
+for that (the extra `test` has one).
 """
 
 import contextlib
@@ -18,7 +20,9 @@ NORMS, STARTS, MODES = ("inf", "2"), ("uniform", "normal", "zero"), ("train", "e
 
 @contextlib.contextmanager
 def frozen(net):
-    """Within this block no parameter of `net` takes a gradient; afterwards those that did do again. Gradients pass through to its input."""
+    """Within this block no parameter of `net` takes a gradient; afterwards those that did do again.
+    Gradients pass through to its input.
+    """
     taking = [p for p in net.parameters() if p.requires_grad]
     for p in taking:
         p.requires_grad_(False)
@@ -31,7 +35,9 @@ def frozen(net):
 
 @contextlib.contextmanager
 def standing(net, mode=None):
-    """Within this block `net` is in mode "train" or "eval" (None: as it is); afterwards each of its layers is as before."""
+    """Within this block `net` is in mode "train" or "eval" (None: as it is); afterwards each of its
+    layers is as before.
+    """
     before = [(m, m.training) for m in net.modules()]
     try:
         yield net if mode is None else net.train(one_of("mode", mode, MODES) == "train")
@@ -46,7 +52,9 @@ def lengths(d):
 
 
 def steepest(g, norm="inf"):
-    """The move of length 1 that climbs a gradient g (n, c, h, w) fastest: its sign, or g / ||g||_2 image by image; none where g is 0."""
+    """The move of length 1 that climbs a gradient g (n, c, h, w) fastest: its sign, or g / ||g||_2
+    image by image; none where g is 0.
+    """
     if one_of("norm", str(norm), NORMS) == "inf":
         return g.sign()
     g = g / g.abs().amax((1, 2, 3), keepdim=True).clamp_min(
@@ -56,16 +64,20 @@ def steepest(g, norm="inf"):
 
 
 def within(d, epsilon, norm="inf"):
-    """The point nearest to d (n, c, h, w) in the ball of radius epsilon: clipped pixel by pixel, or shortened image by image."""
+    """The point nearest to d (n, c, h, w) in the ball of radius epsilon: clipped pixel by pixel, or
+    shortened image by image.
+    """
     if one_of("norm", str(norm), NORMS) == "inf":
         return d.clamp(-epsilon, epsilon)
     return d * (epsilon / lengths(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
 
 
 def first(x, epsilon, norm="inf", start="uniform", generator=None):
-    """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a pixel (TRADES), or "zero".
+    """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a
+    pixel (TRADES), or "zero".
 
-    Drawn where `generator` is, or else from torch's own on the images' device, of which "zero" takes nothing.
+    Drawn where `generator` is, or else from torch's own on the images' device, of which "zero"
+    takes nothing.
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
@@ -87,7 +99,9 @@ def cross_entropy(y):
 
 
 def _checked(x, low, high):
-    """Images x if they are some and lie in [low, high]; asked on the CPU alone: a GPU would have to be waited for."""
+    """Images x if they are some and lie in [low, high]; asked on the CPU alone: a GPU would have to
+    be waited for.
+    """
     room(low, high)
     if isinstance(x, torch.Tensor) and x.device.type != "cpu":
         return x
@@ -98,8 +112,9 @@ def _checked(x, low, high):
             or most > (math.inf if high is None else high) + 1e-6
         ):
             raise ValueError(
-                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r}; give the range of the images, "
-                "or None for images without one, such as whitened ones (recipe setting clamp=False)"
+                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
+                " give the range of the images, or None for images without one, such as whitened"
+                " ones (recipe setting clamp=False)"
             )
     return x
 
@@ -119,12 +134,15 @@ def pgd(
     mode=None,
     generator=None,
 ):
-    """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the ball of radius epsilon around x and into [low, high].
+    """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the
+    ball of radius epsilon around x and into [low, high].
 
-    `loss(a, x')` takes logits (n, k) and gives a number or (n,); what it gives is summed. Defaults as in the code of ARD
-    (arXiv 1905.09747; arXiv 1706.06083 clips the start too: clamp_start): a uniform start, the sign of the gradient (norm "2":
-    the gradient over its length), 10 steps, the network as it stands (`mode`: "train", in which batch norm follows the attacked
-    images, or "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad. ValueError for bad values.
+    `loss(a, x')` takes logits (n, k) and gives a number or (n,); what it gives is summed. Defaults
+    as in the code of ARD (arXiv 1905.09747; arXiv 1706.06083 clips the start too: clamp_start): a
+    uniform start, the sign of the gradient (norm "2": the gradient over its length), 10 steps, the
+    network as it stands (`mode`: "train", in which batch norm follows the attacked images, or
+    "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad.
+    ValueError for bad values.
     """
     epsilon, step = positive("epsilon", epsilon, zero=True), positive("step", step, zero=True)
     whole("steps", steps, 1), one_of("norm", str(norm), NORMS)

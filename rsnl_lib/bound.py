@@ -1,10 +1,12 @@
-"""Theorem 1 (arXiv 1807.11158), corrected: how hard must one push before the teacher overtakes the student?
+"""Theorem 1 (arXiv 1807.11158), corrected: how hard must one push before the teacher overtakes the
+student?
 
-The head start is h = f_S - f_T, in probabilities (as printed), in logits or softened by tau. Its gradient
-gap over the ball B_q(x, s) is G(s) = sup ||grad h||_p with 1/p + 1/q = 1, and h > 0 holds for every
-perturbation shorter than r_fp = max_s min(s, h(x) / G(s)) and than the integral radius, int_0^r G = h(x).
-What this file computes of G is an ESTIMATE from below (`point_gap`, `estimate_...`); the `sound_...` functions of
-`interval`, `lipsdp` and `certify` bound it from above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers (n,).
+The head start is h = f_S - f_T, in probabilities (as printed), in logits or softened by tau. Its
+gradient gap over the ball B_q(x, s) is G(s) = sup ||grad h||_p with 1/p + 1/q = 1, and h > 0 holds
+for every perturbation shorter than r_fp = max_s min(s, h(x) / G(s)) and than the integral radius,
+int_0^r G = h(x). What this file computes of G is an ESTIMATE from below (`point_gap`,
+`estimate_...`); the `sound_...` functions of `interval`, `lipsdp` and `certify` bound it from
+above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers (n,).
 """
 
 import copy
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from .losses import SPACES, height, split_logits  # noqa: F401  (SPACES and height belong to this chapter too)
+from .losses import SPACES, height, split_logits  # noqa: F401 (SPACES and height are theory's too)
 from .perturb import points
 from .settings import one_of, positive, whole
 
@@ -30,24 +32,29 @@ def both(net_S, net_T, z):
     a_S, a_T = net_S(z), net_T(z)
     if a_S.shape != a_T.shape:
         raise ValueError(
-            f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}; both must score the same classes, (n, classes)"
+            f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}; both must score"
+            " the same classes, (n, classes)"
         )
     return a_S, a_T
 
 
 @torch.no_grad()
 def fit_together(net_S, net_T, x):
-    """A ValueError if the images x are no finite numbers, or if the networks do not take them or score different classes."""
+    """A ValueError if the images x are no finite numbers, or if the networks do not take them or
+    score different classes.
+    """
     try:
         both(net_S, net_T, points(x)[:1])
     except RuntimeError as error:
         raise ValueError(
-            f"a network does not take images of shape {tuple(x.shape[1:])} ({error}); give networks made for them"
+            f"a network does not take images of shape {tuple(x.shape[1:])} ({error}); give networks"
+            " made for them"
         ) from None
 
 
 def head_start(net_S, net_T, y, space="logit", tau=1.0):
-    """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the student leads.
+    """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the
+    student leads.
 
     h.of(pick) is the same for some of the images.
     """
@@ -81,7 +88,9 @@ def gradient(h, z, create_graph=False):
 
 
 class Measured(NamedTuple):
-    """Theorem 1's quantities at x, each (n,): scores, head start m = f_S - f_T, ||grad f_S - grad f_T||_p and the two slopes."""
+    """Theorem 1's quantities at x, each (n,): scores, head start m = f_S - f_T, ||grad f_S - grad
+    f_T||_p and the two slopes.
+    """
 
     f_S: torch.Tensor
     f_T: torch.Tensor
@@ -112,11 +121,13 @@ def like(r, x):
 
 
 def in_box(x):
-    """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture would leave the box."""
+    """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture
+    would leave the box.
+    """
     if x.min() < 0 or x.max() > 1:
         raise ValueError(
-            f"pixels run from {x.min():.3g} to {x.max():.3g}; with box=True they must lie in [0, 1], "
-            "the theorem needs the segment from x to its perturbation inside the (convex) box"
+            f"pixels run from {x.min():.3g} to {x.max():.3g}; with box=True they must lie in [0,"
+            " 1], the theorem needs the segment from x to its perturbation inside the (convex) box"
         )
     return x
 
@@ -149,7 +160,9 @@ def steepest(w, q=2):
 
 
 def random_in_ball(x, R, q=2, generator=None):
-    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R u^(1/d), u uniform."""
+    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R
+    u^(1/d), u uniform.
+    """
     where = generator.device if generator else x.device
     d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
     u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (
@@ -167,7 +180,9 @@ def point_gap(h, x, p=2):
 
 
 def estimate_sampling(h, x, R, p=2, draws=1000, box=False, generator=None):
-    """Estimate of G(R) from below: the largest ||grad h||_p at `draws` random points of the ball (and at x)."""
+    """Estimate of G(R) from below: the largest ||grad h||_p at `draws` random points of the ball
+    (and at x).
+    """
     best = point_gap(h, x, p)
     for _ in range(whole("draws", draws, 1)):
         z = x + random_in_ball(x, R, DUAL[p], generator)
@@ -176,11 +191,13 @@ def estimate_sampling(h, x, R, p=2, draws=1000, box=False, generator=None):
 
 
 def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, generator=None):
-    """Estimate of G from below at each row of `radii` (K, n), increasing: (K, n), projected gradient ascent on ||grad h||_p.
+    """Estimate of G from below at each row of `radii` (K, n), increasing: (K, n), projected
+    gradient ascent on ||grad h||_p.
 
-    `flip` (n, ...) is a point with h <= 0: by the mean value theorem the segment to it holds a point with
-    ||grad h||_p >= h(x) / ||flip - x||_q, so 65 points of it are scanned; with that the fixed-point radius made
-    from this estimate cannot exceed the flip found (as far as 65 points see it).
+    `flip` (n, ...) is a point with h <= 0: by the mean value theorem the segment to it holds a
+    point with ||grad h||_p >= h(x) / ||flip - x||_q, so 65 points of it are scanned; with that the
+    fixed-point radius made from this estimate cannot exceed the flip found (as far as 65 points see
+    it).
     """
     q, best, rows = DUAL[one_of("p", p, DUAL)], point_gap(h, x, p), []
     kept = x
@@ -224,20 +241,25 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
 
 
 def printed_radius(m, G):
-    """The ratio of Eqs. 7 and 14 as printed, m / G: NOT a bound unless G holds on a ball at least that large."""
+    """The ratio of Eqs. 7 and 14 as printed, m / G: NOT a bound unless G holds on a ball at least
+    that large.
+    """
     return m.clamp_min(0) / G
 
 
 def capped_radius(m, G, R):
-    """min(R, m / G(R)): the corrected Theorem 1 for one radius R; sound if G is no less than G(R)."""
+    """min(R, m / G(R)): the corrected Theorem 1 for one radius R; sound if G is no less than
+    G(R).
+    """
     return torch.minimum(printed_radius(m, G), torch.as_tensor(R, dtype=m.dtype))
 
 
 def fixed_point(m, G, R=math.inf, start=None, steps=20):
-    """r_fp = max_{s <= R} min(s, m / G(s)), G a function (n,) -> (n,): (n,), as sound as G, at whatever step one stops.
+    """r_fp = max_{s <= R} min(s, m / G(s)), G a function (n,) -> (n,): (n,), as sound as G, at
+    whatever step one stops.
 
-    F(s) = s G(s) grows, so one evaluation brackets the answer between s and m / G(s); both ends close in, the
-    lower one is returned. m <= 0 gives 0.
+    F(s) = s G(s) grows, so one evaluation brackets the answer between s and m / G(s); both ends
+    close in, the lower one is returned. m <= 0 gives 0.
     """
     m = m.clamp_min(0)
     low, high = torch.zeros_like(m), torch.full_like(m, float(R))
@@ -253,9 +275,11 @@ def fixed_point(m, G, R=math.inf, start=None, steps=20):
 
 
 def integral_radius(m, G, upto, steps=16):
-    """r with int_0^r G = m by right-end sums on `steps` equal parts of [0, upto]: (n,), as sound as G; at most `upto`.
+    """r with int_0^r G = m by right-end sums on `steps` equal parts of [0, upto]: (n,), as sound as
+    G; at most `upto`.
 
-    G is a function (n,) -> (n,). On [a, b] the gap is at most G(b), so each part uses up at most (b - a) G(b) of m.
+    G is a function (n,) -> (n,). On [a, b] the gap is at most G(b), so each part uses up at most (b
+    - a) G(b) of m.
     """
     left, r, width = m.clamp_min(0), torch.zeros_like(m), upto / whole("steps", steps, 1)
     for k in range(1, steps + 1):
@@ -266,7 +290,9 @@ def integral_radius(m, G, upto, steps=16):
 
 
 def profile_radii(m, radii, G):
-    """(r_fp, r_int) from a profile: G (K, n) at increasing radii (K, n); right-end sums, as sound as G, at most radii[-1]."""
+    """(r_fp, r_int) from a profile: G (K, n) at increasing radii (K, n); right-end sums, as sound
+    as G, at most radii[-1].
+    """
     m = m.clamp_min(0)
     r_fp = torch.minimum(radii, m / G.clamp_min(1e-30)).amax(0)
     left, r_int, before = m, torch.zeros_like(m), torch.zeros_like(m)
@@ -277,13 +303,17 @@ def profile_radii(m, radii, G):
 
 
 def curvature_radius(m, g, kappa):
-    """2m / (g + sqrt(g^2 + 2 kappa m)): valid where grad h is kappa-Lipschitz and g = ||grad h(x)||; shows that L_G lowers g only."""
+    """2m / (g + sqrt(g^2 + 2 kappa m)): valid where grad h is kappa-Lipschitz and g = ||grad
+    h(x)||; shows that L_G lowers g only.
+    """
     m = m.clamp_min(0)
     return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-30)
 
 
 def gaussian_flip_share(m, gap, sigma):
-    """First-order law for white noise of standard deviation sigma, one or (n,): P(h <= 0) ~ Phi(-m / (sigma ||grad h(x)||_2)). An estimate."""
+    """First-order law for white noise of standard deviation sigma, one or (n,): P(h <= 0) ~ Phi(-m
+    / (sigma ||grad h(x)||_2)). An estimate.
+    """
     if isinstance(sigma, torch.Tensor):
         positive("sigma", sigma.min().item())
     else:
@@ -295,7 +325,8 @@ def gaussian_flip_share(m, gap, sigma):
 
 
 def cheapest(w, c, q, low, high):
-    """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c (n,) > 0.
+    """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c
+    (n,) > 0.
 
     Where the box does not allow that much, the d that gets furthest.
     """
@@ -323,7 +354,9 @@ def cheapest(w, c, q, low, high):
 
 @torch.no_grad()
 def on_segment(h, x, z, halvings=12):
-    """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first gets there: (n, ...)."""
+    """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first
+    gets there: (n, ...).
+    """
     a, b = (
         torch.zeros(len(x), dtype=x.dtype, device=x.device),
         torch.ones(len(x), dtype=x.dtype, device=x.device),
@@ -336,12 +369,14 @@ def on_segment(h, x, z, halvings=12):
 
 
 def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, generator=None):
-    """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped image; r = inf where none was.
+    """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped
+    image; r = inf where none was.
 
-    A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the current point, bisect the
-    segment from x, go on from there, from `restarts` random starts and from those of `seeds` (m, ...) that flip; then as
-    many times gradient steps inside a slightly smaller ball. An upper bound of the true distance: every certificate must stay
-    below it. With box=True every point stays in [0, 1].
+    A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the
+    current point, bisect the segment from x, go on from there, from `restarts` random starts and
+    from those of `seeds` (m, ...) that flip; then as many times gradient steps inside a slightly
+    smaller ball. An upper bound of the true distance: every certificate must stay below it. With
+    box=True every point stays in [0, 1].
     """
     one_of("q", q, DUAL)
     points(x)
@@ -353,7 +388,9 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
     r[there] = 0
 
     def offer(z):
-        """Take over flipped points nearer than the best, bisected; returns points on the way to z at most as far as the best."""
+        """Take over flipped points nearer than the best, bisected; returns points on the way to z
+        at most as far as the best.
+        """
         nonlocal r, best
         z = x + (z - x) * like((r / norm(z - x, q).clamp_min(1e-30)).clamp_max(1), x)
         with torch.no_grad():

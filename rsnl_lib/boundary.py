@@ -1,8 +1,10 @@
-"""Do student and teacher share a decision boundary? Boundary supporting samples (BSS, arXiv 1805.05532), the loss on them, MagSim and AngSim.
+"""Do student and teacher share a decision boundary? Boundary supporting samples (BSS, arXiv
+1805.05532), the loss on them, MagSim and AngSim.
 
-From an image of class b one walks against the gradient of L_k = f_b - f_k, of logits, until class k has overtaken. Images are
-(n, c, h, w) in the space that the network sees, logits a (n, classes), classes (n,). A network is asked, never changed: it must
-be in evaluation mode, and neither its weights nor their .grad are touched.
+From an image of class b one walks against the gradient of L_k = f_b - f_k, of logits, until class k
+has overtaken. Images are (n, c, h, w) in the space that the network sees, logits a (n, classes),
+classes (n,). A network is asked, never changed: it must be in evaluation mode, and neither its
+weights nor their .grad are touched.
 """
 
 import math
@@ -37,7 +39,9 @@ class Samples(NamedTuple):
 
 
 def gap(a, base, target):
-    """L_k = f_b - f_k, (n,): how many logits class `base` leads class `target` by; zero on their boundary."""
+    """L_k = f_b - f_k, (n,): how many logits class `base` leads class `target` by; zero on their
+    boundary.
+    """
     for name, k in (("base", base), ("target", target)):
         try:
             losses.true_class(a, k)
@@ -46,21 +50,27 @@ def gap(a, base, target):
     if (same := base == target).any():
         i = int(same.nonzero()[0])
         raise ValueError(
-            f"target={int(target[i])} of image {i} is its base class; a boundary lies between two different classes"
+            f"target={int(target[i])} of image {i} is its base class; a boundary lies between two"
+            " different classes"
         )
     return (a.gather(1, base[:, None]) - a.gather(1, target[:, None]))[:, 0]
 
 
 def top_two(a):
-    """The largest logit minus the second largest, (n,): how far, in logits, the decision is from its boundary."""
+    """The largest logit minus the second largest, (n,): how far, in logits, the decision is from
+    its boundary.
+    """
     return -a.topk(2).values.diff(dim=1)[:, 0]
 
 
 def _asked(net, x):
-    """The images x if there are any and one can walk from them, and if `net` answers the same every time."""
+    """The images x if there are any and one can walk from them, and if `net` answers the same every
+    time.
+    """
     if any(m.training for m in net.modules()):
         raise ValueError(
-            f"the {type(net).__name__} is in training mode; call net.eval(), a boundary must hold still"
+            f"the {type(net).__name__} is in training mode; call net.eval(), a boundary must hold"
+            " still"
         )
     if not len(perturb.images(x)):
         raise ValueError("there are no images to start from; x is empty")
@@ -81,17 +91,21 @@ def search(
     path=False,
     halvings=0,
 ):
-    """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv 1805.05532, Sec. 3).
+    """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv
+    1805.05532, Sec. 3).
 
-    A step is -eta (L_k + eps) grad L_k / ||grad L_k||_2, then pixels are clipped to low and high if given; eta is in pixels per logit.
-    The answer is the walk's first point beyond the boundary: of the accepted, top_two(logits) <= -after. To first order, where
-    eta ||grad L_k|| < 1 steps shrink and eps carries the walk across, to -after <= eta eps ||grad L_k||; above 1 the first step
-    lands (eta ||grad L_k|| - 1) L_k beyond. eta=None (ours) is 1 / ||grad L_k||, Newton's step: the logits' scale then hardly matters.
-    `halvings` (ours) of the last step bring a sample that was accepted back to just beyond the boundary, the path does not show
-    them; where a third class leads there, it is rejected after all.
-    rule "paper": the walk ends once L_k < 0 (accepted), a third class beats both, whatever L_k (rejected), or after `steps` (rejected,
-    as is a start with L_k <= 0). rule "code", the authors': it ends once `base` is not the largest logit, and every sample is kept.
-    ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low >= high, a network in training mode.
+    A step is -eta (L_k + eps) grad L_k / ||grad L_k||_2, then pixels are clipped to low and high if
+    given; eta is in pixels per logit. The answer is the walk's first point beyond the boundary: of
+    the accepted, top_two(logits) <= -after. To first order, where eta ||grad L_k|| < 1 steps shrink
+    and eps carries the walk across, to -after <= eta eps ||grad L_k||; above 1 the first step lands
+    (eta ||grad L_k|| - 1) L_k beyond. eta=None (ours) is 1 / ||grad L_k||, Newton's step: the
+    logits' scale then hardly matters. `halvings` (ours) of the last step bring a sample that was
+    accepted back to just beyond the boundary, the path does not show them; where a third class
+    leads there, it is rejected after all. rule "paper": the walk ends once L_k < 0 (accepted), a
+    third class beats both, whatever L_k (rejected), or after `steps` (rejected, as is a start with
+    L_k <= 0). rule "code", the authors': it ends once `base` is not the largest logit, and every
+    sample is kept. ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low
+    >= high, a network in training mode.
     """
     (
         whole("steps", steps, 1),
@@ -156,7 +170,9 @@ def search(
 
 @torch.no_grad()
 def _halved(net, inside, outside, base, target, halvings):
-    """(x, logits) just beyond the boundary on the straight line from `inside` to `outside`, which lies beyond."""
+    """(x, logits) just beyond the boundary on the straight line from `inside` to `outside`, which
+    lies beyond.
+    """
     with torch.autocast(inside.device.type, enabled=False):
         for _ in range(halvings):
             middle = (inside + outside) / 2
@@ -169,11 +185,14 @@ def _halved(net, inside, outside, base, target, halvings):
 
 
 def base_samples(a_T, a_S, y, count):
-    """Numbers (m,) of the images to start from, m <= count: teacher and student are right about them; of too many, those with
-    the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1, the largest first."""
+    """Numbers (m,) of the images to start from, m <= count: teacher and student are right about
+    them; of too many, those with the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1,
+    the largest first.
+    """
     if a_S.shape != a_T.shape:
         raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one shape"
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
+            " shape"
         )
     right = ((a_T.argmax(1) == losses.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
     if len(right) <= whole("count", count, 1):
@@ -183,35 +202,44 @@ def base_samples(a_T, a_S, y, count):
 
 
 def targets(a_T, generator=None):
-    """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p (n, classes): the teacher's
-    softmax over all classes but its first, q_k / (1 - max q); the first has weight 0, a row sums to 1."""
+    """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p
+    (n, classes): the teacher's softmax over all classes but its first, q_k / (1 - max q); the first
+    has weight 0, a row sums to 1.
+    """
     if a_T.dim() != 2 or a_T.shape[1] < 2:
         raise ValueError(
-            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two classes or more"
+            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two"
+            " classes or more"
         )
     p = F.softmax(a_T.detach().scatter(1, a_T.argmax(1, keepdim=True), -math.inf), 1)
     return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
 
 
 def schedule(share):
-    """(alpha, beta) when `share` of the epochs, 0 to 1, is over: KD's weight, from 4 to 1, and that of BSS, from 2 to 0 at three quarters."""
+    """(alpha, beta) when `share` of the epochs, 0 to 1, is over: KD's weight, from 4 to 1, and that
+    of BSS, from 2 to 0 at three quarters.
+    """
     if not 0 <= finite("share", share) <= 1:
         raise ValueError(f"share={share!r} must lie between 0 and 1: it is epoch / epochs")
     return 1 + 3 * (1 - share), max(0.0, 2 * (1 - 4 / 3 * share))
 
 
 def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low=None, high=None):
-    """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the live teacher's boundary.
+    """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the
+    live teacher's boundary.
 
-    A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch / epochs. Both soft terms are
-    cross-entropies at r.tau without tau^2. The sum over k is sampled, as in the authors' code: one class an image, drawn with p_n^k
-    (torch's global generator), then of weight 1. Walks start from `count` images at most (None: a quarter of the batch, the paper's 64 of
-    256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is the mean over the samples accepted, zero if there is none, and not asked for
-    when beta is 0. "bss_share", of weight 0, is how many samples were made per image of the batch.
+    A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch /
+    epochs. Both soft terms are cross-entropies at r.tau without tau^2. The sum over k is sampled,
+    as in the authors' code: one class an image, drawn with p_n^k (torch's global generator), then
+    of weight 1. Walks start from `count` images at most (None: a quarter of the batch, the paper's
+    64 of 256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is
+    the mean over the samples accepted, zero if there is none, and not asked for when beta is 0.
+    "bss_share", of weight 0, is how many samples were made per image of the batch.
     """
     if b.teacher is None:
         raise ValueError(
-            "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself, not its scores alone"
+            "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself,"
+            " not its scores alone"
         )
     (alpha, beta), a_S = schedule(b.share), net(b.x)
     soft, made = a_S[:0].sum(), a_S.new_zeros(())
@@ -256,21 +284,26 @@ def _lengths(u, v):
 
 
 def mag_sim(u, v):
-    """min(||u||, ||v||) / max(||u||, ||v||) of each pair of vectors (n, d): (n,) in [0, 1]; NaN where a length is zero."""
+    """min(||u||, ||v||) / max(||u||, ||v||) of each pair of vectors (n, d): (n,) in [0, 1]; NaN
+    where a length is zero.
+    """
     long_u, long_v = _lengths(u, v)
     return torch.minimum(long_u, long_v) / torch.maximum(long_u, long_v)
 
 
 def ang_sim(u, v):
-    """<u, v> / (||u|| ||v||) of each pair of vectors (n, d), as 1 - ||u/||u|| - v/||v||||^2 / 2: (n,) in [-1, 1], exactly 1 for u = v;
-    NaN where a length is zero."""
+    """<u, v> / (||u|| ||v||) of each pair of vectors (n, d), as 1 - ||u/||u|| - v/||v||||^2 / 2:
+    (n,) in [-1, 1], exactly 1 for u = v; NaN where a length is zero.
+    """
     long_u, long_v = _lengths(u, v)
     return (1 - (u / long_u[:, None] - v / long_v[:, None]).square().sum(1) / 2).clamp_min(-1)
 
 
 def vectors(net, x, y, chunk=500, **how):
-    """(v, asked, accepted) from images x of classes y to every other class: sample minus image (n, classes, d), which pairs were asked for
-    (the network is right, the class is not y) and which of them `search` accepted, (n, classes) bool. `how` goes to `search`."""
+    """(v, asked, accepted) from images x of classes y to every other class: sample minus image (n,
+    classes, d), which pairs were asked for (the network is right, the class is not y) and which of
+    them `search` accepted, (n, classes) bool. `how` goes to `search`.
+    """
     with torch.no_grad():
         a = torch.cat([net(part) for part in _asked(net, x).split(whole("chunk", chunk, 1))])
     asked = (a.argmax(1) == losses.true_class(a, y))[:, None] & (
@@ -310,10 +343,13 @@ def alike(T, S):
 
 
 def similarity(net_T, net_S, x, y, chunk=500, **how):
-    """MagSim and AngSim (arXiv 1805.05532) of two networks on images x of classes y, a dict: the means `mag` in [0, 1] and `ang` in
-    [-1, 1] (NaN without a pair) over `n` pairs (image, other class) accepted for both; `undefined` more had a vector of length zero.
-    `pairs` were asked for, on `images` that both classify correctly; `rate` of them accepted for both, `rate_T` and `rate_S` for each.
+    """MagSim and AngSim (arXiv 1805.05532) of two networks on images x of classes y, a dict: the
+    means `mag` in [0, 1] and `ang` in [-1, 1] (NaN without a pair) over `n` pairs (image, other
+    class) accepted for both; `undefined` more had a vector of length zero. `pairs` were asked for,
+    on `images` that both classify correctly; `rate` of them accepted for both, `rate_T` and
+    `rate_S` for each.
 
-    With one eta for both, MagSim depends on the scale of the logits as well as on the boundary (see `search`). `how` goes to `search`.
+    With one eta for both, MagSim depends on the scale of the logits as well as on the boundary (see
+    `search`). `how` goes to `search`.
     """
     return alike(vectors(net_T, x, y, chunk, **how), vectors(net_S, x, y, chunk, **how))

@@ -1,8 +1,10 @@
-"""Certificates: radii inside which no perturbation can let the teacher overtake the student, for any pair of known layers.
+"""Certificates: radii inside which no perturbation can let the teacher overtake the student, for
+any pair of known layers.
 
-`bound` makes the radii of Theorem 1' from the gradient gap; here the gap is bounded from above, so they hold:
-by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of the stacked pair. Beside them
-smoothing votes, for networks too large for these, and the exact answer for networks of two inputs.
+`bound` makes the radii of Theorem 1' from the gradient gap; here the gap is bounded from above, so
+they hold: by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of
+the stacked pair. Beside them smoothing votes, for networks too large for these, and the exact
+answer for networks of two inputs.
 """
 
 import copy
@@ -12,13 +14,12 @@ import torch
 from torch import nn
 
 from . import bound
-from .interval import SLACK, layers, linear_map, sound_lead, sound_interval
+from .interval import SLACK, layers, linear_map, sound_interval, sound_lead
 from .lipsdp import sound_lipsdp
 from .losses import true_class
 from .networks import Maxout
 from .perturb import points
 from .settings import one_of, positive, whole
-
 
 # The product of norms ----------------------------------------------------------------------------
 
@@ -26,8 +27,9 @@ from .settings import one_of, positive, whole
 def operator_norm(layer, q):
     """SOUND upper bound of a layer's Lipschitz constant from q-norm to q-norm; q = 1, 2 or inf.
 
-    Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2: the least of
-    sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and sqrt(places) times the unfolded kernel's.
+    Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2:
+    the least of sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and
+    sqrt(places) times the unfolded kernel's.
     """
     one_of("q", q, bound.DUAL)
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
@@ -70,7 +72,9 @@ def operator_norm(layer, q):
 
 
 def lipschitz(net, y, p=2, space="logit", tau=1.0):
-    """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest margin a_y - a_j; f's slope is at most 1/4."""
+    """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest
+    margin a_y - a_j; f's slope is at most 1/4.
+    """
     flat, q = layers(net), bound.DUAL[one_of("p", p, bound.DUAL)]
     size = math.prod(
         operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat)
@@ -92,7 +96,9 @@ def lipschitz(net, y, p=2, space="logit", tau=1.0):
 
 
 def sound_spectral(net_S, net_T, y, p=2, space="logit", tau=1.0):
-    """SOUND upper bound of G, the same for every radius and image of a class: the sum of both networks' products of norms."""
+    """SOUND upper bound of G, the same for every radius and image of a class: the sum of both
+    networks' products of norms.
+    """
     return lipschitz(net_S, y, p, space, tau) + lipschitz(net_T, y, p, space, tau)
 
 
@@ -104,10 +110,12 @@ SOUND = ("spectral", "interval", "lipsdp")
 def sound_radii(
     net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1.0, box=False, parts=12
 ):
-    """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm) lets the teacher catch up.
+    """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm)
+    lets the teacher catch up.
 
-    `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least of its bound and the
-    cheaper ones, so the order never turns. Computed on the CPU, wherever the networks are. Where the teacher leads already (or rounding cannot exclude it) both are 0.
+    `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least
+    of its bound and the cheaper ones, so the order never turns. Computed on the CPU, wherever the
+    networks are. Where the teacher leads already (or rounding cannot exclude it) both are 0.
     """
     one_of("method", method, SOUND)
     if method == "lipsdp" and (p != 2 or box):
@@ -143,10 +151,12 @@ def sound_radii(
 
 
 def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
-    """(radius, p_low): smoothing (arXiv 1902.02918) of "the student leads" for any two networks, L2, SOUND with probability 1 - alpha an image.
+    """(radius, p_low): smoothing (arXiv 1902.02918) of "the student leads" for any two networks,
+    L2, SOUND with probability 1 - alpha an image.
 
-    p_low is the Clopper-Pearson bound of P(f_S > f_T) under N(x, sigma^2); up to sigma Phi^-1(p_low) the student keeps the
-    majority of the votes. That is a statement on the smoothed order, not on the two networks without noise.
+    p_low is the Clopper-Pearson bound of P(f_S > f_T) under N(x, sigma^2); up to sigma
+    Phi^-1(p_low) the student keeps the majority of the votes. That is a statement on the smoothed
+    order, not on the two networks without noise.
     """
     from scipy.stats import beta
 
@@ -178,7 +188,9 @@ def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
 
 
 def in_plane(net, x, axes):
-    """`net` on the plane x + a axes[0] + b axes[1] as a network of (n, 2) points; x (1, ...), axes (2, ...)."""
+    """`net` on the plane x + a axes[0] + b axes[1] as a network of (n, 2) points; x (1, ...), axes
+    (2, ...).
+    """
     lift = nn.Linear(2, x[0].numel()).double()
     with torch.no_grad():
         lift.weight.copy_(axes.flatten(1).T)
@@ -190,18 +202,25 @@ def in_plane(net, x, axes):
 def flip_in_plane(
     flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol=1e-3, most=400_000
 ):
-    """(low, high): the exact distance of the smallest flip from 0, within `tol` of itself, for networks of two inputs; y (1,).
+    """(low, high): the exact distance of the smallest flip from 0, within `tol` of itself, for
+    networks of two inputs; y (1,).
 
-    Branch and bound on squares of [-reach, reach]^2: one whose h must stay positive (by `sound_interval`) is done, one that
-    holds a flip lowers `high`, the others nearer than `high` are quartered. What lies outside the square is not seen: low is
-    at most `reach`, and high = inf means that no flip was found.
+    Branch and bound on squares of [-reach, reach]^2: one whose h must stay positive (by
+    `sound_interval`) is done, one that holds a flip lowers `high`, the others nearer than `high`
+    are quartered. What lies outside the square is not seen: low is at most `reach`, and high = inf
+    means that no flip was found.
     """
     one_of("q", q, bound.DUAL), positive("tol", tol)
     side = 2 * positive("reach", reach) / 32
     ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
     cells, high, seen = torch.cartesian_prod(ticks, ticks), math.inf, 0
-    size = lambda v: torch.linalg.vector_norm(v, q, dim=1)
-    nearest = lambda c, side: size((c.abs() - side / 2).clamp_min(0))
+
+    def size(v):
+        return torch.linalg.vector_norm(v, q, dim=1)
+
+    def nearest(c, side):
+        return size((c.abs() - side / 2).clamp_min(0))
+
     while True:
         labels_ = y.expand(len(cells))
         m = bound.height(flat_S(cells), labels_, space, tau) - bound.height(

@@ -23,14 +23,17 @@ def _of_a_function(checker):
             return checker(function)
         except Exception as error:
             return _say(
-                f"your function, or what it returns, stops the check with {type(error).__name__}: {error}"
+                f"your function, or what it returns, stops the check with {type(error).__name__}:"
+                f" {error}"
             )
 
     return said
 
 
 def predict_scores(answer):
-    """00: which networks still name the digit? Any list of method names is taken; the point is to commit to one."""
+    """00: which networks still name the digit? Any list of method names is taken; the point is to
+    commit to one.
+    """
     names = ("teacher", "standard", "kd", "robust")
     if not isinstance(answer, (list, tuple, set)) or not answer:
         return _say(f"give a list of networks, of {', '.join(names)}")
@@ -71,12 +74,14 @@ def noise(function):
     centred = x.var(dim=(1, 2, 3)) / perturb.power(got - x).flatten()
     if torch.allclose(centred, torch.full_like(centred, 4), rtol=0.1):
         return _say(
-            "the signal's power is the mean square, you took the variance: the mean brightness counts here"
+            "the signal's power is the mean square, you took the variance: the mean brightness"
+            " counts here"
         )
     if realised.max() / realised.min() > 1.5:
         return _say("every image shall be measured by itself; yours share one noise level")
     return _say(
-        f"asked for a ratio of 4, got {realised.mean():.2f}; is that the noise's power or its standard deviation?"
+        f"asked for a ratio of 4, got {realised.mean():.2f}; is that the noise's power or its"
+        " standard deviation?"
     )
 
 
@@ -90,7 +95,8 @@ def score_loss(function):
     if isinstance(got, torch.Tensor) and torch.isclose(got, losses.score_loss(f_T, f_S, 0.1)):
         return _say("student and teacher are swapped: the student pays when the teacher is ahead")
     return _say(
-        f"for f_S {f_S.tolist()}, f_T {f_T.tolist()}, gamma 0.1 the mean hinge is {want:.4f}, yours is {got}"
+        f"for f_S {f_S.tolist()}, f_T {f_T.tolist()}, gamma 0.1 the mean hinge is {want:.4f}, yours"
+        f" is {got}"
     )
 
 
@@ -103,13 +109,17 @@ def which_term(answer):
     return _say(
         ""
         if set(answer) == {"kd", "score"}
-        else "one is right, one is missing: look at what the hinge says to a draw, "
-        "and at the cross-entropy of a distribution with itself"
+        else (
+            "one is right, one is missing: look at what the hinge says to a draw, "
+            "and at the cross-entropy of a distribution with itself"
+        )
     )
 
 
 def conv_passes(answer):
-    """03: how many convolution passes does the exact robust step make where cross-entropy makes three?"""
+    """03: how many convolution passes does the exact robust step make where cross-entropy makes
+    three?
+    """
     return _say(
         ""
         if answer == 6
@@ -162,7 +172,8 @@ def certificates(answer):
         return _say("give a list of names")
     if wrong := set(answer) - sound:
         return _say(
-            f"{sorted(wrong)[0]!r} bounds the gap from below or at one point: a larger one may hide in the ball"
+            f"{sorted(wrong)[0]!r} bounds the gap from below or at one point: a larger one may hide"
+            " in the ball"
         )
     return _say("" if set(answer) == sound else "those are right, but there are more")
 
@@ -193,7 +204,9 @@ def point_ratio(function):
 
 @_of_a_function
 def hinge_pull(function):
-    """02: minus the derivative of max(0, gamma + f_T - f_S) by the logits; function(o_S, f_T, y, gamma)."""
+    """02: minus the derivative of max(0, gamma + f_T - f_S) by the logits; function(o_S, f_T, y,
+    gamma).
+    """
     o = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
     got, want = (
         function(o.clone(), 0.9, 1, 0.1),
@@ -205,7 +218,8 @@ def hinge_pull(function):
         return _say("the sign: the pull is minus the derivative, it raises the true class")
     if not torch.allclose(got, want):
         return _say(
-            f"for o_S {o.tolist()}, f_T 0.9, y 1, gamma 0.1 the pull is {want.tolist()}, yours is {got.tolist()}"
+            f"for o_S {o.tolist()}, f_T 0.9, y 1, gamma 0.1 the pull is {want.tolist()}, yours is"
+            f" {got.tolist()}"
         )
     return _say(
         ""
@@ -240,7 +254,10 @@ def one_more_run(function):
         ""
         if math.isclose(got[0], 2 - reach, rel_tol=1e-6)
         and math.isclose(got[1], 2 + reach, rel_tol=1e-6)
-        else f"for 1, 2, 3 and t = 4 it is ({2 - reach:.3f}, {2 + reach:.3f}), yours is ({got[0]:.3f}, {got[1]:.3f})"
+        else (
+            f"for 1, 2, 3 and t = 4 it is ({2 - reach:.3f}, {2 + reach:.3f}), yours is"
+            f" ({got[0]:.3f}, {got[1]:.3f})"
+        )
     )
 
 
@@ -269,7 +286,8 @@ def holm(function):
                 math.isclose(a, min(1, len(ps) * p), rel_tol=1e-9) for a, p in zip(got, ps)
             ):
                 return _say(
-                    "that is Bonferroni's rule, which multiplies every p by the number of tests; Holm's multiplies the second smallest by one less"
+                    "that is Bonferroni's rule, which multiplies every p by the number of tests;"
+                    " Holm's multiplies the second smallest by one less"
                 )
             return _say(f"for {ps} it is {want}, yours is {got}")
     return _say("")
@@ -283,9 +301,14 @@ def undecided(answer):
     return _say(
         ""
         if said == "undecided"
-        else "an interval around zero shows no difference"
-        if said == "holds"
-        else "the interval reaches beyond half a point, so an effect that matters is not excluded"
+        else (
+            "an interval around zero shows no difference"
+            if said == "holds"
+            else (
+                "the interval reaches beyond half a point, so an effect that matters is not"
+                " excluded"
+            )
+        )
     )
 
 
@@ -305,26 +328,33 @@ def project(function):
     if torch.allclose(got[1].view(2), torch.tensor([0.6, 0.8]), atol=1e-5):
         return _say("a perturbation inside the ball stays as it is; yours is stretched to its edge")
     return _say(
-        f"(3, -4) shortened to length 1 is (0.6, -0.8), yours is {[round(v, 3) for v in got[0].flatten().tolist()]}"
+        "(3, -4) shortened to length 1 is (0.6, -0.8), yours is"
+        f" {[round(v, 3) for v in got[0].flatten().tolist()]}"
     )
 
 
 def attack_passes(answer):
-    """07: passes of a step of adversarial training with ten attack steps, forward and backward counted singly."""
+    """07: passes of a step of adversarial training with ten attack steps, forward and backward
+    counted singly.
+    """
     if answer == 22:
         return _say("")
     return _say(
         "that leaves the step that trains out"
         if answer == 20
-        else "each attack step is a forward and a backward pass"
-        if answer in (11, 12)
-        else "count the passes of one attack step, then of the step that trains"
+        else (
+            "each attack step is a forward and a backward pass"
+            if answer in (11, 12)
+            else "count the passes of one attack step, then of the step that trains"
+        )
     )
 
 
 @_of_a_function
 def newton(function):
-    """08: the step to the boundary of a linear score; function(L, g) -> (d,) for a gap L and its gradient g (d,)."""
+    """08: the step to the boundary of a linear score; function(L, g) -> (d,) for a gap L and its
+    gradient g (d,).
+    """
     for L, g in ((2.0, [3.0, 4.0]), (0.5, [1.0, 0.0]), (-1.0, [0.0, 2.0])):
         g = torch.tensor(g)
         got = function(L, g.clone())
@@ -335,7 +365,8 @@ def newton(function):
             if abs(L - float(got @ g)) < 1e-5:
                 return _say("that is the right length in the wrong direction: the gap must fall")
             return _say(
-                f"from a gap of {L:g} your step leaves {left:+.3g}; divide by the square of the gradient's length"
+                f"from a gap of {L:g} your step leaves {left:+.3g}; divide by the square of the"
+                " gradient's length"
             )
         if abs(float(got.norm()) - abs(L) / float(g.norm())) > 1e-5:
             return _say(

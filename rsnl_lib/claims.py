@@ -1,7 +1,9 @@
-"""The paper's claims against our rows: paired effects over seeds, one correction over all, a verdict by rules laid down beforehand.
+"""The paper's claims against our rows: paired effects over seeds, one correction over all, a
+verdict by rules laid down beforehand.
 
-`data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows that judge them. `data/study.csv`
-holds comparisons of the same form that explore and judge nothing: what decides whether L_G helps; so does `data/neighbours.csv`: who withstands attacks.
+`data/claims.csv` holds the claims and data/README.md the rules; both were committed before the rows
+that judge them. `data/study.csv` holds comparisons of the same form that explore and judge nothing:
+what decides whether L_G helps; so does `data/neighbours.csv`: who withstands attacks.
 """
 
 import math
@@ -22,7 +24,9 @@ ATTACKS = (
 
 
 def read(path=FILE):
-    """The lines of a file as dicts; levels become numbers, seeds a range; of the claims also `matters`, a float in points."""
+    """The lines of a file as dicts; levels become numbers, seeds a range; of the claims also
+    `matters`, a float in points.
+    """
     rows = store.lines(path)
     for row in rows:
         first, last = map(int, row["seeds"].split("-"))
@@ -43,7 +47,9 @@ def asked(line):
 
 
 def share(done, job, keys):
-    """Mean share of correct answers of one job over (perturbation, level, unit) `keys`, or None where a row is missing."""
+    """Mean share of correct answers of one job over (perturbation, level, unit) `keys`, or None
+    where a row is missing.
+    """
     rows = jobs.of(job, done)
     if not all(k in rows for k in keys):
         return None
@@ -51,7 +57,9 @@ def share(done, job, keys):
 
 
 def job_of(line, side, seed):
-    """The Job of side "a" or "b" of a line at a seed; student seed s learns from teacher seed s mod 3 (on digits from its own, s)."""
+    """The Job of side "a" or "b" of a line at a seed; student seed s learns from teacher seed s mod
+    3 (on digits from its own, s).
+    """
     method, guide = line[side], seed if line["dataset"] == "digits" else seed % jobs.TEACHERS
     network, recipe = line.get("network", "mnist_student"), line.get("recipe", "short")
     noise, teacher_settings = line.get(f"train_noise_{side}", ""), line.get("teacher_settings", "")
@@ -89,7 +97,9 @@ def job_of(line, side, seed):
 
 
 def left(lines, done):
-    """{job: lines it answers} of the jobs of which rows are missing; of attacks, which another command measures, the clean row stands for theirs."""
+    """{job: lines it answers} of the jobs of which rows are missing; of attacks, which another
+    command measures, the clean row stands for theirs.
+    """
     wanted = {}
     for line in lines:
         need = [("clean", 0, "")] if line["perturbation"] in ATTACKS else asked(line)
@@ -100,7 +110,9 @@ def left(lines, done):
 
 
 def effects(line, done):
-    """{seed: effect in points}, a minus b, for the seeds of which all rows are there; positive is what a claim says."""
+    """{seed: effect in points}, a minus b, for the seeds of which all rows are there; positive is
+    what a claim says.
+    """
     found, drop = {}, line.get("measure") == "drop"
     keys = asked(line)[: len(line["levels"])]
     for seed in line["seeds"]:
@@ -115,7 +127,9 @@ def effects(line, done):
 
 
 def paired(values):
-    """(mean, low, high, p) of paired differences: 95 % interval and two-sided p by Student's t; of fewer than two values nan."""
+    """(mean, low, high, p) of paired differences: 95 % interval and two-sided p by Student's t; of
+    fewer than two values nan.
+    """
     from scipy import stats
 
     n = len(values)
@@ -130,13 +144,17 @@ def paired(values):
 
 
 def one_more(values):
-    """(mean, reach): one more value like these falls into mean -+ reach in 95 of 100 cases, t s sqrt(1 + 1/n); of fewer than two the reach is nan."""
+    """(mean, reach): one more value like these falls into mean -+ reach in 95 of 100 cases, t s
+    sqrt(1 + 1/n); of fewer than two the reach is nan.
+    """
     mean, _, high, _ = paired(values)
     return mean, (high - mean) * math.sqrt(len(values) + 1)
 
 
 def holm(ps):
-    """Holm's step-down correction of p values over all tests; nan stays nan and counts as a test."""
+    """Holm's step-down correction of p values over all tests; nan stays nan and counts as a
+    test.
+    """
     order, worst, out = (
         sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i]),
         0.0,
@@ -149,7 +167,9 @@ def holm(ps):
 
 
 def detectable(values, power=0.8):
-    """The mean effect that a paired t-test on that many values of that spread would find with the given power, in their unit (nan below two values)."""
+    """The mean effect that a paired t-test on that many values of that spread would find with the
+    given power, in their unit (nan below two values).
+    """
     from scipy import stats
 
     n = len(values)
@@ -161,7 +181,9 @@ def detectable(values, power=0.8):
 
 
 def verdict(claim, low, high, mean, p):
-    """ "holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected p, by the rules of data/README.md."""
+    """The word "holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected
+    p, by the rules of data/README.md.
+    """
     if math.isnan(p):
         return "not run"
     if claim["decides"] == "difference":
@@ -176,7 +198,8 @@ def verdict(claim, low, high, mean, p):
 
 
 def judged(done, path=FILE):
-    """Every claim with its seeds run, effects, mean, interval, p, corrected p, detectable effect and verdict; `done` as jobs.known gives it.
+    """Every claim with its seeds run, effects, mean, interval, p, corrected p, detectable effect
+    and verdict; `done` as jobs.known gives it.
 
     A claim counts as run once all its seeds are there: until then its verdict is "not run".
     """

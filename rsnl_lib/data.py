@@ -1,4 +1,6 @@
-"""Image sets as whole tensors: scikit-learn's digits (offline, the default), torchvision's MNIST, USPS and CIFAR, your own folders and pictures."""
+"""Image sets as whole tensors: scikit-learn's digits (offline, the default), torchvision's MNIST,
+USPS and CIFAR, your own folders and pictures.
+"""
 
 import hashlib
 import io
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from .settings import DATASETS, GALLERY, data_folder, one_of, positive, whole
 
-FILES = {  # name: torchvision's class, the place it fills, and the MD5 of each file there (the publishers')
+# name: torchvision's class, the place it fills, and the MD5 of each file there (the publishers')
+FILES = {
     "mnist": (
         "MNIST",
         "MNIST/raw",
@@ -58,7 +61,9 @@ FILES = {  # name: torchvision's class, the place it fills, and the MD5 of each 
 
 
 class Data(NamedTuple):
-    """Images are float (n, c, h, w), labels int64 (n,); `space` says in which space they lie and noise is added."""
+    """Images are float (n, c, h, w), labels int64 (n,); `space` says in which space they lie and
+    noise is added.
+    """
 
     name: str
     classes: int
@@ -72,7 +77,8 @@ class Data(NamedTuple):
 
 
 def load(name="digits", folder=None, device="cpu"):
-    """The data set called `name` as a Data of tensors on `device`; downloaded into `folder` the first time.
+    """The data set called `name` as a Data of tensors on `device`; downloaded into `folder` the
+    first time.
 
     One of settings.DATASETS, or the path of a folder with one folder of pictures for each class.
     """
@@ -85,8 +91,8 @@ def load(name="digits", folder=None, device="cpu"):
             "usps": lambda: usps(folder),
             "usps_resized": lambda: usps(folder, True),
             "cifar10": lambda: cifar("cifar10", folder),
-            "cifar10_pixels": lambda: cifar("cifar10", folder, whitened=False)._replace(
-                name="cifar10_pixels"
+            "cifar10_pixels": (
+                lambda: cifar("cifar10", folder, whitened=False)._replace(name="cifar10_pixels")
             ),
             "cifar100": lambda: cifar("cifar100", folder),
         }
@@ -95,7 +101,8 @@ def load(name="digits", folder=None, device="cpu"):
 
 
 def digits():
-    """1,797 real handwritten digits, 8x8, 16 grey levels (scikit-learn): 1,000 to train, 297 to validate, 500 to test.
+    """1,797 real handwritten digits, 8x8, 16 grey levels (scikit-learn): 1,000 to train, 297 to
+    validate, 500 to test.
 
     The split is stratified and the same for every seed.
     """
@@ -111,7 +118,8 @@ def digits():
 
 
 def files(name, folder=None):
-    """The folder that holds the data set's files, downloaded the first time, each checked against the publisher's MD5.
+    """The folder that holds the data set's files, downloaded the first time, each checked against
+    the publisher's MD5.
 
     That also makes CIFAR's pickles safe to read: they are the published bytes or they are refused.
     """
@@ -140,7 +148,9 @@ def here(name, folder=None):
 
 
 def fetch(name, folder):
-    """Download with torchvision (progress bar, checksums) beside the place, then move it there in one step."""
+    """Download with torchvision (progress bar, checksums) beside the place, then move it there in
+    one step.
+    """
     import torchvision.datasets
 
     kind, place, known = FILES[name]
@@ -160,8 +170,8 @@ def fetch(name, folder):
                 getattr(torchvision.datasets, kind)(part, train=train, download=True)
         except (OSError, RuntimeError) as error:
             raise OSError(
-                f"{name} could not be downloaded ({error}); try again with a network, or put the unpacked files "
-                f"{', '.join(known)} into {folder / place}, or use dataset='digits'"
+                f"{name} could not be downloaded ({error}); try again with a network, or put the"
+                f" unpacked files {', '.join(known)} into {folder / place}, or use dataset='digits'"
             ) from error
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         for part_name in [place] if place else known:
@@ -175,7 +185,9 @@ def split(name, x, y, x_test, y_test, held, **more):
 
 
 def mnist(folder=None):
-    """MNIST: the first 50,000 training images to train, the last 10,000 to validate (Sec. V-A), 10,000 to test."""
+    """MNIST: the first 50,000 training images to train, the last 10,000 to validate (Sec. V-A),
+    10,000 to test.
+    """
     from torchvision.datasets import MNIST
 
     train, test = (MNIST(files("mnist", folder), train=part) for part in (True, False))
@@ -184,9 +196,11 @@ def mnist(folder=None):
 
 
 def usps(folder=None, resized=False):
-    """USPS, 16x16 set into 28x28 for MNIST's networks: 6,076 to train, the last sixth (1,215) to validate, 2,007 to test.
+    """USPS, 16x16 set into 28x28 for MNIST's networks: 6,076 to train, the last sixth (1,215) to
+    validate, 2,007 to test.
 
-    "usps": a border of six zeros, as Sec. V-D2 words it; "usps_resized": enlarged to 20x20, MNIST's size of a digit, then padded.
+    "usps": a border of six zeros, as Sec. V-D2 words it; "usps_resized": enlarged to 20x20, MNIST's
+    size of a digit, then padded.
     """
     from torchvision.datasets import USPS
 
@@ -207,7 +221,9 @@ def usps(folder=None, resized=False):
 
 
 def cifar(name="cifar10", folder=None, whitened=True):
-    """CIFAR-10 or CIFAR-100: 40,000 to train, the last 10,000 to validate, 10,000 to test; by default after GCN and ZCA (Sec. V-A)."""
+    """CIFAR-10 or CIFAR-100: 40,000 to train, the last 10,000 to validate, 10,000 to test; by
+    default after GCN and ZCA (Sec. V-A).
+    """
     import torchvision.datasets
 
     from . import whiten
@@ -225,10 +241,12 @@ def cifar(name="cifar10", folder=None, whitened=True):
 
 
 def own_folder(path, side=None, held=0.15):
-    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to train, 15 % each to validate and test.
+    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to
+    train, 15 % each to validate and test.
 
-    Grey if every picture is, else RGB; all scaled to side x side pixels (default: the first picture's smaller side, at most
-    64). The split goes by a hash of each file's bytes, not by its name; a picture that lies there twice counts once.
+    Grey if every picture is, else RGB; all scaled to side x side pixels (default: the first
+    picture's smaller side, at most 64). The split goes by a hash of each file's bytes, not by its
+    name; a picture that lies there twice counts once.
     """
     from PIL import Image
 
@@ -244,7 +262,8 @@ def own_folder(path, side=None, held=0.15):
     classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(classes) < 2:
         raise ValueError(
-            f"{path} holds {len(classes)} folders; a data set needs one folder of pictures for each of at least 2 classes"
+            f"{path} holds {len(classes)} folders; a data set needs one folder of pictures for each"
+            " of at least 2 classes"
         )
     found, seen = [], {}
     for label, place in enumerate(classes):
@@ -292,14 +311,17 @@ def own_folder(path, side=None, held=0.15):
 
 
 def _opened(f, content):
-    """A picture file of a class as an image of mode "L" or "RGB", upright, transparent paper white, 16 bits a pixel taken to 8."""
+    """A picture file of a class as an image of mode "L" or "RGB", upright, transparent paper white,
+    16 bits a pixel taken to 8.
+    """
     from PIL import Image, ImageOps
 
     try:
         picture = Image.open(io.BytesIO(content))
         if picture.width * picture.height > 25_000_000:
             raise ValueError(
-                f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are read, make it smaller"
+                f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are"
+                " read, make it smaller"
             )
         picture = ImageOps.exif_transpose(picture)
     except Image.DecompressionBombError as error:
@@ -321,9 +343,11 @@ def _opened(f, content):
 
 
 def gallery(name="digits", count=40, pixels=False):
-    """(x, y) of a few test images, equally many of each class, that need no download: as a network gets them, or with `pixels` in [0, 1].
+    """(x, y) of a few test images, equally many of each class, that need no download: as a network
+    gets them, or with `pixels` in [0, 1].
 
-    They are the first of each class in the test set, unselected (of cifar10 there are 20); see data/README.md for source and terms.
+    They are the first of each class in the test set, unselected (of cifar10 there are 20); see
+    data/README.md for source and terms.
     """
     if (
         one_of("dataset", name, ("digits", *(p.stem for p in sorted(GALLERY.glob("*.npz")))))
@@ -341,11 +365,12 @@ def gallery(name="digits", count=40, pixels=False):
 
 
 def own_picture(source, size=28, max_pixels=25_000_000):
-    """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the way MNIST was made.
+    """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the
+    way MNIST was made.
 
-    Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side (the whole
-    side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises ValueError for what is no
-    picture, is blank, or has more than `max_pixels`.
+    Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side
+    (the whole side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises
+    ValueError for what is no picture, is blank, or has more than `max_pixels`.
     """
     import warnings
 
@@ -373,7 +398,8 @@ def own_picture(source, size=28, max_pixels=25_000_000):
         ) from None
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f"{shown}: the picture is too large ({error}); at most {max_pixels:,} pixels are read, make it smaller"
+            f"{shown}: the picture is too large ({error}); at most {max_pixels:,} pixels are read,"
+            " make it smaller"
         ) from None
     except (OSError, SyntaxError) as error:
         raise ValueError(

@@ -1,10 +1,13 @@
-"""The figures of the theorem's chapters (01, 04); like `figures`, each returns a closed Figure. Colours say what holds."""
+"""The figures of the theorem's chapters (01, 04); like `figures`, each returns a closed Figure.
+Colours say what holds.
+"""
 
 import numpy as np
 
 from .figures import panels, rank, style
 
-KINDS = {  # a bound, an estimate, and what is neither look different in every figure (colour, line, mark)
+# a bound, an estimate, and what is neither look different in every figure (colour, line, mark)
+KINDS = {
     "sound": dict(color="#0072B2", ls="-", marker="o"),
     "votes": dict(color="#009E73", ls="-.", marker="D"),
     "estimate": dict(color="#B8860B", ls="--", marker="^"),
@@ -25,7 +28,9 @@ def colours(kind):
 
 
 def one_dimension(delta, f_S, f_T, ratio, slope):
-    """Scores of student and teacher along a line of perturbations, the head start's linear floor, and what Eq. 7 prints."""
+    """Scores of student and teacher along a line of perturbations, the head start's linear floor,
+    and what Eq. 7 prints.
+    """
     fig, axes = panels(1, 6.2, 3.2)
     ax, h = axes[0, 0], f_S - f_T
     ax.plot(delta, f_S, color=style("robust")["color"], label="$f_S$, student")
@@ -62,7 +67,8 @@ def one_dimension(delta, f_S, f_T, ratio, slope):
 
 
 def gap_profile(R, curves, marks, title=""):
-    """m / G(R) against R for several bounds of G; a certificate is where a curve crosses the diagonal.
+    """m / G(R) against R for several bounds of G; a certificate is where a curve crosses the
+    diagonal.
 
     curves: {name: (kind, values)}; marks: {name: radius}, drawn as vertical lines.
     """
@@ -103,7 +109,9 @@ def gap_profile(R, curves, marks, title=""):
 
 
 def ladder(rows, title=""):
-    """Each certificate as a share of the smallest flip found, one box a certificate (10 to 90 %), the red zone beyond 1."""
+    """Each certificate as a share of the smallest flip found, one box a certificate (10 to 90 %),
+    the red zone beyond 1.
+    """
     names = [n for n in dict.fromkeys(rows.certificate) if n != "smallest flip found"]
     fig, axes = panels(1, 7.2, 0.9 + 0.36 * len(names))
     ax = axes[0, 0]
@@ -162,7 +170,9 @@ def _kind_handles(kinds):
 
 
 def sorted_radii(rows, shown, title=""):
-    """Radii of every example, sorted by the flip found: no sound mark may lie above the black line."""
+    """Radii of every example, sorted by the flip found: no sound mark may lie above the black
+    line.
+    """
     fig, axes = panels(1, 6.8, 3.2)
     ax = axes[0, 0]
     flips = rows[rows.certificate == "smallest flip found"].set_index("image").value.sort_values()
@@ -208,7 +218,9 @@ def lines(x, curves, xlabel, ylabel, title="", log=False, ylim=None, invert=Fals
 
 
 def plane(h, reach, ratio, circles, title=""):
-    """The head start h (k, k) on a square of side 2 reach: who leads, discs {label: (kind, radius)}, hatched where Eq. 7 errs."""
+    """The head start h (k, k) on a square of side 2 reach: who leads, discs {label: (kind,
+    radius)}, hatched where Eq. 7 errs.
+    """
     from matplotlib.patches import Circle, Patch
 
     fig, axes = panels(1, 6.4, 4.2)
@@ -260,13 +272,18 @@ def plane(h, reach, ratio, circles, title=""):
 
 
 def score_pairs(rows, title=""):
-    """The student's logit(f) against the teacher's, a panel a method: above the diagonal the student leads; clean, and (grey) noisy.
+    """The student's logit(f) against the teacher's, a panel a method: above the diagonal the
+    student leads; clean, and (grey) noisy.
 
-    Scores are stored to five digits, so beyond a logit of 11 the teacher's are drawn at 11; the lead above it is exact.
+    Scores are stored to five digits, so beyond a logit of 11 the teacher's are drawn at 11; the
+    lead above it is exact.
     """
     methods = [m for m in rank(rows.method.unique()) if m != "teacher"]
     fig, axes = panels(len(methods), 2.3, 2.7)
-    u_T = lambda f: np.log(f.clip(1e-7, 1 - 1.67e-5) / (1 - f.clip(1e-7, 1 - 1.67e-5)))
+
+    def u_T(f):
+        return np.log(f.clip(1e-7, 1 - 1.67e-5) / (1 - f.clip(1e-7, 1 - 1.67e-5)))
+
     for ax, method in zip(axes[0], methods):
         part = rows[rows.method == method]
         ax.plot([-9, 20], [-9, 20], color="#767676", lw=0.8)
@@ -287,7 +304,9 @@ def score_pairs(rows, title=""):
 
 
 def quantity_dots(table, quantities, title=""):
-    """One panel a quantity {column: label}: a dot a network, by method, a bar for the mean (table: a row a network)."""
+    """One panel a quantity {column: label}: a dot a network, by method, a bar for the mean (table:
+    a row a network).
+    """
     methods = rank(table.method.unique())
     fig, axes = panels(len(quantities), 2.1, 0.9 + 0.3 * len(methods))
     for j, (column, label) in enumerate(quantities.items()):
@@ -318,7 +337,9 @@ def quantity_dots(table, quantities, title=""):
 
 
 def against_accuracy(table, quantities, title=""):
-    """Noise accuracy of every student against each quantity {column: label}, with Spearman's rank correlation."""
+    """Noise accuracy of every student against each quantity {column: label}, with Spearman's rank
+    correlation.
+    """
     from scipy.stats import spearmanr
 
     fig, axes = panels(len(quantities), 2.6, 2.9)
@@ -337,7 +358,10 @@ def against_accuracy(table, quantities, title=""):
             )
         ax.set(
             xlabel=label,
-            title=f"rank correlation {spearmanr(table[column], table.accuracy, nan_policy='omit')[0]:+.2f}",
+            title=(
+                "rank correlation"
+                f" {spearmanr(table[column], table.accuracy, nan_policy='omit')[0]:+.2f}"
+            ),
         )
         ax.title.set_fontsize(9)
         ax.tick_params(labelsize=7, which="both")
@@ -354,7 +378,9 @@ def against_accuracy(table, quantities, title=""):
 
 
 def example(picture, g_S, g_T, t, f, method):
-    """One image, the input gradients of student and teacher and their gap on one scale, and both logits f (k, 2) along the worst way."""
+    """One image, the input gradients of student and teacher and their gap on one scale, and both
+    logits f (k, 2) along the worst way.
+    """
     fig, axes = panels(5, 2.1, 2.3)
     picture, g_S, g_T, t, f = map(np.asarray, (picture, g_S, g_T, t, f))
     scale = max(abs(g_S).max(), abs(g_T).max())

@@ -1,4 +1,6 @@
-"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and margins, image by image."""
+"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and
+margins, image by image.
+"""
 
 import contextlib
 import math
@@ -17,7 +19,9 @@ BLOCKS = {"digits": range(1, 6), "cifar10": range(2, 12, 2), "cifar100": range(2
 
 
 def levels(dataset):
-    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above is taken as MNIST is (Fig. 2(a), and 10 dB as in Table I)."""
+    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above
+    is taken as MNIST is (Fig. 2(a), and 10 dB as in Table I).
+    """
     db, ratio = SNR_DB.get(dataset, range(10, 0, -1)), SNR_RATIO.get(dataset, (9, 7, 5, 3, 2, 1))
     return (
         [("clean", 0, "")]
@@ -32,7 +36,9 @@ POISSON = {"mnist": (10, 3, 2, 1), "cifar10": (10, 4), "cifar100": (10, 4)}
 
 
 def needed(dataset):
-    """Of `levels` those that a cell, a claim or a figure asks for: of USPS its clean images, of MNIST and CIFAR no ratios and few of Poisson noise."""
+    """Of `levels` those that a cell, a claim or a figure asks for: of USPS its clean images, of
+    MNIST and CIFAR no ratios and few of Poisson noise.
+    """
     if dataset.startswith("usps"):
         return [("clean", 0, "")]
     return [
@@ -52,14 +58,17 @@ def noise_generator(seed, kind, level, draw):
 
 @torch.no_grad()
 def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
-    """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind, level, unit) of `plan`.
+    """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind,
+    level, unit) of `plan`.
 
-    A row's n is images x draws. All networks see the same perturbed images, so their differences are paired.
+    A row's n is images x draws. All networks see the same perturbed images, so their differences
+    are paired.
     """
     whole("draws", draws, 1), whole("chunk", chunk, 1)
     if not isinstance(nets, dict) or not nets:
         raise ValueError(
-            f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict of networks such as {{'robust': net}}"
+            f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict"
+            " of networks such as {'robust': net}"
         )
     if not len(x) or len(x) != len(y):
         raise ValueError(
@@ -112,13 +121,16 @@ def margins(
     seed=0,
     dtype=torch.float64,
 ):
-    """Where Theorem 1 stands for each image of x (n, c, h, w), computed in `dtype` (certificates always in float64): a list of n dicts, NaN for what does not exist.
+    """Where Theorem 1 stands for each image of x (n, c, h, w), computed in `dtype` (certificates
+    always in float64): a list of n dicts, NaN for what does not exist.
 
-    f_S, f_T: scores; lead: u_S - u_T in logits; slope_S, slope_T, gap: ||grad u_S||, ||grad u_T||, ||grad u_S - grad u_T||_2;
-    gap_tau: what L_G sees; flip: the smallest L2 perturbation found that lets the teacher overtake (0 where it leads), `seeds`
-    being images to start from; estimate: integral radius from projected ascent (NOT sound); sound: a certificate by the
-    method named (`certify.SOUND`, or "none"); wrong: smallest perturbation found that makes the student err; and scores and
-    lead with white noise at `snr` dB. With net_T None only f_S, slope_S, wrong and the noisy score.
+    f_S, f_T: scores; lead: u_S - u_T in logits; slope_S, slope_T, gap: ||grad u_S||, ||grad u_T||,
+    ||grad u_S - grad u_T||_2; gap_tau: what L_G sees; flip: the smallest L2 perturbation found that
+    lets the teacher overtake (0 where it leads), `seeds` being images to start from; estimate:
+    integral radius from projected ascent (NOT sound); sound: a certificate by the method named
+    (`certify.SOUND`, or "none"); wrong: smallest perturbation found that makes the student err; and
+    scores and lead with white noise at `snr` dB. With net_T None only f_S, slope_S, wrong and the
+    noisy score.
     """
     one_of("sound", sound, ("none", *certify.SOUND))
     if not len(perturb.images(x)):
@@ -199,10 +211,11 @@ def ladder(
     steps=40,
     seed=0,
 ):
-    """Every radius of Theorem 1 beside the smallest flip found: rows (dicts) of {certificate, kind, image, value, flip, seconds}.
+    """Every radius of Theorem 1 beside the smallest flip found: rows (dicts) of {certificate, kind,
+    image, value, flip, seconds}.
 
-    kind: "sound", "votes" (sound for the smoothed order), "estimate" or "no bound". Images where the teacher leads are left
-    out; seconds are for all of them together. x is taken to float64.
+    kind: "sound", "votes" (sound for the smoothed order), "estimate" or "no bound". Images where
+    the teacher leads are left out; seconds are for all of them together. x is taken to float64.
     """
     for method in sound:
         one_of("sound", method, certify.SOUND)
@@ -215,7 +228,8 @@ def ladder(
     ahead = certify.sound_lead(net_S, net_T, x, y, space) > 0
     if not ahead.any():
         raise ValueError(
-            f"the student leads on none of the {len(x)} images, so there is no radius; give images where it leads"
+            f"the student leads on none of the {len(x)} images, so there is no radius; give images"
+            " where it leads"
         )
     numbers, x, y = ahead.nonzero()[:, 0].tolist(), x[ahead], y[ahead]
     h, q, rows = bound.head_start(net_S, net_T, y, space), bound.DUAL[p], []

@@ -1,7 +1,9 @@
-"""The same numbers as nn.Conv2d and a maxout of two pieces, faster in training: `with fast.layers(net):` is the one visible call.
+"""The same numbers as nn.Conv2d and a maxout of two pieces, faster in training: `with
+fast.layers(net):` is the one visible call.
 
-PyTorch differentiates a convolution twice through one whose kernel is the whole feature map. Here the input gradient is a
-function of its own, whose derivatives are a convolution and a weight gradient; of a maxout, one bit a unit is kept.
+PyTorch differentiates a convolution twice through one whose kernel is the whole feature map. Here
+the input gradient is a function of its own, whose derivatives are a convolution and a weight
+gradient; of a maxout, one bit a unit is kept.
 """
 
 import contextlib
@@ -41,7 +43,9 @@ def _image_gradient(up, w, x, how):
 
 
 class _InputGradient(Function):
-    """up (n, c_out, ...), w -> the gradient of the images x: linear in both, so each derivative is one ordinary call."""
+    """up (n, c_out, ...), w -> the gradient of the images x: linear in both, so each derivative is
+    one ordinary call.
+    """
 
     @staticmethod
     def forward(ctx, up, w, x, how):
@@ -123,8 +127,9 @@ class _Conv(Function):
 
 
 def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    """F.conv2d of x (n, c_in, h, w), for training: `create_graph` gives the gradient of x alone, and the final backward none for images x
-    whose gradient was taken that way."""
+    """F.conv2d of x (n, c_in, h, w), for training: `create_graph` gives the gradient of x alone,
+    and the final backward none for images x whose gradient was taken that way.
+    """
     if torch.is_autocast_enabled(x.device.type):
         kind = torch.get_autocast_dtype(x.device.type)
         x, w, b = (t if t is None else t.to(kind) for t in (x, w, b))
@@ -132,7 +137,9 @@ def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=
 
 
 class _Spread(Function):
-    """up (n, units, ...) -> (n, 2 units, ...): each unit's gradient to the piece that was larger."""
+    """up (n, units, ...) -> (n, 2 units, ...): each unit's gradient to the piece that was
+    larger.
+    """
 
     @staticmethod
     def forward(ctx, up, first):
@@ -167,7 +174,9 @@ class _Larger(Function):
 
 
 def transformable(conv):
-    """Is a convolution better done as a product per frequency (`fourier`)? With kernels of 5 and more over 32 channels and more it is."""
+    """Is a convolution better done as a product per frequency (`fourier`)? With kernels of 5 and
+    more over 32 channels and more it is.
+    """
     plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
     return plain and min(conv.kernel_size) >= 5 and conv.in_channels >= 32
 
@@ -197,12 +206,14 @@ class Frequencies(Conv2d):
 
 @contextlib.contextmanager
 def layers(net, transform=True):
-    """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in channels_last, and every maxout of two pieces
-    keeps one bit a unit; afterwards all is as before. With `transform` the convolutions that are `transformable` go by `fourier.conv2d`.
+    """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in
+    channels_last, and every maxout of two pieces keeps one bit a unit; afterwards all is as before.
+    With `transform` the convolutions that are `transformable` go by `fourier.conv2d`.
 
-    Under no_grad only the layout differs: evaluation gains by that alone, most in batches of about 64.
-    Convolutions with a padding given in words or by other than zeros stay as they are, and so does every other layer. Where the
-    two pieces of a maxout tie, the second takes the whole gradient.
+    Under no_grad only the layout differs: evaluation gains by that alone, most in batches of about
+    64. Convolutions with a padding given in words or by other than zeros stay as they are, and so
+    does every other layer. Where the two pieces of a maxout tie, the second takes the whole
+    gradient.
     """
     convs = [
         m

@@ -1,4 +1,6 @@
-"""One palette, one function a figure; each takes rows or tensors and returns a closed matplotlib Figure."""
+"""One palette, one function a figure; each takes rows or tensors and returns a closed matplotlib
+Figure.
+"""
 
 import base64
 import io
@@ -9,7 +11,9 @@ from scipy.stats import t as student
 
 from .evaluate import wilson
 
-METHODS = {  # the only place where colours, marks and the order of methods are chosen (colour-blind safe on white)
+# the only place where colours, marks and the order of methods are chosen (colour-blind safe on
+# white)
+METHODS = {
     "teacher": dict(color="#000000", marker="s", label="teacher"),
     "standard": dict(color="#767676", marker="v", label="standard"),
     "mimic": dict(color="#56B4E9", marker="<", label="mimic"),
@@ -54,7 +58,9 @@ PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
 
 
 def style(method):
-    """Colour, mark and label of a method; of "kd by pgd_at", KD's student of the robust teacher, the mark is hollow."""
+    """Colour, mark and label of a method; of "kd by pgd_at", KD's student of the robust teacher,
+    the mark is hollow.
+    """
     name, _, by = method.partition(" by ")
     own = METHODS.get(name, dict(color="#BBBBBB", marker="x", label=name))
     return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
@@ -68,7 +74,10 @@ def look(method):
 def rank(methods):
     """Methods in the workbook's order, unknown ones last."""
     order = list(METHODS)
-    place = lambda m: order.index(m) if m in order else len(order)
+
+    def place(m):
+        return order.index(m) if m in order else len(order)
+
     return sorted(methods, key=lambda m: (place(m.partition(" by ")[0]), m))
 
 
@@ -85,7 +94,9 @@ def png(fig, dpi=100, colours=128):
 
 
 def show(fig, alt):
-    """Display a figure as a picture; `alt` says in words what it shows, for readers who cannot see it."""
+    """Display a figure as a picture; `alt` says in words what it shows, for readers who cannot see
+    it.
+    """
     from IPython.display import display
 
     picture = base64.b64encode(png(fig)).decode()
@@ -108,7 +119,8 @@ def table(rows, *columns):
     """`rows` if the frame has these columns and at least one row, else a ValueError."""
     if lacking := [c for c in columns if c not in rows]:
         raise ValueError(
-            f"the rows lack {', '.join(lacking)}; this figure needs the columns {', '.join(columns)}"
+            f"the rows lack {', '.join(lacking)}; this figure needs the columns"
+            f" {', '.join(columns)}"
         )
     if not len(rows):
         raise ValueError(
@@ -118,7 +130,9 @@ def table(rows, *columns):
 
 
 def label_lines(ax, ends, gap):
-    """Write each line's name at its right end, (x, y, method), moved apart to keep `gap` between them."""
+    """Write each line's name at its right end, (x, y, method), moved apart to keep `gap` between
+    them.
+    """
     placed = []
     for x, y, method in sorted(ends, key=lambda e: e[1]):
         at = max(y, placed[-1] + gap) if placed else y
@@ -136,9 +150,11 @@ def label_lines(ax, ends, gap):
 
 
 def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the right"):
-    """Accuracy against level, a line a method (Fig. 2), with 95 % bars: from three seeds on of the mean over seeds, below of the images (Wilson), draws pooled.
+    """Accuracy against level, a line a method (Fig. 2), with 95 % bars: from three seeds on of the
+    mean over seeds, below of the images (Wilson), draws pooled.
 
-    `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards harder.
+    `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards
+    harder.
     """
     table(rows, "method", "perturbation", "level", "correct", "n")
     fig, axes = panels(1, 6.2, 3.6)
@@ -181,9 +197,11 @@ def accuracy_curves(rows, paper=(), title="", xlabel="SNR (dB), harder to the ri
 
 
 def seed_dots(rows, title=""):
-    """Accuracy of every seed by method at each (perturbation, level, unit) of `rows`: a dot a seed, a bar for the mean."""
-    import seaborn as sns
+    """Accuracy of every seed by method at each (perturbation, level, unit) of `rows`: a dot a seed,
+    a bar for the mean.
+    """
     import pandas as pd
+    import seaborn as sns
 
     table(rows, "method", "perturbation", "level", "unit", "correct", "n")
     share = rows.assign(
@@ -224,7 +242,9 @@ def seed_dots(rows, title=""):
 
 
 def learning_curves(curves, title=""):
-    """Validation accuracy and each loss term by epoch; one line a method, the seeds' range shaded."""
+    """Validation accuracy and each loss term by epoch; one line a method, the seeds' range
+    shaded.
+    """
     table(curves, "method", "epoch", "quantity", "value")
     shown = [
         q for q in ("val_accuracy", "ce", "kd", "gradient", "score") if q in set(curves.quantity)
@@ -261,7 +281,9 @@ def learning_curves(curves, title=""):
 
 
 def cost_bars(curves, title=""):
-    """Milliseconds per image and training step by method, median epoch, the number beside the bar."""
+    """Milliseconds per image and training step by method, median epoch, the number beside the
+    bar.
+    """
     table(curves, "method", "quantity", "value")
     cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
     methods = rank(cost.index)
@@ -279,7 +301,8 @@ def cost_bars(curves, title=""):
 
 
 def scores(pictures, scores, y, classes=None, titles=()):
-    """Fig. 3: each picture above, the scores of every network below as bars, the true class marked by a triangle.
+    """Fig. 3: each picture above, the scores of every network below as bars, the true class marked
+    by a triangle.
 
     `pictures` (m, h, w); `scores` {method: (m, k)} probabilities; `y` (m,) true classes.
     """
@@ -289,8 +312,8 @@ def scores(pictures, scores, y, classes=None, titles=()):
         or any(len(p) != len(pictures) for p in (*scores.values(), y))
     ):
         raise ValueError(
-            f"{len(pictures)} pictures, scores of {[len(p) for p in scores.values()]} and {len(y)} classes do not fit; "
-            "give each network's scores, and the class, of each picture"
+            f"{len(pictures)} pictures, scores of {[len(p) for p in scores.values()]} and {len(y)}"
+            " classes do not fit; give each network's scores, and the class, of each picture"
         )
     m, k = len(pictures), next(iter(scores.values())).shape[1]
     fig = Figure(figsize=(2.3 * m + 0.7, 1.7 + 1.05 * len(scores)), layout="constrained")
@@ -321,10 +344,13 @@ def scores(pictures, scores, y, classes=None, titles=()):
 
 
 def picture_grid(x, y, title="", columns=12, size=0.75):
-    """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each `size` inches wide with its class y below, or a word."""
+    """Images x (n, 1 or 3, h, w) in [0, 1] in rows, each `size` inches wide with its class y below,
+    or a word.
+    """
     if not len(x) or len(x) != len(y):
         raise ValueError(
-            f"{len(x)} images and {len(y)} classes make no grid; give at least one image, and one class each"
+            f"{len(x)} images and {len(y)} classes make no grid; give at least one image, and one"
+            " class each"
         )
     rows = -(-len(x) // columns)
     fig = Figure(figsize=(size * columns, (size + 0.2) * rows + 0.3), layout="constrained")
@@ -357,7 +383,9 @@ def pull_bars(terms, classes, colours, title=""):
 
 
 def gradient_pictures(images, gradients, titles, title=""):
-    """Rows of {label: (m, h, w)} input gradients below the m images, one colour scale for all: orange raises, blue lowers."""
+    """Rows of {label: (m, h, w)} input gradients below the m images, one colour scale for all:
+    orange raises, blue lowers.
+    """
     m = len(images)
     fig = Figure(figsize=(1.5 * m + 1, 1.5 * (1 + len(gradients)) + 0.3), layout="constrained")
     axes = fig.subplots(1 + len(gradients), m, squeeze=False)
@@ -380,7 +408,9 @@ def gradient_pictures(images, gradients, titles, title=""):
 
 
 def sweep(curves, quantity="val_accuracy", title=""):
-    """The last epoch's `quantity` against the swept setting (column `settings`, such as C1=10), a line a method, seeds averaged."""
+    """The last epoch's `quantity` against the swept setting (column `settings`, such as C1=10), a
+    line a method, seeds averaged.
+    """
     last = curves[
         (curves.quantity == quantity)
         & (curves.epoch == curves.groupby(["method", "settings", "seed"]).epoch.transform("max"))
@@ -409,7 +439,9 @@ def sweep(curves, quantity="val_accuracy", title=""):
 
 
 def cloud(points, xlabels, ylabel, title=""):
-    """A panel for each of `xlabels`: {method: [(x, ..., y), ...]}, a mark a network, the methods' names below; Spearman's rank correlation above each panel."""
+    """A panel for each of `xlabels`: {method: [(x, ..., y), ...]}, a mark a network, the methods'
+    names below; Spearman's rank correlation above each panel.
+    """
     from scipy.stats import spearmanr
 
     fig, axes = panels(len(xlabels), 4.6, 4.4)
@@ -422,9 +454,11 @@ def cloud(points, xlabels, ylabel, title=""):
                 ax.plot(*zip(*mine), ls="", ms=6, label=style(method)["label"], **look(method))
         ax.set(
             xlabel=name,
-            title=f"rank correlation {spearmanr(*zip(*kept))[0]:+.2f}, {len(kept)} networks"
-            if len(kept) > 2
-            else "no rows",
+            title=(
+                f"rank correlation {spearmanr(*zip(*kept))[0]:+.2f}, {len(kept)} networks"
+                if len(kept) > 2
+                else "no rows"
+            ),
         )
         ax.title.set_fontsize(9)
     axes[0, 0].set_ylabel(ylabel)
@@ -439,7 +473,8 @@ def cloud(points, xlabels, ylabel, title=""):
 
 
 def printed_and_ours(cells, answers, title=""):
-    """Cells with rows, a line each: the printed number hollow, ours filled with its interval where there is one; accuracies as errors in %.
+    """Cells with rows, a line each: the printed number hollow, ours filled with its interval where
+    there is one; accuracies as errors in %.
 
     `cells` and `answers` as tables.answer has them; a drop stays a drop, in points.
     """
@@ -448,7 +483,10 @@ def printed_and_ours(cells, answers, title=""):
         raise ValueError("none of the cells has rows; pick cells that reproduce.filled answers")
     fig, axes = panels(1, 6.6, 0.8 + 0.24 * len(both))
     ax = axes[0, 0]
-    error = lambda c, v: 100 - v if c["quantity"] == "accuracy" else v
+
+    def error(c, v):
+        return 100 - v if c["quantity"] == "accuracy" else v
+
     for at, (c, a) in enumerate(both):
         kw = look(c["method"])
         theirs, ours = error(c, c["value"]), error(c, a["ours"])

@@ -1,8 +1,10 @@
-"""A convolution with a large kernel as a product per frequency: a discrete Fourier transform of two dimensions written as matrix products.
+"""A convolution with a large kernel as a product per frequency: a discrete Fourier transform of two
+dimensions written as matrix products.
 
-An 8 x 8 kernel costs 64 multiplications a place and pair of channels; a product per frequency costs four, for half as many frequencies as places. All is
-matrix products, so autograd differentiates it as often as one likes. Real and imaginary parts lie apart, images last but for channels:
-(height, width, n, channels), so that every step is one product of large matrices without a copy.
+An 8 x 8 kernel costs 64 multiplications a place and pair of channels; a product per frequency costs
+four, for half as many frequencies as places. All is matrix products, so autograd differentiates it
+as often as one likes. Real and imaginary parts lie apart, images last but for channels: (height,
+width, n, channels), so that every step is one product of large matrices without a copy.
 """
 
 import functools
@@ -13,7 +15,9 @@ import torch
 
 @functools.cache
 def _waves(rows, columns, size, dtype, device, first=0):
-    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first + columns."""
+    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first +
+    columns.
+    """
     angle = torch.outer(
         torch.arange(rows, dtype=torch.float64), first + torch.arange(columns, dtype=torch.float64)
     ).remainder(size) * (2 * math.pi / size)
@@ -21,7 +25,9 @@ def _waves(rows, columns, size, dtype, device, first=0):
 
 
 def _turned(re, im, cos, sin, way):
-    """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k), re and im (k, ...)."""
+    """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k),
+    re and im (k, ...).
+    """
     flat_re, flat_im = re.reshape(len(re), -1), im.reshape(len(im), -1)
     return torch.addmm(cos @ flat_re, -way * sin, flat_im), torch.addmm(
         cos @ flat_im, way * sin, flat_re
@@ -29,7 +35,9 @@ def _turned(re, im, cos, sin, way):
 
 
 def _spectrum(t, rows, columns, top=0, left=0):
-    """(re, im) of the transform of t (h, w, ...), which begins at (top, left) of a field of zeros of the size (rows, columns): each (rows * half, ...)."""
+    """(re, im) of the transform of t (h, w, ...), which begins at (top, left) of a field of zeros
+    of the size (rows, columns): each (rows * half, ...).
+    """
     h, w, *more = t.shape
     half = columns // 2 + 1
     cos, sin = _waves(half, w, columns, t.dtype, t.device, left)
@@ -41,7 +49,9 @@ def _spectrum(t, rows, columns, top=0, left=0):
 
 
 def _back(re, im, rows, columns, out_rows, out_columns):
-    """The first out_rows x out_columns places of the real signal with spectrum (re, im), each (rows * half, n, u): (out_rows, out_columns, n, u)."""
+    """The first out_rows x out_columns places of the real signal with spectrum (re, im), each (rows
+    * half, n, u): (out_rows, out_columns, n, u).
+    """
     half, more = columns // 2 + 1, re.shape[1:]
     cos, sin = _waves(out_rows, rows, rows, re.dtype, re.device)
     re, im = _turned(re.reshape(rows, -1), im.reshape(rows, -1), cos / rows, sin / rows, 1)
@@ -61,7 +71,9 @@ def _back(re, im, rows, columns, out_rows, out_columns):
 
 
 def conv2d(x, w, b=None, padding=(0, 0)):
-    """F.conv2d of images x (n, c, h, w) with kernels w (u, c, k, l), stride 1, zeros around: the same but for rounding; any derivative."""
+    """F.conv2d of images x (n, c, h, w) with kernels w (u, c, k, l), stride 1, zeros around: the
+    same but for rounding; any derivative.
+    """
     (h, v), (k, l), (p, q) = x.shape[2:], w.shape[2:], padding
     out_rows, out_columns = h + 2 * p - k + 1, v + 2 * q - l + 1
     rows, columns = (

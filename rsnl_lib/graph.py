@@ -1,4 +1,6 @@
-"""Fig. 1 out of the computation graph: one batch through teacher, student and a method's terms, the graph walked, what was met drawn."""
+"""Fig. 1 out of the computation graph: one batch through teacher, student and a method's terms, the
+graph walked, what was met drawn.
+"""
 
 import math
 from typing import NamedTuple
@@ -39,12 +41,15 @@ class Edge(NamedTuple):
 class Trace(NamedTuple):
     terms: dict  # {term: its weight}, those of positive weight
     boxes: dict  # {layer: lines of text}, of both networks, in the order in which they ran
-    pictures: dict  # of the first image, (c, h, w): "x", "x'" if the student was shown another, "g_T", "g_S"
+    # of the first image, (c, h, w): "x", "x'" if the student was shown another, "g_T", "g_S"
+    pictures: dict
     edges: tuple
 
 
 def _layers(net):
-    """{name: (module, lines)} of the modules with weights of their own; a maxout unit goes by its own name and channels."""
+    """{name: (module, lines)} of the modules with weights of their own; a maxout unit goes by its
+    own name and channels.
+    """
     found = {}
     for name, m in net.named_modules():
         if next(m.parameters(recurse=False), None) is not None:
@@ -72,7 +77,9 @@ def _edge(t):
 
 
 def _reach(start, marks, owners):
-    """{name: edges} of all that is met on the ways down from the edges `start`; a way ends at one of marks {edge: name} or at a weight."""
+    """{name: edges} of all that is met on the ways down from the edges `start`; a way ends at one
+    of marks {edge: name} or at a weight.
+    """
     met, seen, todo = {}, set(), list(start)
     while todo:
         edge = node, _ = todo.pop()
@@ -86,7 +93,9 @@ def _reach(start, marks, owners):
 
 
 def _watch(who, net, marks, owners, shown, ran, boxes):
-    """Hooks that note, as they are made, the net's answers and the gradients taken of them to its input (marks), its images and layers."""
+    """Hooks that note, as they are made, the net's answers and the gradients taken of them to its
+    input (marks), its images and layers.
+    """
     letter, layers = who[0].upper(), _layers(net)
     owners.update(
         {
@@ -123,11 +132,13 @@ def _watch(who, net, marks, owners, shown, ran, boxes):
 def trace(
     method="robust", teacher=None, student=None, x=None, y=None, r=None, ask=train.teacher_constants
 ):
-    """The Trace of a method (a name, or a methods.Method) with recipe r on one batch x (n, c, h, w), y (n,), the teacher asked by `ask`.
+    """The Trace of a method (a name, or a methods.Method) with recipe r on one batch x (n, c, h,
+    w), y (n,), the teacher asked by `ask`.
 
-    Nothing is told by the method's name. The teacher's a_T and g_T are made to require gradients if they do not, so that a walk of
-    `grad_fn.next_functions` ends at those that a term uses; g_T is given even to a method that asks for none. What is found is a
-    way, not that the gradient on it is other than zero. By default: eight digits, and a seeded pair of networks at their start.
+    Nothing is told by the method's name. The teacher's a_T and g_T are made to require gradients if
+    they do not, so that a walk of `grad_fn.next_functions` ends at those that a term uses; g_T is
+    given even to a method that asks for none. What is found is a way, not that the gradient on it
+    is other than zero. By default: eight digits, and a seeded pair of networks at their start.
     """
     how = METHODS[one_of("method", method, METHODS)] if isinstance(method, str) else method
     r, d = r or recipe(), data.digits() if x is None else None
@@ -166,13 +177,16 @@ def trace(
         )
         for q in used
     }
-    kind = lambda way, to="": (
-        "teacher"
-        if to.startswith("teacher") or way in ("a_T", "g_T")
-        else "double"
-        if way == "g_S"
-        else "plain"
-    )
+
+    def kind(way, to=""):
+        return (
+            "teacher"
+            if to.startswith("teacher") or way in ("a_T", "g_T")
+            else "double"
+            if way == "g_S"
+            else "plain"
+        )
+
     edges, pictures = [], {q: shown[q][0].cpu() for q in used if q in shown}
     for who in sorted({{"T": "teacher", "S": "student"}[q[-1]] for q in used}):
         image = "x" if torch.equal(shown[who], x[: len(shown[who])]) else "x'"
@@ -192,13 +206,18 @@ def trace(
 
 
 def reach(traced):
-    """{term: {"plain", "double", "teacher": the layers that its gradient reaches so; "uses": the quantities it is computed from}}."""
+    """{term: {"plain", "double", "teacher": the layers that its gradient reaches so; "uses": the
+    quantities it is computed from}}.
+    """
     uses = {t: [e.source for e in traced.edges if e.target == t] for t in traced.terms}
-    ends = lambda t, kind: [
-        box
-        for box in traced.boxes
-        if any(e[1:] == (box, kind) and e.source in (t, *uses[t]) for e in traced.edges)
-    ]
+
+    def ends(t, kind):
+        return [
+            box
+            for box in traced.boxes
+            if any(e[1:] == (box, kind) and e.source in (t, *uses[t]) for e in traced.edges)
+        ]
+
     return {
         t: {kind: ends(t, kind) for kind in ("plain", "double", "teacher")} | {"uses": uses[t]}
         for t in traced.terms
@@ -234,7 +253,9 @@ def _places(traced):
 
 
 def _way(e, at):
-    """The points of an arrow; values and gradients between a quantity and a term run side by side."""
+    """The points of an arrow; values and gradients between a quantity and a term run side by
+    side.
+    """
     (x0, y0, w0, h0), (x1, y1, w1, h1) = at[e.source], at[e.target]
     up, out, q = (
         math.copysign(1, y1 - y0),
@@ -243,7 +264,10 @@ def _way(e, at):
     )
     if q != (e.target in QUANTITIES) and "." not in e.source + e.target:
         side, shift = math.copysign(1, x1 - x0), -4 if e.kind == "forward" else 4
-        port = lambda y, h, to: y + max(8 - h / 2, min(h / 2 - 8, 0.15 * (to - y))) + shift
+
+        def port(y, h, to):
+            return y + max(8 - h / 2, min(h / 2 - 8, 0.15 * (to - y))) + shift
+
         return [(x0 + side * w0 / 2, port(y0, h0, y1)), (x1 - side * w1 / 2, port(y1, h1, y0))]
     if x0 == x1:  # logits to input gradient
         return [(x0, y0 + up * h0 / 2), (x1, y1 - up * h1 / 2)]
@@ -268,7 +292,9 @@ def _way(e, at):
 
 
 def figure(traced, title=""):
-    """Fig. 1 for a Trace: the picture feeds the teacher's layers above and the student's below; an arrow for every edge found, no other."""
+    """Fig. 1 for a Trace: the picture feeds the teacher's layers above and the student's below; an
+    arrow for every edge found, no other.
+    """
     from matplotlib.lines import Line2D
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
     from matplotlib.path import Path

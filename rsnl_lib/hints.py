@@ -1,4 +1,6 @@
-"""FitNets' first stage (arXiv 1412.6550): the student's middle layer learns the teacher's, before the distillation proper."""
+"""FitNets' first stage (arXiv 1412.6550): the student's middle layer learns the teacher's, before
+the distillation proper.
+"""
 
 import time
 
@@ -13,7 +15,9 @@ HINTS = ("regress", "classify")
 
 
 def blocks(net):
-    """The feature layers of a network in order: maxout units, and convolutions or dense layers outside them, without the last."""
+    """The feature layers of a network in order: maxout units, and convolutions or dense layers
+    outside them, without the last.
+    """
     return _middle(_layers(net))
 
 
@@ -36,7 +40,9 @@ def _middle(found):
 
 
 def passed(net, x):
-    """The blocks in the order in which images x pass them, without those whose maps have one place (squeeze and excitation)."""
+    """The blocks in the order in which images x pass them, without those whose maps have one place
+    (squeeze and excitation).
+    """
     order, mode = {}, net.training
     hooks = [
         m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()}))
@@ -54,25 +60,31 @@ def passed(net, x):
 
 
 def guided(net, x=None):
-    """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of 6 in FitNets, the 2nd of 3 in the teacher.
+    """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of
+    6 in FitNets, the 2nd of 3 in the teacher.
 
-    With a few images x the way is that of the images (`passed`), not the order in which a network lists its layers.
+    With a few images x the way is that of the images (`passed`), not the order in which a network
+    lists its layers.
     """
     found = blocks(net) if x is None else passed(net, x)
     if not found:
         raise ValueError(
-            f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer before the last)"
+            f"{type(net).__name__} has no middle layer to hint at (a convolution, or a dense layer"
+            " before the last)"
         )
     return found[round(2 * len(found) / 3) - 1] if len(found) > 1 else found[0]
 
 
 def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=300):
-    """FitNets' first stage (arXiv 1412.6550), in place: the student up to its guided layer learns the teacher's middle features.
+    """FitNets' first stage (arXiv 1412.6550), in place: the student up to its guided layer learns
+    the teacher's middle features.
 
-    A maxout regressor maps the student's features to the teacher's shape, for half the squared distance to them; with
-    r.hint = "classify" a linear classifier, first trained on the teacher's features, must name the class from what the
-    regressor makes of the student's (Sec. V-A). Regressor and classifier are thrown away. Returns the last epoch's mean loss.
-    `keep` is called with a dict of tensors and numbers every `every` seconds; a stage that is given it as `at` goes on from there.
+    A maxout regressor maps the student's features to the teacher's shape, for half the squared
+    distance to them; with r.hint = "classify" a linear classifier, first trained on the teacher's
+    features, must name the class from what the regressor makes of the student's (Sec. V-A).
+    Regressor and classifier are thrown away. Returns the last epoch's mean loss. `keep` is called
+    with a dict of tensors and numbers every `every` seconds; a stage that is given it as `at` goes
+    on from there.
     """
     whole("epochs", epochs, 1), one_of("hint", r.hint, HINTS)
     if teacher.training:
@@ -156,7 +168,9 @@ def hint_stage(net, teacher, data, r, epochs, seed=0, at=None, keep=None, every=
 
 
 def _hint(goal, net, teacher, regressor, probe, seen, x, y):
-    """The loss of one batch: the teacher's features to be met, or named by a classifier, or the classifier's own."""
+    """The loss of one batch: the teacher's features to be met, or named by a classifier, or the
+    classifier's own.
+    """
     if goal == "classify":
         net(x)
         return F.cross_entropy(probe(regressor(seen["S"])), y)
@@ -170,7 +184,9 @@ def _hint(goal, net, teacher, regressor, probe, seen, x, y):
 
 
 def _regressor(S, T):
-    """A maxout layer from student features S to the shape of teacher features T, a valid convolution where both are maps (n, c, h, w)."""
+    """A maxout layer from student features S to the shape of teacher features T, a valid
+    convolution where both are maps (n, c, h, w).
+    """
     if S.dim() == T.dim() == 4:
         kernel = [max(a - b + 1, 1) for a, b in zip(S.shape[2:], T.shape[2:])]
         fit = (

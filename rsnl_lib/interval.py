@@ -1,13 +1,16 @@
-"""SOUND upper bounds by interval Jacobians: every value and slope a pair of networks can take over a ball, in float64.
+"""SOUND upper bounds by interval Jacobians: every value and slope a pair of networks can take over
+a ball, in float64.
 
-The Jacobian of each layer's output is kept as a centre C and a radius r, entry by entry; a neuron, a maxout
-unit or a pooling window that cannot switch inside the ball keeps its exact slope (RecurJac, arXiv 1810.11783, and
-Fast-Lip, arXiv 1804.09699, are relatives). From it `certify` makes certificates and `lipsdp` a tighter bound.
+The Jacobian of each layer's output is kept as a centre C and a radius r, entry by entry; a neuron,
+a maxout unit or a pooling window that cannot switch inside the ball keeps its exact slope
+(RecurJac, arXiv 1810.11783, and Fast-Lip, arXiv 1804.09699, are relatives). From it `certify` makes
+certificates and `lipsdp` a tighter bound.
 
-Rounding. `_affine` carries, beside each computed value z, a bound e on |computed - exact|: a sum of K products is
-off by at most K 2^-53 / (1 - K 2^-53) of the sum of their sizes, below GAMMA = 1e-11 for K up to 90,000. Radii of the
-Jacobian grow by the same share of what they multiply. Softmax, norms and square roots are a few roundings each: the
-final numbers are widened by SLACK = 1e-9 of themselves. Softplus is taken as the exact function.
+Rounding. `_affine` carries, beside each computed value z, a bound e on |computed - exact|: a sum of
+K products is off by at most K 2^-53 / (1 - K 2^-53) of the sum of their sizes, below GAMMA = 1e-11
+for K up to 90,000. Radii of the Jacobian grow by the same share of what they multiply. Softmax,
+norms and square roots are a few roundings each: the final numbers are widened by SLACK = 1e-9 of
+themselves. Softplus is taken as the exact function.
 """
 
 import copy
@@ -27,7 +30,9 @@ GAMMA, SLACK = 1e-11, 1e-9
 
 
 def layers(net):
-    """The layers of a network in order, in float64 and evaluation mode; a layer no bound knows is an error that names it."""
+    """The layers of a network in order, in float64 and evaluation mode; a layer no bound knows is
+    an error that names it.
+    """
     inner = net.layer if isinstance(net, Maxout) else net
     plain = [
         c.forward
@@ -38,8 +43,9 @@ def layers(net):
     ]  # that of a subclass may compute anything
     if own[0] not in plain or (inner is not net and own[1] is not Maxout.forward):
         raise ValueError(
-            f"{type(net).__name__} is no layer that the sound bounds know; they know nn.Sequential of "
-            f"{', '.join(c.__name__ for c in LAYERS)}. For any other network: certify.votes, and the estimates in bound"
+            f"{type(net).__name__} is no layer that the sound bounds know; they know nn.Sequential"
+            f" of {', '.join(c.__name__ for c in LAYERS)}. For any other network: certify.votes,"
+            " and the estimates in bound"
         )
     if isinstance(net, nn.Sequential):
         return [flat for m in net for flat in layers(m)]
@@ -74,7 +80,9 @@ LAYERS = (
 
 
 def linear_map(layer, absolute=False, rows=None):
-    """(t -> layer(t) without its bias, the bias) for a linear layer; with |weights|, or other `rows` for its weights."""
+    """(t -> layer(t) without its bias, the bias) for a linear layer; with |weights|, or other
+    `rows` for its weights.
+    """
     if isinstance(layer, nn.AvgPool2d):
         return layer, None
     if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -101,7 +109,9 @@ def linear_map(layer, absolute=False, rows=None):
 
 
 class State(NamedTuple):
-    """One layer's output over the ball: value at x and its rounding error (n, *s); Jacobian within C +- r, both (n, d, *s)."""
+    """One layer's output over the ball: value at x and its rounding error (n, *s); Jacobian within
+    C +- r, both (n, d, *s).
+    """
 
     z: torch.Tensor
     e: torch.Tensor
@@ -134,7 +144,9 @@ def _affine(layer, s, rows=None, bias=True):
 
 
 class Ball(NamedTuple):
-    """B_q(x, R), R (n,), with the dual p; `side` (n, d) says which way a pixel may go: 0 both, 1 up only, -1 down only."""
+    """B_q(x, R), R (n,), with the dual p; `side` (n, d) says which way a pixel may go: 0 both, 1 up
+    only, -1 down only.
+    """
 
     R: torch.Tensor
     p: float
@@ -160,7 +172,9 @@ class Ball(NamedTuple):
 
 
 def _largest(states, alive):
-    """The maximum of several states, each piece possible where `alive`: the hull of their Jacobians."""
+    """The maximum of several states, each piece possible where `alive`: the hull of their
+    Jacobians.
+    """
     z = torch.stack([t.z for t in states])
     e = torch.stack([t.e for t in states]).amax(0)
     low, high = torch.full_like(states[0].C, math.inf), torch.full_like(states[0].C, -math.inf)
@@ -217,7 +231,9 @@ def _softplus(m, s, ball, slopes):
 
 
 def _windows(m, t, fill, out):
-    """The k x k values that each output of a pooling layer sees, (k*k, ..., H', W'), padded with `fill`."""
+    """The k x k values that each output of a pooling layer sees, (k*k, ..., H', W'), padded with
+    `fill`.
+    """
     k, step, pad = (
         (v, v) if isinstance(v, int) else v for v in (m.kernel_size, m.stride, m.padding)
     )
@@ -255,7 +271,9 @@ def _max_pool(m, s, ball):
 
 
 def _walk(flat, x, ball, slopes=None):
-    """The State before the last layer of `flat` (all of it, if that is no Linear layer), and that layer or None."""
+    """The State before the last layer of `flat` (all of it, if that is no Linear layer), and that
+    layer or None.
+    """
     slopes = [] if slopes is None else slopes
     d = x[0].numel()
     eye = torch.eye(d, dtype=x.dtype).view(1, d, *x.shape[1:]).expand(len(x), -1, *x.shape[1:])
@@ -279,7 +297,9 @@ def _walk(flat, x, ball, slopes=None):
 
 
 def _logits(s, last):
-    """Pairs of logits: the State of a_i - a_j, (n, [d,] k, k), its Jacobian through the difference of the last layer's rows."""
+    """Pairs of logits: the State of a_i - a_j, (n, [d,] k, k), its Jacobian through the difference
+    of the last layer's rows.
+    """
     if last is None:
         z, e = (s.z[:, :, None] - s.z[:, None]), s.e[:, :, None] + s.e[:, None]
         return State(
@@ -301,8 +321,8 @@ def _logits(s, last):
 class Height(NamedTuple):
     """One network's f over the ball: value, rounding error (n,), and what its gradient is made of.
 
-    grad f = scale * sum_j w_j grad(a_y - a_j): scale and the weights w (n, k) of the other classes within bounds,
-    V_C +- V_r (n, d, k) the Jacobian of the margins.
+    grad f = scale * sum_j w_j grad(a_y - a_j): scale and the weights w (n, k) of the other classes
+    within bounds, V_C +- V_r (n, d, k) the Jacobian of the margins.
     """
 
     value: torch.Tensor
@@ -330,8 +350,12 @@ def height_over(flat, x, y, ball, space, tau, slopes=None):
     V_C, V_r = (
         t.gather(2, y.view(n, 1, 1, 1).expand(n, t.shape[1], 1, k))[:, :, 0] for t in (s.C, s.r)
     )
-    others = lambda t: t.masked_fill(own[:, None] & ~torch.eye(k, dtype=torch.bool), -math.inf)
-    # w_j = 1 / sum_{i != y} exp(a_i - a_j); the least weight is where every other class is as high as it can get
+
+    def others(t):
+        return t.masked_fill(own[:, None] & ~torch.eye(k, dtype=torch.bool), -math.inf)
+
+    # w_j = 1 / sum_{i != y} exp(a_i - a_j); the least weight is where every other class is as high
+    # as it can get
     w_low = (-others(up.transpose(1, 2)).logsumexp(2)).exp().masked_fill(own, 0) * (1 - SLACK)
     w_high = (-others(-up).logsumexp(2)).exp().masked_fill(own, 0) * (1 + SLACK)
     w = (-V).masked_fill(own, -math.inf).softmax(1)
@@ -341,7 +365,10 @@ def height_over(flat, x, y, ball, space, tau, slopes=None):
     if space == "logit":
         one = torch.ones_like(u)
         return Height(u, error, w, w_low, w_high.clamp_max(1), one, one, V_C, V_r)
-    slope = lambda t: torch.sigmoid(t) * torch.sigmoid(-t)
+
+    def slope(t):
+        return torch.sigmoid(t) * torch.sigmoid(-t)
+
     low, high = (
         torch.minimum(slope(u_low), slope(u_high)),
         torch.maximum(slope(u_low), slope(u_high)),
@@ -361,7 +388,9 @@ def height_over(flat, x, y, ball, space, tau, slopes=None):
 
 
 def _mix(h):
-    """(low, high) of grad f by pixel, (n, d): the margins' Jacobians mixed with the best and the worst feasible weights."""
+    """(low, high) of grad f by pixel, (n, d): the margins' Jacobians mixed with the best and the
+    worst feasible weights.
+    """
 
     def most(T):  # sup of sum_j w_j T_j over the box of weights that sum to 1
         T, order = T.sort(-1, descending=True)
@@ -400,8 +429,9 @@ def ready(net_S, net_T, x, y, p, space, tau, box):
 def sound_interval(net_S, net_T, x, y, R, p=2, space="logit", tau=1.0, box=False):
     """SOUND upper bound of G(R) (n,) by interval Jacobians of both networks over B_q(x, R), R (n,).
 
-    With box=True over the part of the ball in [0, 1]: it is convex, so only directions that lead into the box count
-    (a pixel at 0 can only grow), and the answer bounds sup <-grad h, v> over those.
+    With box=True over the part of the ball in [0, 1]: it is convex, so only directions that lead
+    into the box count (a pixel at 0 can only grow), and the answer bounds sup <-grad h, v> over
+    those.
     """
     flat_S, flat_T, x, side = ready(net_S, net_T, x, y, p, space, tau, box)
     ball = Ball(R.double() * (1 + SLACK), p, side)
@@ -420,7 +450,9 @@ def _gap(h_S, h_T, ball):
 
 @torch.no_grad()
 def sound_lead(net_S, net_T, x, y, space="logit", tau=1.0):
-    """(n,) SOUND lower bound of h(x) = f_S - f_T: the float64 value less all that rounding can have added."""
+    """(n,) SOUND lower bound of h(x) = f_S - f_T: the float64 value less all that rounding can have
+    added.
+    """
     flat_S, flat_T, x, _ = ready(net_S, net_T, x, y, 2, space, tau, False)
     ball = Ball(torch.zeros(len(x), dtype=x.dtype), 2, None, jacobian=False)
     S, T = (height_over(flat, x, y, ball, space, tau) for flat in (flat_S, flat_T))

@@ -1,8 +1,9 @@
-"""One training run as a job: its name, where its checkpoint lies, training it, and measuring it on every level."""
+"""One training run as a job: its name, where its checkpoint lies, training it, and measuring it on
+every level.
+"""
 
 import functools
 import json
-import math
 import pathlib
 import statistics
 from typing import NamedTuple
@@ -32,7 +33,9 @@ TEACHERS = 3  # teachers of a data set over which the students' seeds go round i
 
 
 class Job(NamedTuple):
-    """A run: everything that decides its numbers. `settings` holds changes of the recipe as words, "C1=100 epochs=3"; "init=uniform"; and "images=6400", the first of the training images alone."""
+    """A run: everything that decides its numbers. `settings` holds changes of the recipe as words,
+    "C1=100 epochs=3"; "init=uniform"; and "images=6400", the first of the training images alone.
+    """
 
     dataset: str
     method: str
@@ -139,7 +142,9 @@ class Job(NamedTuple):
 
 
 def find(job, *folders):
-    """A job's checkpoint in `folders`, among those shipped, or among those kept in the data folder; None where there is none."""
+    """A job's checkpoint in `folders`, among those shipped, or among those kept in the data folder;
+    None where there is none.
+    """
     places = (*folders, CHECKPOINTS, settings.data_folder() / "checkpoints")
     return next((p for p in map(job.path, places) if p.is_file()), None)
 
@@ -200,10 +205,13 @@ def images(job, folder=None, device="cpu"):
 
 
 def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=None):
-    """Train a job (or go on with it), keep its checkpoint under `out`, measure it: (rows, curve rows, state file).
+    """Train a job (or go on with it), keep its checkpoint under `out`, measure it: (rows, curve
+    rows, state file).
 
-    The teacher's checkpoint is `teacher_file`, else that of the teacher's job in `out`, else where `find` finds it. The state file lies under `runs` (default:
-    the data folder's) and is the caller's to delete once the rows are safe: with it, a second call ends at once with the same rows.
+    The teacher's checkpoint is `teacher_file`, else that of the teacher's job in `out`, else where
+    `find` finds it. The state file lies under `runs` (default: the data folder's) and is the
+    caller's to delete once the rows are safe: with it, a second call ends at once with the same
+    rows.
     """
     whole("draws", draws, 1)
     r, d, path, head, teacher, header = (
@@ -281,11 +289,13 @@ def do(job, out, folder=None, device="cpu", draws=2, teacher_file=None, runs=Non
 
 
 def measure(net, d, draws=2, folder=None, but=(), kept=None):
-    """Result rows of one network on the levels that its data set needs, class by class, and on the other digits (Table III).
+    """Result rows of one network on the levels that its data set needs, class by class, and on the
+    other digits (Table III).
 
-    perturbation "class" has the label as its level; "usps", "usps_resized" and "mnist" are that data set's test images (unit
-    "test") or, of USPS, all its images ("all"). `but` holds the (perturbation, level, unit) that are not wanted. `kept` is a file that holds
-    what is measured so far: a call that finds it there goes on after it; whoever has the rows safe deletes it.
+    perturbation "class" has the label as its level; "usps", "usps_resized" and "mnist" are that
+    data set's test images (unit "test") or, of USPS, all its images ("all"). `but` holds the
+    (perturbation, level, unit) that are not wanted. `kept` is a file that holds what is measured so
+    far: a call that finds it there goes on after it; whoever has the rows safe deletes it.
     """
     known, name = {}, store.digest(*net.state_dict().values(), words=f"{draws} {d.name}")
     if kept and pathlib.Path(kept).is_file():
@@ -382,8 +392,12 @@ IMAGES = {
     "cifar10_pixels": (40_000, 10_000),
     "cifar100": (40_000, 10_000),
 }  # to train, to test
-TRANSFORMED = 0.3  # time of a multiplication that the transform saves or makes cheaper, in those of a direct convolution: measured on the 9M teacher
-GROWTH = 0.2  # a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400 million, on two processors
+# time of a multiplication that the transform saves or makes cheaper, in those of a direct
+# convolution: measured on the 9M teacher
+TRANSFORMED = 0.3
+# a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400
+# million, on two processors
+GROWTH = 0.2
 RATE = {
     "cpu": 4e10,
     "cuda": 1e13,
@@ -391,7 +405,9 @@ RATE = {
 
 
 def work(job):
-    """Multiplications of one image in a job's network, those of a convolution by the transform (`fourier`) as what they cost in time."""
+    """Multiplications of one image in a job's network, those of a convolution by the transform
+    (`fourier`) as what they cost in time.
+    """
     return _work(job.net, 100 if job.dataset == "cifar100" else 10)
 
 
@@ -413,9 +429,11 @@ def _work(network, classes=10):
 
 
 def rate(measured, work):
-    """Floating-point operations a second of this machine in a network of `work` multiplications; None where nothing was measured on it.
+    """Floating-point operations a second of this machine in a network of `work` multiplications;
+    None where nothing was measured on it.
 
-    `measured` is {(network, method): ms per image and epoch}; the median over it, each carried to the size of the network that is asked for (`GROWTH`).
+    `measured` is {(network, method): ms per image and epoch}; the median over it, each carried to
+    the size of the network that is asked for (`GROWTH`).
     """
     found = [
         _passes(method, 10) * 2 * _work(net) * 1000 / ms * (work / _work(net)) ** GROWTH
@@ -434,11 +452,14 @@ def _time(work, measured, device):
     return 2 * work / (rate(measured, work) or RATE[device])
 
 
-def seconds(job, measured={}, device="cpu", trained=False, asks=True):
-    """How long a job will take, in seconds of its processor: by `measured` ({(network, method): ms per image and epoch}), else by its multiplications over `rate`.
+def seconds(job, measured=None, device="cpu", trained=False, asks=True):
+    """How long a job will take, in seconds of its processor: by `measured` ({(network, method): ms
+    per image and epoch}), else by its multiplications over `rate`.
 
-    One that is `trained` needs but a look at some test images; one that does not ask its teacher (`asks`) finds what the teacher says in the cache.
+    One that is `trained` needs but a look at some test images; one that does not ask its teacher
+    (`asks`) finds what the teacher says in the cache.
     """
+    measured = measured or {}
     n, n_test = IMAGES[job.dataset]
     n = int(job.word("images", n))
     r, each = job.plan(), _time(work(job), measured, device)

@@ -1,20 +1,23 @@
-"""LipSDP (arXiv 1906.04893) for a pair of networks stacked into one, by gradient descent in torch: a SOUND bound of the gradient gap."""
+"""LipSDP (arXiv 1906.04893) for a pair of networks stacked into one, by gradient descent in torch:
+a SOUND bound of the gradient gap.
+"""
 
 import math
 
 import torch
 from torch import nn
 
-from .interval import SLACK, Ball, columns, height_over, ready, linear_map
+from .interval import SLACK, Ball, columns, height_over, linear_map, ready
 from .networks import Maxout
 from .settings import whole
 
 
 def _signals(flat, slopes, height, y, x, first, total):
-    """One network as a linear system of x and bounded unknowns w_i, |w_i| <= |a_i|: (A (n, N, cols), out (n, cols)).
+    """One network as a linear system of x and bounded unknowns w_i, |w_i| <= |a_i|: (A (n, N,
+    cols), out (n, cols)).
 
-    A neuron with slope in c +- r gives c a + r w; a softmax weight or scale within bounds does the same. Columns: x, then
-    all `total` unknowns of the pair, this network's from number `first` on.
+    A neuron with slope in c +- r gives c a + r w; a softmax weight or scale within bounds does the
+    same. Columns: x, then all `total` unknowns of the pair, this network's from number `first` on.
     """
     n, d = len(x), x[0].numel()
     cols = d + total
@@ -23,7 +26,9 @@ def _signals(flat, slopes, height, y, x, first, total):
     rows, slopes = [], iter(slopes)
 
     def unknown(base, a, low, high):
-        """base + (c a + r w) with a new unknown for each unit of a (n, cols, *s); low and high (n, *s)."""
+        """base + (c a + r w) with a new unknown for each unit of a (n, cols, *s); low and high (n,
+        *s).
+        """
         at = d + first + sum(r.shape[1] for r in rows)
         rows.append(a.flatten(2).transpose(1, 2))
         out = base + a * ((low + high) / 2)[:, None]
@@ -36,7 +41,8 @@ def _signals(flat, slopes, height, y, x, first, total):
         if isinstance(m, Maxout):
             if m.pieces != 2:
                 raise ValueError(
-                    f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here; it knows 2 pieces"
+                    f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here; it knows 2"
+                    " pieces"
                 )
             w_a, w_b = m.layer.weight.chunk(2)
             base, diff = (columns(linear_map(m.layer, rows=w)[0], O) for w in (w_b, w_a - w_b))
@@ -62,11 +68,13 @@ def _signals(flat, slopes, height, y, x, first, total):
 
 @torch.enable_grad()
 def sound_lipsdp(net_S, net_T, x, y, R, space="logit", tau=1.0, steps=40, rate=0.15):
-    """SOUND upper bound of G(R) (n,) in the 2-norm: LipSDP of both networks stacked into one, so what they share cancels.
+    """SOUND upper bound of G(R) (n,) in the 2-norm: LipSDP of both networks stacked into one, so
+    what they share cancels.
 
-    Both gradients are linear in x and unknowns w with |w_i| <= |a_i| (slopes, softmax weights, scales: within the bounds
-    of the interval pass). For any multipliers T > 0 with P > 0, |gap|^2 <= L^2 |x|^2 + sum T_i (w_i^2 - a_i^2) for all x, w,
-    so L bounds G; log T descends by Adam, and where one stops does not matter. Dense layers; no max pooling.
+    Both gradients are linear in x and unknowns w with |w_i| <= |a_i| (slopes, softmax weights,
+    scales: within the bounds of the interval pass). For any multipliers T > 0 with P > 0, |gap|^2
+    <= L^2 |x|^2 + sum T_i (w_i^2 - a_i^2) for all x, w, so L bounds G; log T descends by Adam, and
+    where one stops does not matter. Dense layers; no max pooling.
     """
     flat_S, flat_T, x, _ = ready(net_S, net_T, x, y, 2, space, tau, False)
     ball = Ball(R.double() * (1 + SLACK), 2, None)

@@ -1,11 +1,12 @@
 """What each method asks of a student: a dict from name to method, a method being the terms it sums.
 
 A method is called with the student, a Batch and the recipe, and returns {term: (weight, loss)}. The
-objective is the sum of weight * loss; each loss is logged by itself, one of weight 0 only logged. To add
-one: write the function, add its line to METHODS.
+objective is the sum of weight * loss; each loss is logged by itself, one of weight 0 only logged.
+To add one: write the function, add its line to METHODS.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,9 @@ from . import adversarial, attacks, boundary, losses
 
 
 class Batch(NamedTuple):
-    """Images and labels, the teacher's constants for them, and lambda at this epoch; and what few methods need."""
+    """Images and labels, the teacher's constants for them, and lambda at this epoch; and what few
+    methods need.
+    """
 
     x: torch.Tensor  # (n, c, h, w)
     y: torch.Tensor  # (n,)
@@ -22,11 +25,14 @@ class Batch(NamedTuple):
     g_T: torch.Tensor | None  # (n, c, h, w) teacher's input gradient, in the method's space
     lam: float
     teacher: torch.nn.Module | None = (
-        None  # itself, in evaluation mode and frozen, for methods that ask it at images of their own
+        # itself, in evaluation mode and frozen, for methods that ask it at images of their own
+        None
     )
     share: float = 0.0  # epoch / epochs, in [0, 1)
     carry: dict | None = (
-        None  # what a method keeps from step to step; emptied before each epoch, so that a resumed run repeats
+        # what a method keeps from step to step; emptied before each epoch, so that a resumed run
+        # repeats
+        None
     )
 
 
@@ -39,7 +45,9 @@ class Method(NamedTuple):
     hint: bool = False  # starts with the hint stage (train.hint_stage)
     live: bool = False  # needs the teacher itself
     target: Callable | None = (
-        None  # target(g_T (n, c, h, w) of all images, seed) -> what takes the place of g_T, made once before the first step
+        # target(g_T (n, c, h, w) of all images, seed) -> what takes the place of g_T, made once
+        # before the first step
+        None
     )
 
 
@@ -64,7 +72,9 @@ def _kd(a_S, b, r):
 
 
 def mimic(net, b, r):
-    """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities (Eq. 2; arXiv 1312.6184)."""
+    """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities
+    (Eq. 2; arXiv 1312.6184).
+    """
     a_S = net(b.x)
     return {
         "ce": (1.0, F.cross_entropy(a_S, b.y)),
@@ -84,11 +94,14 @@ def robust(net, b, r):
 
 
 def _twice(net):
-    """Refuse a student that PyTorch cannot differentiate twice, before its own error without a remedy."""
+    """Refuse a student that PyTorch cannot differentiate twice, before its own error without a
+    remedy.
+    """
     if any(isinstance(m, torch.nn.Hardsigmoid) for m in net.modules()):
         raise ValueError(
-            "Hardsigmoid has no second derivative in PyTorch, which the student's input gradient needs in training; "
-            "networks.twice_differentiable(net) puts the same function in its place"
+            "Hardsigmoid has no second derivative in PyTorch, which the student's input gradient"
+            " needs in training; networks.twice_differentiable(net) puts the same function in its"
+            " place"
         )
 
 
@@ -112,15 +125,19 @@ def score_only(net, b, r):
 
 
 def target_zero(net, b, r):
-    """Control: `robust` with the teacher's input gradient replaced by zero, a plain smoothness penalty."""
+    """Control: `robust` with the teacher's input gradient replaced by zero, a plain smoothness
+    penalty.
+    """
     return robust(net, b._replace(g_T=torch.zeros_like(b.x)), r)
 
 
 def random_directions(g_T, seed, chunk=1000):
-    """Control: of each teacher gradient of g_T (n, c, h, w) the length alone, in a direction drawn uniformly, once for the whole run.
+    """Control: of each teacher gradient of g_T (n, c, h, w) the length alone, in a direction drawn
+    uniformly, once for the whole run.
 
-    The `robust` student that is given them (method "matched") has as much to match as `robust` has, and nothing of where the teacher's
-    gradient points. Drawn anew each step they would be *target zero* in expectation. A mirrored image is an image of its own.
+    The `robust` student that is given them (method "matched") has as much to match as `robust` has,
+    and nothing of where the teacher's gradient points. Drawn anew each step they would be *target
+    zero* in expectation. A mirrored image is an image of its own.
     """
     drawn = torch.Generator().manual_seed(seed * 100_003 + 31)
     out = torch.empty_like(g_T)
@@ -132,7 +149,9 @@ def random_directions(g_T, seed, chunk=1000):
 
 
 def shuffled(net, b, r):
-    """Control: `robust` with the teacher's gradients dealt anew, each step, among the images of one class in the batch: nearly their class's mean."""
+    """Control: `robust` with the teacher's gradients dealt anew, each step, among the images of one
+    class in the batch: nearly their class's mean.
+    """
     drawn = torch.randperm(len(b.y), device=b.y.device)
     place, giver = b.y.argsort(stable=True), drawn[b.y[drawn].argsort(stable=True)]
     g_T = torch.empty_like(b.g_T)
@@ -141,14 +160,18 @@ def shuffled(net, b, r):
 
 
 def noise_augmented(net, b, r):
-    """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the clean ones."""
+    """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the
+    clean ones.
+    """
     return kd(
         net, b._replace(x=b.x + r.sigma * torch.randn(b.x.shape, device=b.x.device).to(b.x)), r
     )
 
 
 def direct(net, b, r):
-    """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to first order."""
+    """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to
+    first order.
+    """
     a_S, g_S = losses.input_gradient(net, b.x, b.y, create_graph=True, space="logit")
     _twice(net)
     u_S, u_T = losses.height(a_S, b.y), losses.height(b.a_T, b.y)

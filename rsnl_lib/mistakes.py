@@ -1,4 +1,6 @@
-"""Which wrong label a network gives to which noisy image, and how often that is its teacher's own wrong label."""
+"""Which wrong label a network gives to which noisy image, and how often that is its teacher's own
+wrong label.
+"""
 
 import pathlib
 
@@ -14,7 +16,9 @@ FOLDER = store.RESULTS / "mistakes"
 
 @torch.no_grad()
 def find(net, x, y, kind, level, unit, draws=2, chunk=500):
-    """What `net` says of images x (n, c, h, w) under the draws of `evaluate.sweep`: (draws, n) of uint8, RIGHT where it is y."""
+    """What `net` says of images x (n, c, h, w) under the draws of `evaluate.sweep`: (draws, n) of
+    uint8, RIGHT where it is y.
+    """
     said = np.full((draws, len(x)), RIGHT, np.uint8)
     with fast.layers(net.eval()):
         for draw in range(draws):
@@ -28,7 +32,9 @@ def find(net, x, y, kind, level, unit, draws=2, chunk=500):
 
 
 def agreement(student, teacher):
-    """Of a student's mistakes the share at which the teacher gives the same wrong label; arrays as `find` gives them. nan without mistakes."""
+    """Of a student's mistakes the share at which the teacher gives the same wrong label; arrays as
+    `find` gives them. nan without mistakes.
+    """
     wrong = student != RIGHT
     return float((teacher[wrong] == student[wrong]).mean()) if wrong.any() else float("nan")
 
@@ -59,7 +65,9 @@ def read(path):
 
 
 def known(jobs, *folders):
-    """{job: its mistakes} of those jobs whose file lies in one of `folders` (default: the results)."""
+    """{job: its mistakes} of those jobs whose file lies in one of `folders` (default: the
+    results).
+    """
     found = {}
     for job in jobs:
         places = [pathlib.Path(f) / f"{job.path().stem}.npz" for f in folders or (FOLDER,)]

@@ -1,7 +1,7 @@
 """Notebooks and their sources: `python3 run.py render [NN ...]` and `python3 run.py pull NN`.
 
-notebooks/src/NN_name.py (percent format) is what one edits and reviews; notebooks/NN_name.ipynb is that
-source executed, with its figures, and without anything that differs from one run to the next.
+notebooks/src/NN_name.py (percent format) is what one edits and reviews; notebooks/NN_name.ipynb is
+that source executed, with its figures, and without anything that differs from one run to the next.
 """
 
 import atexit
@@ -23,7 +23,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def environment():
-    """Set what every kernel inherits, in tests and when rendering, so that no output depends on the machine."""
+    """Set what every kernel inherits, in tests and when rendering, so that no output depends on the
+    machine.
+    """
     if "RSNL_HOME" in os.environ:  # a parent process did it
         return
     home = pathlib.Path(tempfile.mkdtemp(prefix="rsnl-"))
@@ -58,7 +60,9 @@ def stored(source):
 
 
 def plain(nb, stem):
-    """The notebook with fixed metadata: of a cell only its tags, and an id made of the file's name and a number."""
+    """The notebook with fixed metadata: of a cell only its tags, and an id made of the file's name
+    and a number.
+    """
     import nbformat
 
     nb.metadata = nbformat.from_dict(METADATA)
@@ -78,7 +82,9 @@ def from_source(source):
 
 
 def canonical(nb, stem):
-    """The executed notebook without what differs from run to run: widgets' ids and state, timings, versions."""
+    """The executed notebook without what differs from run to run: widgets' ids and state, timings,
+    versions.
+    """
     for cell in plain(nb, stem).cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
@@ -123,7 +129,9 @@ def cells(nb):
 
 
 def pull(source):
-    """Take the cells of the stored notebook back into its source file; True if that changed anything."""
+    """Take the cells of the stored notebook back into its source file; True if that changed
+    anything.
+    """
     import jupytext
     import nbformat
 
@@ -157,11 +165,13 @@ def main(argv):
         for source in chosen(names):
             if not stored(source).is_file():
                 sys.exit(
-                    f"there is no {stored(source).name} yet; run: python3 run.py render {source.stem.split('_')[0]}"
+                    f"there is no {stored(source).name} yet; run: python3 run.py render"
+                    f" {source.stem.split('_')[0]}"
                 )
             if pull(source):
                 print(
-                    f"{source.name} has the edit; now run: python3 run.py render {source.stem.split('_')[0]}"
+                    f"{source.name} has the edit; now run: python3 run.py render"
+                    f" {source.stem.split('_')[0]}"
                 )
             else:
                 print(f"{source.name} has these cells already")

@@ -1,4 +1,5 @@
-"""Maxout teachers and students by name (Table VIII), their exact counts, and the start they train from.
+"""Maxout teachers and students by name (Table VIII), their exact counts, and the start they train
+from.
 
 Every network maps images (n, channels, height, width) to logits (n, classes). Nothing else in the
 library asks for these classes: any nn.Module with that signature serves as teacher or student.
@@ -13,7 +14,8 @@ from .settings import one_of, positive, whole
 
 
 class Maxout(nn.Module):
-    """The larger of `pieces` affine maps, computed by one layer of pieces * units outputs (arXiv 1302.4389).
+    """The larger of `pieces` affine maps, computed by one layer of pieces * units outputs (arXiv
+    1302.4389).
 
     In training two pieces are joined as b + relu(a - b): the same value as torch.maximum and a
     cheaper double backward; at an exact tie the whole gradient goes to b.
@@ -92,7 +94,9 @@ def digits_student(classes=10, width=1):
 
 
 def mnist_teacher(classes=10, width=1):
-    """48-48-24 maxout units, kernels 8/8/5, dropout and kernel norms of arXiv 1302.4389; 360,816 weights."""
+    """48-48-24 maxout units, kernels 8/8/5, dropout and kernel norms of arXiv 1302.4389; 360,816
+    weights.
+    """
     a, b, c = times(width, 48, 48, 24)
     return nn.Sequential(
         nn.Dropout(0.2),
@@ -111,7 +115,9 @@ def mnist_teacher(classes=10, width=1):
 
 
 def mnist_student(classes=10, width=1):
-    """16-16-16-16-12-12 maxout units, twice as deep as the teacher, 29,944 weights (Table VIII; arXiv 1412.6550)."""
+    """16-16-16-16-12-12 maxout units, twice as deep as the teacher, 29,944 weights (Table VIII;
+    arXiv 1412.6550).
+    """
     a, b = times(width, 16, 12)
     return nn.Sequential(
         conv(1, a, 5, 0),
@@ -129,7 +135,9 @@ def mnist_student(classes=10, width=1):
 
 
 def cifar_teacher(classes=10, width=1):
-    """96-192-192 maxout units, kernels 8/8/5, 500 dense units, dropout and norms of arXiv 1302.4389; 9,044,360 weights."""
+    """96-192-192 maxout units, kernels 8/8/5, 500 dense units, dropout and norms of arXiv
+    1302.4389; 9,044,360 weights.
+    """
     a, b, c, h = times(width, 96, 192, 192, 500)
     return nn.Sequential(
         nn.Dropout(0.2),
@@ -150,7 +158,9 @@ def cifar_teacher(classes=10, width=1):
 
 
 def _cifar_student(stages, classes, width):
-    """3x3 maxout convolutions in three stages with pools 2, 2 and 8, then 500 dense maxout units (Table VIII)."""
+    """3x3 maxout convolutions in three stages with pools 2, 2 and 8, then 500 dense maxout units
+    (Table VIII).
+    """
     net, c_in, (h,) = [], 3, times(width, 500)
     for channels, size in zip(stages, (2, 2, 8)):
         for c in times(width, *channels):
@@ -183,7 +193,9 @@ def cifar_student4(classes=10, width=1):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions with batch norm beside a shortcut, which takes every other pixel and adds channels of zeros where the shape changes."""
+    """Two 3x3 convolutions with batch norm beside a shortcut, which takes every other pixel and
+    adds channels of zeros where the shape changes.
+    """
 
     def __init__(self, c_in, c_out, stride):
         super().__init__()
@@ -207,7 +219,9 @@ class Residual(nn.Module):
 
 
 def _cifar_resnet(blocks, classes, width):
-    """The small ResNets of arXiv 1512.03385 for CIFAR, three stages of `blocks` blocks (arXiv 1805.05532)."""
+    """The small ResNets of arXiv 1512.03385 for CIFAR, three stages of `blocks` blocks (arXiv
+    1805.05532).
+    """
     a, b, c = times(width, 16, 32, 64)
     net, c_in = [nn.Conv2d(3, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU()], a
     for channels, stride in ((a, 1), (b, 2), (c, 2)):
@@ -242,14 +256,18 @@ def _torchvision(name, classes, width, **more):
 
 
 def cifar_resnet18(classes=10, width=1):
-    """torchvision's ResNet-18 for 32x32 images: a 3x3 convolution of stride 1 first, no pooling after it (arXiv 1905.09747)."""
+    """torchvision's ResNet-18 for 32x32 images: a 3x3 convolution of stride 1 first, no pooling
+    after it (arXiv 1905.09747).
+    """
     net = _torchvision("resnet18", classes, width)
     net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     return net
 
 
 def cifar_mobilenet(classes=10, width=1):
-    """torchvision's MobileNetV2 for 32x32 images: stride 1 in the first layer and in the stage of 24 channels (arXiv 1905.09747)."""
+    """torchvision's MobileNetV2 for 32x32 images: stride 1 in the first layer and in the stage of
+    24 channels (arXiv 1905.09747).
+    """
     net = _torchvision("mobilenet_v2", classes, width, dropout=0.0)
     net.features[0][0].stride = net.features[2].conv[1][0].stride = (1, 1)
     return net
@@ -289,9 +307,11 @@ SHAPES = {
 
 
 def build(name, classes=10):
-    """A fresh network by name, e.g. build("mnist_student"); "+bn" adds batch norm after each convolution, "@0.25" a width.
+    """A fresh network by name, e.g. build("mnist_student"); "+bn" adds batch norm after each
+    convolution, "@0.25" a width.
 
-    Both stay part of the name, so that no row of "cifar_teacher@0.25" is taken for one of "cifar_teacher".
+    Both stay part of the name, so that no row of "cifar_teacher@0.25" is taken for one of
+    "cifar_teacher".
     """
     plain, at, width = str(name).partition("@")
     plain, plus, norm = plain.partition("+")
@@ -302,7 +322,8 @@ def build(name, classes=10):
         width = positive("width", float(width)) if at else 1
     except ValueError:
         raise ValueError(
-            f"network={name!r}: after @ stands a width, a finite number above zero, e.g. {plain}@0.25"
+            f"network={name!r}: after @ stands a width, a finite number above zero, e.g."
+            f" {plain}@0.25"
         ) from None
     net = make(whole("classes", classes, 2), width)
     return (
@@ -323,7 +344,9 @@ def build(name, classes=10):
 
 
 def count(net, shape, share=lambda layer: 1):
-    """(weights, multiplications for one image of `shape`): weights without biases, as the paper counts (Table VII). Of a layer's multiplications its `share` counts."""
+    """(weights, multiplications for one image of `shape`): weights without biases, as the paper
+    counts (Table VII). Of a layer's multiplications its `share` counts.
+    """
     mults = 0
 
     def add(layer, inputs, out):
@@ -357,7 +380,9 @@ def count(net, shape, share=lambda layer: 1):
 
 @torch.no_grad()
 def uniform_(net, generator=None):
-    """The papers' start, in place: every weight from U(-0.005, 0.005), biases 0 (arXiv 1302.4389, 1412.6550)."""
+    """The papers' start, in place: every weight from U(-0.005, 0.005), biases 0 (arXiv 1302.4389,
+    1412.6550).
+    """
     for m in net.modules():
         if isinstance(m, (nn.Conv2d, nn.Linear)):
             m.weight.copy_(torch.empty(m.weight.shape).uniform_(-0.005, 0.005, generator=generator))
@@ -368,14 +393,16 @@ def uniform_(net, generator=None):
 
 @torch.no_grad()
 def lsuv_(net, x, generator=None):
-    """Layer-sequential unit-variance start (arXiv 1511.06422), in place: orthogonal weights, each layer's
-    output scaled to variance 1 on the images `x`, biases drawn from U(-0.01, 0.01).
+    """Layer-sequential unit-variance start (arXiv 1511.06422), in place: orthogonal weights, each
+    layer's output scaled to variance 1 on the images `x`, biases drawn from U(-0.01, 0.01).
 
-    A bias of exactly zero would make every blank patch of an MNIST image a tie between maxout pieces.
+    A bias of exactly zero would make every blank patch of an MNIST image a tie between maxout
+    pieces.
     """
     if not len(x) or not torch.isfinite(x).all():
         raise ValueError(
-            f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or infinite values"
+            f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or"
+            " infinite values"
         )
     mode = net.training
     net.eval()
@@ -403,7 +430,9 @@ def lsuv_(net, x, generator=None):
 
 @torch.no_grad()
 def clip_kernels_(net):
-    """Scale back, in place, every kernel whose norm exceeds its layer's max_norm (arXiv 1302.4389)."""
+    """Scale back, in place, every kernel whose norm exceeds its layer's max_norm (arXiv
+    1302.4389).
+    """
     for m in net.modules():
         if isinstance(m, Maxout) and m.max_norm is not None:
             w = m.layer.weight
@@ -418,7 +447,9 @@ class Hardsigmoid(nn.Module):
 
 
 def twice_differentiable(net):
-    """`net` with each nn.Hardsigmoid (squeeze and excitation, MobileNetV3) replaced, in place, by the same function as relu6."""
+    """`net` with each nn.Hardsigmoid (squeeze and excitation, MobileNetV3) replaced, in place, by
+    the same function as relu6.
+    """
     for m in list(net.modules()):
         for name, child in m.named_children():
             if isinstance(child, nn.Hardsigmoid):
@@ -428,7 +459,9 @@ def twice_differentiable(net):
 
 @contextlib.contextmanager
 def dropping(net, share):
-    """Within this block every nn.Dropout of `net` drops `share` of its own rate; afterwards the rates are as before."""
+    """Within this block every nn.Dropout of `net` drops `share` of its own rate; afterwards the
+    rates are as before.
+    """
     before = [(m, m.p) for m in net.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
     for m, p in before:
         m.p = share * p

@@ -1,7 +1,9 @@
-"""Every number that arXiv 1807.11158 prints in Tables I to VII, and the five its text gives for Fig. 2(a), keyed like our rows.
+"""Every number that arXiv 1807.11158 prints in Tables I to VII, and the five its text gives for
+Fig. 2(a), keyed like our rows.
 
-Nothing is read off a picture. `data/paper.csv` holds the numbers, `data/ledger.csv` what contradicts itself or stays open
-in the paper and what this project does about it; data/README.md explains their columns.
+Nothing is read off a picture. `data/paper.csv` holds the numbers, `data/ledger.csv` what
+contradicts itself or stays open in the paper and what this project does about it; data/README.md
+explains their columns.
 """
 
 import csv
@@ -39,7 +41,9 @@ NEIGHBOUR_COLUMNS = (
 
 
 def _read(name, columns, count, convert):
-    """The `count` rows (dicts) of data/`name`, each through `convert`; an error that names file, row and remedy if it is not whole."""
+    """The `count` rows (dicts) of data/`name`, each through `convert`; an error that names file,
+    row and remedy if it is not whole.
+    """
     path = FOLDER / name
     remedy = f"bring it back with: git restore data/{name}"
     if not path.is_file():
@@ -53,7 +57,8 @@ def _read(name, columns, count, convert):
         raise ValueError(f"{path} is damaged: its columns are not {', '.join(columns)}; {remedy}")
     if len(rows) != count or not text.endswith("\n"):
         raise ValueError(
-            f"{path} is damaged: it has {len(rows)} rows, the last maybe cut, and not {count} whole ones; {remedy}"
+            f"{path} is damaged: it has {len(rows)} rows, the last maybe cut, and not {count} whole"
+            f" ones; {remedy}"
         )
     made = []
     for i, row in enumerate(rows, 2):
@@ -84,13 +89,16 @@ def _cell(row):
 
 
 def cells(table=None, dataset=None):
-    """The printed cells as dicts with the keys COLUMNS, in the paper's order; of one of TABLES, of one of DATASETS, or all 189.
+    """The printed cells as dicts with the keys COLUMNS, in the paper's order; of one of TABLES, of
+    one of DATASETS, or all 189.
 
-    value: a float in % (accuracy 0 to 100, error), in points (drop), a plain number (layers, weights, multiplications of one
-    image) or a ratio to the teacher (speed-up, compression); printed: the same as it stands there. level: a number, None for
-    a count. bold: True or False. ledger: the entries of `ledger()` that touch this cell, a list of ints. kind: "measured" (a
-    network must be trained for it), "counted" (follows from its layers), "timed", or "quoted" by the paper from others.
-    Raises ValueError for an unknown table or data set and for a damaged file, FileNotFoundError for a missing one.
+    value: a float in % (accuracy 0 to 100, error), in points (drop), a plain number (layers,
+    weights, multiplications of one image) or a ratio to the teacher (speed-up, compression);
+    printed: the same as it stands there. level: a number, None for a count. bold: True or False.
+    ledger: the entries of `ledger()` that touch this cell, a list of ints. kind: "measured" (a
+    network must be trained for it), "counted" (follows from its layers), "timed", or "quoted" by
+    the paper from others. Raises ValueError for an unknown table or data set and for a damaged
+    file, FileNotFoundError for a missing one.
     """
     if table is not None:
         one_of("table", table, TABLES)
@@ -105,15 +113,19 @@ def cells(table=None, dataset=None):
 
 
 def ledger():
-    """{entry 1 to 38: {"where": place in the paper, "problem": ..., "choice": what this project does}}; errors as `cells` has them."""
+    """{entry 1 to 38: {"where": place in the paper, "problem": ..., "choice": what this project
+    does}}; errors as `cells` has them.
+    """
     rows = _read("ledger.csv", LEDGER_COLUMNS, 38, lambda row: {**row, "entry": int(row["entry"])})
     return {row.pop("entry"): row for row in rows}
 
 
 def neighbours():
-    """Accuracies (%) that the papers of ARD and BSS, and reruns of their code, print for CIFAR-10, as dicts with the keys NEIGHBOUR_COLUMNS.
+    """Accuracies (%) that the papers of ARD and BSS, and reruns of their code, print for CIFAR-10,
+    as dicts with the keys NEIGHBOUR_COLUMNS.
 
-    perturbation: "clean", or "pgd" of L-inf 8/255; read_at: where the number was read, for none was read in the paper itself.
+    perturbation: "clean", or "pgd" of L-inf 8/255; read_at: where the number was read, for none was
+    read in the paper itself.
     """
     return _read(
         "neighbour_cells.csv",
@@ -124,25 +136,30 @@ def neighbours():
 
 
 def key(cell):
-    """(dataset, method, network, train_noise, perturbation, level, unit): the columns KEY of the result rows that answer a measured cell.
+    """(dataset, method, network, train_noise, perturbation, level, unit): the columns KEY of the
+    result rows that answer a measured cell.
 
-    Besides `evaluate.levels` a perturbation may be "usps" or "mnist" (unit "test"): the test images of a data set that the
-    network was not trained on; or "class" (unit "label"): the clean test images of the CIFAR-10 label `level`, 0 to 9.
-    Several cells have one key where the paper prints a number again. No row answers a cell that is counted, timed or quoted.
+    Besides `evaluate.levels` a perturbation may be "usps" or "mnist" (unit "test"): the test images
+    of a data set that the network was not trained on; or "class" (unit "label"): the clean test
+    images of the CIFAR-10 label `level`, 0 to 9. Several cells have one key where the paper prints
+    a number again. No row answers a cell that is counted, timed or quoted.
     """
     return tuple(cell[name] for name in KEY)
 
 
 def as_printed(cell, share, clean=None):
-    """Our share of correct answers, 0 to 1, as the cell's quantity: accuracy in %, error in %, or drop in points.
+    """Our share of correct answers, 0 to 1, as the cell's quantity: accuracy in %, error in %, or
+    drop in points.
 
-    A drop also needs `clean`, the same network's share on clean images; it is negative where noise helps. The other
-    quantities ignore `clean`. Raises ValueError for a share outside 0 to 1, a drop without `clean`, or a cell that is no share.
+    A drop also needs `clean`, the same network's share on clean images; it is negative where noise
+    helps. The other quantities ignore `clean`. Raises ValueError for a share outside 0 to 1, a drop
+    without `clean`, or a cell that is no share.
     """
     quantity = one_of("quantity", cell["quantity"], ("accuracy", "error", "drop"))
     if quantity == "drop" and clean is None:
         raise ValueError(
-            f"{cell['cell']} is a drop; give the share of correct answers on clean images as `clean`"
+            f"{cell['cell']} is a drop; give the share of correct answers on clean images as"
+            " `clean`"
         )
     for name, value in {"share": share, **({"clean": clean} if quantity == "drop" else {})}.items():
         if not 0 <= finite(name, value) <= 1:

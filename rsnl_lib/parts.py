@@ -1,4 +1,6 @@
-"""Files in parts small enough to travel, and put together again, verified: a data set, or what a campaign made."""
+"""Files in parts small enough to travel, and put together again, verified: a data set, or what a
+campaign made.
+"""
 
 import hashlib
 import json
@@ -11,9 +13,11 @@ from .settings import whole
 
 
 def pack(files, folder, name, size=34 * 2**20, compress=True):
-    """Write `files` ({name inside: path}) as folder/name.00, name.01, ... of at most `size` bytes, and name.parts.json with every SHA-256.
+    """Write `files` ({name inside: path}) as folder/name.00, name.01, ... of at most `size` bytes,
+    and name.parts.json with every SHA-256.
 
-    One tar, xz-compressed or not. Returns the parts' paths; parts of an earlier, longer pack are removed.
+    One tar, xz-compressed or not. Returns the parts' paths; parts of an earlier, longer pack are
+    removed.
     """
     folder = pathlib.Path(folder)
     whole("size", size, 1)
@@ -45,7 +49,9 @@ def pack(files, folder, name, size=34 * 2**20, compress=True):
 
 
 def unpack(folder, target, name):
-    """Put folder/name.00, ... together and lay its files under `target`; every part is checked first, and none is laid if one is wrong."""
+    """Put folder/name.00, ... together and lay its files under `target`; every part is checked
+    first, and none is laid if one is wrong.
+    """
     folder, target = pathlib.Path(folder), pathlib.Path(target)
     try:
         told = json.loads((folder / f"{name}.parts.json").read_bytes())
@@ -66,7 +72,8 @@ def unpack(folder, target, name):
             piece = (folder / part).read_bytes()
             if hashlib.sha256(piece).hexdigest() != known:
                 raise ValueError(
-                    f"{folder / part} is damaged: its SHA-256 is not the one in {name}.parts.json; copy it again"
+                    f"{folder / part} is damaged: its SHA-256 is not the one in {name}.parts.json;"
+                    " copy it again"
                 )
             everything.update(piece)
             tape.write(piece)

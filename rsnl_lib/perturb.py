@@ -16,13 +16,16 @@ def images(x):
         raise ValueError(f"images must be a float tensor (n, channels, height, width), not {kind}")
     if min(x.shape[1:3]) > 4 and x.shape[3] in (1, 3):
         raise ValueError(
-            f"images {tuple(x.shape)} look as if their channels came last; give (n, channels, height, width): x.permute(0, 3, 1, 2)"
+            f"images {tuple(x.shape)} look as if their channels came last; give (n, channels,"
+            " height, width): x.permute(0, 3, 1, 2)"
         )
     return points(x)
 
 
 def points(x):
-    """`x` if it is a float tensor of finite numbers (asked on the CPU alone: a GPU would have to be waited for), whatever its shape, else a ValueError."""
+    """`x` if it is a float tensor of finite numbers (asked on the CPU alone: a GPU would have to be
+    waited for), whatever its shape, else a ValueError.
+    """
     if not isinstance(x, torch.Tensor) or not x.is_floating_point():
         raise ValueError(
             f"images must be a float tensor, not {getattr(x, 'dtype', type(x).__name__)}"
@@ -63,10 +66,12 @@ def gaussian(x, snr, generator=None, unit="dB"):
 
 
 def poisson(x, snr, generator=None, unit="dB"):
-    """x + zero-mean noise of variance proportional to |x|, at the same SNR as `gaussian` (Table I, column P).
+    """x + zero-mean noise of variance proportional to |x|, at the same SNR as `gaussian` (Table I,
+    column P).
 
-    Poisson counts have a variance equal to their mean; scaled to an SNR and centred, that is Gaussian
-    noise of standard deviation sqrt(P |x| / (mean|x| SNR)): where the image is blank, there is none.
+    Poisson counts have a variance equal to their mean; scaled to an SNR and centred, that is
+    Gaussian noise of standard deviation sqrt(P |x| / (mean|x| SNR)): where the image is blank,
+    there is none.
     """
     ratio = snr_ratio(snr, unit)
     share = images(x).abs() / x.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(
@@ -76,7 +81,9 @@ def poisson(x, snr, generator=None, unit="dB"):
 
 
 def occlude(x, size, generator=None, at=None):
-    """x with one size x size square of zeros: its top left corner `at` (row, column), else uniformly placed (Table II)."""
+    """x with one size x size square of zeros: its top left corner `at` (row, column), else
+    uniformly placed (Table II).
+    """
     h, w = images(x).shape[2:]
     if whole("size", size) > min(h, w):
         raise ValueError(f"size={size} is larger than the image ({h} x {w}); use 0 to {min(h, w)}")
@@ -95,7 +102,8 @@ def occlude(x, size, generator=None, at=None):
             or not all(isinstance(v, int) for v in at)
         ):
             raise ValueError(
-                f"at={at!r} must be two whole numbers, the row and column of the square's top left corner"
+                f"at={at!r} must be two whole numbers, the row and column of the square's top left"
+                " corner"
             )
         top, left = at
         if not (0 <= top <= h - size and 0 <= left <= w - size):
@@ -113,7 +121,9 @@ KINDS = {"gaussian": gaussian, "poisson": poisson, "occlusion": occlude}
 
 
 def apply(kind, x, level, generator=None, unit="dB"):
-    """The perturbation called `kind` at `level` (SNR in `unit`, or the square's size in pixels); "clean" changes nothing."""
+    """The perturbation called `kind` at `level` (SNR in `unit`, or the square's size in pixels);
+    "clean" changes nothing.
+    """
     if one_of("perturbation", kind, ("clean", *KINDS)) == "clean":
         return images(x)
     if kind == "occlusion":
@@ -122,7 +132,9 @@ def apply(kind, x, level, generator=None, unit="dB"):
 
 
 def random_crop(x, pad):
-    """x (n, c, h, w) moved by up to `pad` pixels each way, each image by its own draw, zeros from outside (arXiv 1302.4389: 4)."""
+    """x (n, c, h, w) moved by up to `pad` pixels each way, each image by its own draw, zeros from
+    outside (arXiv 1302.4389: 4).
+    """
     n, _, h, w = x.shape
     top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1), device=x.device)
     rows, cols = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)
@@ -133,9 +145,11 @@ def random_crop(x, pad):
 
 
 def noisy_training_set(data, kind, snr, seed=0, unit="dB"):
-    """`data` with noise of `kind` at `snr` on every training and validation image, drawn once from `seed` (Table I: trained on G or P).
+    """`data` with noise of `kind` at `snr` on every training and validation image, drawn once from
+    `seed` (Table I: trained on G or P).
 
-    The test images stay as they are. Drawn once, not anew each epoch: the paper does not say, and a fixed set can be cached.
+    The test images stay as they are. Drawn once, not anew each epoch: the paper does not say, and a
+    fixed set can be cached.
     """
     one_of("train_noise", kind, ("gaussian", "poisson"))
     parts = {}

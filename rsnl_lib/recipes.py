@@ -1,4 +1,6 @@
-"""Recipes: how long, how fast, with which of the paper's letters; lambda, learning rate and optimiser that follow from them."""
+"""Recipes: how long, how fast, with which of the paper's letters; lambda, learning rate and
+optimiser that follow from them.
+"""
 
 import math
 from typing import NamedTuple
@@ -11,7 +13,9 @@ from .settings import one_of, positive, whole
 
 
 class Recipe(NamedTuple):
-    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1 % to 80 % of the epochs."""
+    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1
+    % to 80 % of the epochs.
+    """
 
     name: str
     epochs: int
@@ -39,7 +43,8 @@ class Recipe(NamedTuple):
     hint_epochs: int = (
         0  # of the hint stage; 0: a quarter of the epochs for fitnet, none for others
     )
-    hint: str = "regress"  # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
+    # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
+    hint: str = "regress"
     frozen_norm: bool = (
         False  # keep batch norm at its statistics while training: input gradients need that
     )
@@ -47,14 +52,18 @@ class Recipe(NamedTuple):
     dropout: float = (
         1.0  # share of the network's own dropout rates that it trains with: 1 as built, 0 none
     )
-    crop: int = 0  # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher is then asked live
+    # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher
+    # is then asked live
+    crop: int = 0
     bf16: bool = False  # bfloat16 arithmetic where the hardware has it
     epsilon: float = 0.1  # radius of an attack's ball, in the units of the images
     step: float = 0.25  # of an attack, as a share of epsilon: 2/255 of 8/255 (arXiv 1905.09747)
     attack_steps: int = 10
     attack_norm: str = "inf"  # or "2"
-    clamp: bool = True  # attacked images stay in [0, 1]; False for images without bounds, such as whitened ones
-    alpha: float = 1.0  # share of the loss on attacked images (ard, fast_ard, rslad, iad, adaad, igdm), in [0, 1]
+    # attacked images stay in [0, 1]; False for images without bounds, such as whitened ones
+    clamp: bool = True
+    # share of the loss on attacked images (ard, fast_ard, rslad, iad, adaad, igdm), in [0, 1]
+    alpha: float = 1.0
     beta: float = (
         6.0  # weight of KL in trades and of the gradient term in igdm, exponent of the trust in iad
     )
@@ -107,9 +116,11 @@ GREY = {
 
 
 def recipe(name="short", dataset="digits", method="standard", **changes):
-    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1, tau^2-scaled), with changes.
+    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1,
+    tau^2-scaled), with changes.
 
-    A neighbour's own letters (OWN, GREY) stand in each of them. With replays = m there are 1/m of the epochs, so as many steps, unless `epochs` is given.
+    A neighbour's own letters (OWN, GREY) stand in each of them. With replays = m there are 1/m of
+    the epochs, so as many steps, unless `epochs` is given.
     """
     one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
     if name == "paper":
@@ -184,7 +195,9 @@ def rate_at(r, step, steps):
 
 
 def optimiser(net, r):
-    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec. V-A)."""
+    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec.
+    V-A).
+    """
     conv = [
         p
         for m in net.modules()
@@ -202,7 +215,9 @@ def optimiser(net, r):
 
 
 def setting(text):
-    """("C1", 100.0) from "C1=100": a recipe's setting and its value, of the type that the recipe has."""
+    """("C1", 100.0) from "C1=100": a recipe's setting and its value, of the type that the recipe
+    has.
+    """
     key, _, value = text.partition("=")
     kind = type(getattr(PAPER, key, None))
     if kind is bool and value in ("True", "False"):
@@ -213,5 +228,6 @@ def setting(text):
     except ValueError:
         pass
     raise ValueError(
-        f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of: {', '.join(Recipe._fields)}"
+        f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of:"
+        f" {', '.join(Recipe._fields)}"
     )

@@ -1,7 +1,9 @@
-"""The registered study: its networks, each line's differences teacher by teacher, one analysis, symmetric words.
+"""The registered study: its networks, each line's differences teacher by teacher, one analysis,
+symmetric words.
 
-`data/claims/README.md` is the register in words. `networks.csv` beside it lists what is trained under each teacher, `lines.csv` what is
-compared; all three are older than the first row. The first register, `data/claims.csv`, is history.
+`data/claims/README.md` is the register in words. `networks.csv` beside it lists what is trained
+under each teacher, `lines.csv` what is compared; all three are older than the first row. The first
+register, `data/claims.csv`, is history.
 """
 
 import functools
@@ -15,6 +17,7 @@ from .settings import ROOT, one_of
 
 FOLDER = ROOT / "data" / "claims"
 TEACHERS = range(3, 11)
+N = len(TEACHERS)
 ALPHA = 0.05
 FEWEST = 6  # teachers with which a line may be judged
 CONTROLS = (
@@ -27,7 +30,10 @@ WEIGHTS = {
     "few": ("C1=1", ""),
     "usps": ("C1=1", ""),
 }  # of `robust`; "" is the recipe's own, 10
-LINE_COLUMNS = "line family place says dataset a b settings minus perturbation levels unit measure margin decides".split()
+LINE_COLUMNS = (
+    "line family place says dataset a b settings minus perturbation levels unit measure margin"
+    " decides".split()
+)
 NETWORK_COLUMNS = "dataset method settings".split()
 MEASURES = ("accuracy", "drop", "mistakes")
 DECIDES = ("difference", "no worse")
@@ -40,7 +46,8 @@ def lines(path=FOLDER / "lines.csv"):
     for line in found:
         if list(line) != LINE_COLUMNS:
             raise ValueError(
-                f"{path} has other columns than {', '.join(LINE_COLUMNS)}; bring it back with: git restore {path}"
+                f"{path} has other columns than {', '.join(LINE_COLUMNS)}; bring it back with: git"
+                f" restore {path}"
             )
         (
             one_of("family", line["family"], "AB"),
@@ -52,7 +59,9 @@ def lines(path=FOLDER / "lines.csv"):
 
 
 def weights(line):
-    """The settings of `robust`'s weight over which a line goes; of two arms without a weight there is one."""
+    """The settings of `robust`'s weight over which a line goes; of two arms without a weight there
+    is one.
+    """
     if "robust" not in (line["a"], line["b"]) or line["b"] in CONTROLS:
         return ("",)
     return WEIGHTS["few" if "images=" in line["settings"] else line["dataset"]]
@@ -104,7 +113,8 @@ def teachers(text=None):
         or not TEACHERS[0] <= int(first) <= int(last or first) <= TEACHERS[-1]
     ):
         raise ValueError(
-            f"--teachers {text!r} is no range of registered teachers; write one such as 3-5, from {TEACHERS[0]} to {TEACHERS[-1]}"
+            f"--teachers {text!r} is no range of registered teachers; write one such as 3-5, from"
+            f" {TEACHERS[0]} to {TEACHERS[-1]}"
         )
     return range(int(first), int(last or first) + 1)
 
@@ -121,7 +131,9 @@ def place(job):
 
 @functools.cache
 def described():
-    """The CIFAR-10 networks that are described without p, in the order in which they are trained (`cifar.csv`): one teacher, one start."""
+    """The CIFAR-10 networks that are described without p, in the order in which they are trained
+    (`cifar.csv`): one teacher, one start.
+    """
     return [
         jobs.Job("cifar10", row["method"], row["network"], settings=row["settings"])
         for row in store.lines(FOLDER / "cifar.csv")
@@ -129,7 +141,9 @@ def described():
 
 
 def left(done, wanted=None):
-    """{job: 1} of the registered jobs, or of the jobs `wanted`, of which a row is missing, in the order in which they are trained."""
+    """{job: 1} of the registered jobs, or of the jobs `wanted`, of which a row is missing, in the
+    order in which they are trained.
+    """
     return {
         j: 1 for j in wanted or networks() if not set(asked(j.dataset)) <= set(jobs.of(j, done))
     }
@@ -137,7 +151,9 @@ def left(done, wanted=None):
 
 @functools.cache
 def asked(dataset):
-    """Every (perturbation, level, unit) that a registered line or Fig. 2(a) needs of a data set's networks, clean images first; of CIFAR's all that is measured."""
+    """Every (perturbation, level, unit) that a registered line or Fig. 2(a) needs of a data set's
+    networks, clean images first; of CIFAR's all that is measured.
+    """
     if dataset == "cifar10":
         return tuple(evaluate.needed(dataset))
     mine = [
@@ -157,8 +173,9 @@ def with_words(*words):
 def value(line, method, settings, teacher, done, told, others):
     """What a line measures of one network, in points; None where it is not there.
 
-    accuracy: its mean over the levels. drop: minus the points lost from clean to noisy images. mistakes: `mistakes.agreement` of the network with its
-    own teacher minus the mean of that with the teachers `others`; `told` is {job: `mistakes.read`}.
+    accuracy: its mean over the levels. drop: minus the points lost from clean to noisy images.
+    mistakes: `mistakes.agreement` of the network with its own teacher minus the mean of that with
+    the teachers `others`; `told` is {job: `mistakes.read`}.
     """
     one = job(line["dataset"], method, settings, teacher)
     if line["measure"] == "mistakes":
@@ -175,7 +192,8 @@ def value(line, method, settings, teacher, done, told, others):
 
 
 def differences(line, done, told=None, teachers=TEACHERS):
-    """{weight: [a minus b in points, a number a teacher]} of the first teachers for which all of a line is there: eight, else seven, else six, else none.
+    """{weight: [a minus b in points, a number a teacher]} of the first teachers for which all of a
+    line is there: eight, else seven, else six, else none.
 
     Where the line has `minus`, the same difference at those settings is taken off.
     """
@@ -212,7 +230,9 @@ def _difference(line, weight, teacher, done, told, teachers):
 
 
 def statistic(d):
-    """T = mean / (sd / sqrt n) of differences d (..., n), sd with n - 1; 0 where the mean is 0, infinite where only the spread is."""
+    """T = mean / (sd / sqrt n) of differences d (..., n), sd with n - 1; 0 where the mean is 0,
+    infinite where only the spread is.
+    """
     d = np.asarray(d, dtype=float)
     mean, error = d.mean(-1), d.std(-1, ddof=1) / math.sqrt(d.shape[-1])
     tiny = 1e-12 * np.abs(d).max(-1, initial=0.0)
@@ -222,23 +242,27 @@ def statistic(d):
         )
 
 
-def signs(n=len(TEACHERS)):
+def signs(n=N):
     """All 2^n vectors of signs, (2^n, n)."""
     return 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
 
 
 def flipped(columns):
-    """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all lines; a line of n teachers takes the first n signs."""
+    """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all
+    lines; a line of n teachers takes the first n signs.
+    """
     return np.stack(
         [np.abs(statistic(signs()[:, : len(d)] * np.asarray(d))) for d in columns], axis=1
     )
 
 
 def corrected(columns):
-    """Step-down max |T| p values (Westfall and Young) of columns of differences, one a line, in their order.
+    """Step-down max |T| p values (Westfall and Young) of columns of differences, one a line, in
+    their order.
 
-    The line with the largest |T| is held against the largest |T| of all lines under each sign vector, the next against that of the lines
-    from itself on, and so on; p is the share of vectors that reach it (ties count), and never smaller than the one before.
+    The line with the largest |T| is held against the largest |T| of all lines under each sign
+    vector, the next against that of the lines from itself on, and so on; p is the share of vectors
+    that reach it (ties count), and never smaller than the one before.
     """
     own, all_T = np.array([abs(float(statistic(d))) for d in columns]), flipped(columns)
     order, p, worst = sorted(range(len(own)), key=lambda i: -own[i]), [math.nan] * len(own), 0.0
@@ -250,7 +274,9 @@ def corrected(columns):
 
 
 def reach(columns):
-    """c of the simultaneous intervals mean +- c sd / sqrt n: the 244th smallest of the largest |T| of the residuals under the 256 sign vectors."""
+    """c of the simultaneous intervals mean +- c sd / sqrt n: the 244th smallest of the largest |T|
+    of the residuals under the 256 sign vectors.
+    """
     residuals = []
     for d in columns:
         left_over = np.asarray(d) - np.mean(d)
@@ -284,7 +310,9 @@ def word(line, mean, low, high, p, single):
 
 
 def judged(done, told=None, all_lines=None):
-    """The registered lines with their differences by weight, the median over weights, n, mean, low, high, p (corrected in the family) and word."""
+    """The registered lines with their differences by weight, the median over weights, n, mean, low,
+    high, p (corrected in the family) and word.
+    """
     out = []
     for line in all_lines or lines():
         by_weight = differences(line, done, told)
@@ -310,11 +338,13 @@ def judged(done, told=None, all_lines=None):
     return out
 
 
-def power(sds, margins, effect=1.0, n=len(TEACHERS), trials=400, seed=0):
-    """[(chance to be told from none, chance to be called too small)] of each line of a family with standard deviations `sds`, in points.
+def power(sds, margins, effect=1.0, n=N, trials=400, seed=0):
+    """[(chance to be told from none, chance to be called too small)] of each line of a family with
+    standard deviations `sds`, in points.
 
-    The first: the line's true difference is `effect`, that of the others 0, p <= .05. The second: all are 0, and its interval lies inside
-    its margin. Differences are drawn normal and independent from line to line, which is on the safe side: lines share networks.
+    The first: the line's true difference is `effect`, that of the others 0, p <= .05. The second:
+    all are 0, and its interval lies inside its margin. Differences are drawn normal and independent
+    from line to line, which is on the safe side: lines share networks.
     """
     drawn, seen, small = np.random.default_rng(seed), np.zeros(len(sds)), np.zeros(len(sds))
     for _ in range(trials):

@@ -1,4 +1,6 @@
-"""The paper's cells minus our rows is the work left: list it, do it within a time budget on this machine or a Ray cluster, merge it."""
+"""The paper's cells minus our rows is the work left: list it, do it within a time budget on this
+machine or a Ray cluster, merge it.
+"""
 
 import csv
 import pathlib
@@ -19,7 +21,9 @@ BOX, LARGEST, FILES = (
 
 
 def read(*folders):
-    """All rows (dicts of text) of the result files in `folders`, each once; a file of another kind or cut off is left out."""
+    """All rows (dicts of text) of the result files in `folders`, each once; a file of another kind
+    or cut off is left out.
+    """
     rows = {}
     for folder in folders:
         for path in sorted(pathlib.Path(folder).glob("*.csv")):
@@ -37,7 +41,9 @@ def read(*folders):
 def job_of(
     cell, seed=0, recipe="short", settings="", network="", teacher_network="", teacher_settings=""
 ):
-    """The Job that answers a measured cell; changes of recipe or networks make it a job that fills no cell."""
+    """The Job that answers a measured cell; changes of recipe or networks make it a job that fills
+    no cell.
+    """
     if cell["method"] == "teacher":
         return Job(
             cell["dataset"],
@@ -69,15 +75,18 @@ def job_of(
 
 
 def asked(cell):
-    """The (perturbation, level, unit) that a measured cell needs rows of; a drop needs the clean images too."""
+    """The (perturbation, level, unit) that a measured cell needs rows of; a drop needs the clean
+    images too.
+    """
     level = paper.key(cell)[-3:]
     return {level, ("clean", 0, "")} if cell["quantity"] == "drop" else {level}
 
 
 def answers(cell, done, recipe="short", seeds=10):
-    """{seed: {(perturbation, level, unit): row}} of the networks that answer a measured cell exactly: its data set, network and training noise, the recipe
-    unchanged, by whatever seed of its teacher. Students from seed `seeds` on and MNIST's and USPS's teachers after the first three belong to the register
-    (data/claims) and answer no cell yet.
+    """{seed: {(perturbation, level, unit): row}} of the networks that answer a measured cell
+    exactly: its data set, network and training noise, the recipe unchanged, by whatever seed of its
+    teacher. Students from seed `seeds` on and MNIST's and USPS's teachers after the first three
+    belong to the register (data/claims) and answer no cell yet.
     """
     dataset, method, network, guide, *rest, _ = map(str, job_of(cell, 0, recipe).row().values())
     found, need = {}, asked(cell)
@@ -96,7 +105,8 @@ def answers(cell, done, recipe="short", seeds=10):
 def filled(cell, done, recipe="short"):
     """The seeds (a list) for which our rows answer a cell (`answers`).
 
-    A count follows from the code and stands as [0]; so does a speed-up once its network's milliseconds are among the rows.
+    A count follows from the code and stands as [0]; so does a speed-up once its network's
+    milliseconds are among the rows.
     """
     if cell["kind"] == "quoted":
         return []
@@ -108,7 +118,9 @@ def filled(cell, done, recipe="short"):
 
 
 def enough(cell, seeds):
-    """How many seeds a cell needs where `seeds` are asked for: of teachers there are jobs.TEACHERS at most, a count is one."""
+    """How many seeds a cell needs where `seeds` are asked for: of teachers there are jobs.TEACHERS
+    at most, a count is one.
+    """
     return (
         1
         if cell["kind"] != "measured"
@@ -119,7 +131,9 @@ def enough(cell, seeds):
 
 
 def timed(file=None):
-    """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m rsnl_lib networks --rows`)."""
+    """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m
+    rsnl_lib networks --rows`).
+    """
     return {
         row["network"]: float(row["ms"])
         for row in store.lines(file or RESULTS / "speed.csv", missing_ok=True)
@@ -128,10 +142,12 @@ def timed(file=None):
 
 
 def left(cells, done, seeds=1, also=(), places=(), **plan):
-    """{job: cells it fills, itself and by what it makes possible}, for every job with rows missing, teachers before students.
+    """{job: cells it fills, itself and by what it makes possible}, for every job with rows missing,
+    teachers before students.
 
-    `plan`: recipe, settings, network, teacher_network and teacher_settings of `job_of`. `also` names further methods, one job each on the data sets of
-    `cells`; `places` are folders where a teacher's checkpoint may lie, besides the usual ones.
+    `plan`: recipe, settings, network, teacher_network and teacher_settings of `job_of`. `also`
+    names further methods, one job each on the data sets of `cells`; `places` are folders where a
+    teacher's checkpoint may lie, besides the usual ones.
     """
     wanted = {}
     for cell in (c for c in cells if c["kind"] == "measured"):
@@ -163,7 +179,9 @@ def left(cells, done, seeds=1, also=(), places=(), **plan):
 
 
 def with_teachers(wanted, places=()):
-    """{job: count} with the teachers that have no checkpoint yet, teachers first; each counts for its students too."""
+    """{job: count} with the teachers that have no checkpoint yet, teachers first; each counts for
+    its students too.
+    """
     for job, count in list(wanted.items()):
         if job.guided and find(job.teacher(), *places) is None:
             wanted[job.teacher()] = wanted.get(job.teacher(), 0) + count
@@ -171,7 +189,9 @@ def with_teachers(wanted, places=()):
 
 
 def paces(rates, hardware):
-    """{(network, method): median ms per image and epoch} measured on this hardware, from the curve files `rates`."""
+    """{(network, method): median ms per image and epoch} measured on this hardware, from the curve
+    files `rates`.
+    """
     found = {}
     for path in filter(pathlib.Path.is_file, map(pathlib.Path, rates)):
         with open(path, newline="") as f:
@@ -186,7 +206,9 @@ def paces(rates, hardware):
 
 
 def rank(wanted, done, device="cpu", places=()):
-    """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to each for its start."""
+    """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to
+    each for its start.
+    """
     files = [
         RESULTS / "curves.csv",
         *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv")),
@@ -225,7 +247,9 @@ def needs(job, wanted, folder=None):
 
 
 def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
-    """Print every job left with its cells, estimated time and needs, the cells by table, and as the last line `N of M cells`."""
+    """Print every job left with its cells, estimated time and needs, the cells by table, and as the
+    last line `N of M cells`.
+    """
     for job, count, took in rank(wanted, done, device):
         print(f"{count:4} cells {span(took):>8}  {called(job):70} {needs(job, wanted, folder)}")
     if any(c["kind"] == "timed" and not filled(c, done) for c in cells):
@@ -257,7 +281,9 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
 
 
 def pack(work, out):
-    """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the rows first; what is left out is printed."""
+    """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the
+    rows first; what is left out is printed.
+    """
     work = pathlib.Path(work)
     texts = (
         sorted(work.glob("rows/*.csv"))
@@ -286,10 +312,12 @@ def pack(work, out):
 
 
 def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None):
-    """Take in a work folder, or what `pack` made of one: rows that are not there yet, curves, checkpoints. Returns (rows, checkpoints) added.
+    """Take in a work folder, or what `pack` made of one: rows that are not there yet, curves,
+    checkpoints. Returns (rows, checkpoints) added.
 
-    Checkpoints of seed 0 up to 6 MB go among the shipped ones, others to the data folder. Where a row is here already, it stays as it is;
-    how many of those left out say another number is printed.
+    Checkpoints of seed 0 up to 6 MB go among the shipped ones, others to the data folder. Where a
+    row is here already, it stays as it is; how many of those left out say another number is
+    printed.
     """
     source = pathlib.Path(source)
     if not source.is_dir():
@@ -394,7 +422,8 @@ def campaign(args):
         alone = next((name for name in args.lines if name not in claims.FILES), None)
         if alone:
             raise ValueError(
-                f"--for {alone} stands alone: its networks are trained in their own order; ask for the others in another call"
+                f"--for {alone} stands alone: its networks are trained in their own order; ask for"
+                " the others in another call"
             )
         lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
         wanted = with_teachers(
@@ -444,7 +473,8 @@ def campaign(args):
             if args.out:
                 pack(work, args.out)
     print(
-        f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce --merge {work}"
+        f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce"
+        f" --merge {work}"
     )
     if failed:
         sys.exit(f"rsnl: {len(failed)} jobs failed; their words are in {work / 'log'}")

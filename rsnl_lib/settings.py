@@ -16,37 +16,17 @@ DATASETS = ("digits", "mnist", "usps", "usps_resized", "cifar10", "cifar10_pixel
 
 
 def data_folder(folder=None):
-    """The folder of downloads: the argument, else RSNL_DATA, else data/downloads in the project (git-ignored)."""
+    """The folder of downloads: the argument, else RSNL_DATA, else data/downloads in the project
+    (git-ignored).
+    """
     return pathlib.Path(folder or os.environ.get("RSNL_DATA") or ROOT / "data" / "downloads")
 
 
 def progress(items, **kwargs):
-    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering), plain lines without tqdm."""
-    disable = bool(os.environ.get("TQDM_DISABLE"))
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        return PlainProgress(items, kwargs.get("desc", ""), disable)
-    return tqdm(items, disable=disable, **kwargs)
+    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering)."""
+    from tqdm.auto import tqdm
 
-
-class PlainProgress:
-    """What `progress` gives where tqdm is not installed: a line whenever the loop reports."""
-
-    def __init__(self, items, desc, disable):
-        self.items, self.desc, self.disable = items, desc, disable
-
-    def __iter__(self):
-        for self.at in self.items:
-            yield self.at
-
-    def set_postfix(self, values):
-        if not self.disable:
-            print(
-                f"{self.desc} {self.at}:",
-                ", ".join(f"{k} {v}" for k, v in values.items()),
-                flush=True,
-            )
+    return tqdm(items, disable=bool(os.environ.get("TQDM_DISABLE")), **kwargs)
 
 
 def one_of(name, value, choices):
@@ -59,7 +39,9 @@ def one_of(name, value, choices):
 
 
 def positive(name, value, zero=False):
-    """`value` as a float if it is a finite number above zero (or zero, with `zero=True`), else a ValueError."""
+    """`value` as a float if it is a finite number above zero (or zero, with `zero=True`), else a
+    ValueError.
+    """
     rule = "zero or a finite number above it" if zero else "a finite number above zero"
     try:
         number = None if isinstance(value, (str, bool)) else float(value)
@@ -87,7 +69,9 @@ def whole(name, value, low=0):
 
 
 def device(name="auto"):
-    """The torch device called `name`; "auto" takes a GPU where there is one, which then computes in single precision, not in TF32's ten bits."""
+    """The torch device called `name`; "auto" takes a GPU where there is one, which then computes in
+    single precision, not in TF32's ten bits.
+    """
     import torch
 
     gpu = torch.cuda.is_available()
@@ -121,7 +105,9 @@ def set_generators(states, device):
 
 @functools.cache
 def processor():
-    """The processor by name, with family and model where the name alone says little; else the architecture."""
+    """The processor by name, with family and model where the name alone says little; else the
+    architecture.
+    """
     import platform
 
     try:
@@ -133,7 +119,9 @@ def processor():
 
 
 def hardware():
-    """The machine in words for a result row: the GPU's name, else the processor's, and how many threads."""
+    """The machine in words for a result row: the GPU's name, else the processor's, and how many
+    threads.
+    """
     import torch
 
     if torch.cuda.is_available():
@@ -143,7 +131,9 @@ def hardware():
 
 
 def commit():
-    """The library's git commit, twelve digits, with a + where rsnl_lib/ has changes; "unknown" outside git."""
+    """The library's git commit, twelve digits, with a + where rsnl_lib/ has changes; "unknown"
+    outside git.
+    """
 
     def git(*args):
         return subprocess.run(
@@ -197,9 +187,9 @@ def room(low, high):
 def parameters(given, **used):
     """Check a notebook's parameters and make the run repeatable.
 
-    `given` is the notebook's globals(), `used` its parameters by name. Papermill takes a misspelt name for
-    one more variable and only warns; here it is an error, and so is a bad value.
-    Sets torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
+    `given` is the notebook's globals(), `used` its parameters by name. Papermill takes a misspelt
+    name for one more variable and only warns; here it is an error, and so is a bad value. Sets
+    torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
     """
     import torch
 

@@ -1,4 +1,6 @@
-"""The live pictures of the theorem's chapters: a line to push along, a plane with its discs, an example with its gradients."""
+"""The live pictures of the theorem's chapters: a line to push along, a plane with its discs, an
+example with its gradients.
+"""
 
 import html
 import math
@@ -19,44 +21,57 @@ WIDE = dict(
 
 
 def graph(curves, marks=(), bands=(), x_range=(-1, 1), y_range=(0, 1), size=(520, 220), said=""):
-    """An SVG line plot: curves [(colour, dash, xs, ys)], marks [(x, colour, text)], bands [(from, to, colour)]."""
+    """An SVG line plot: curves [(colour, dash, xs, ys)], marks [(x, colour, text)], bands [(from,
+    to, colour)].
+    """
     w, h = size
-    X = lambda v: 40 + (w - 50) * (np.asarray(v) - x_range[0]) / (x_range[1] - x_range[0])
-    Y = lambda v: (
-        h - 25 - (h - 35) * (np.clip(v, *y_range) - y_range[0]) / (y_range[1] - y_range[0])
-    )
+
+    def X(v):
+        return 40 + (w - 50) * (np.asarray(v) - x_range[0]) / (x_range[1] - x_range[0])
+
+    def Y(v):
+        return h - 25 - (h - 35) * (np.clip(v, *y_range) - y_range[0]) / (y_range[1] - y_range[0])
+
     parts = [
-        f'<svg role="img" aria-label="{html.escape(said)}" width="{w}" height="{h}" style="display:block;background:#fff">'
+        f'<svg role="img" aria-label="{html.escape(said)}" width="{w}" height="{h}"'
+        ' style="display:block;background:#fff">'
     ]
     for start, stop, colour in bands:
         start, stop = max(start, x_range[0]), min(stop, x_range[1])
         if stop > start:
             parts.append(
-                f'<rect x="{X(start):.1f}" y="10" width="{X(stop) - X(start):.1f}" height="{h - 35}" fill="{colour}" opacity="0.15"/>'
+                f'<rect x="{X(start):.1f}" y="10" width="{X(stop) - X(start):.1f}"'
+                f' height="{h - 35}" fill="{colour}" opacity="0.15"/>'
             )
     for colour, dash, xs, ys in curves:
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(X(xs), Y(ys)))
         parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"'
+            f' stroke-dasharray="{dash}"/>'
         )
     for at, colour, words in marks:
         parts.append(
-            f'<line x1="{X(at):.1f}" x2="{X(at):.1f}" y1="10" y2="{h - 25}" stroke="{colour}" stroke-width="1.5"/>'
-            f'<text x="{X(at) + 3:.1f}" y="20" font-size="11" fill="{colour}">{html.escape(words)}</text>'
+            f'<line x1="{X(at):.1f}" x2="{X(at):.1f}" y1="10" y2="{h - 25}" stroke="{colour}"'
+            f' stroke-width="1.5"/><text x="{X(at) + 3:.1f}" y="20" font-size="11"'
+            f' fill="{colour}">{html.escape(words)}</text>'
         )
     for v in np.linspace(*x_range, 5):
         parts.append(
-            f'<text x="{X(v):.1f}" y="{h - 8}" text-anchor="middle" font-size="11" fill="#333">{v:.3g}</text>'
+            f'<text x="{X(v):.1f}" y="{h - 8}" text-anchor="middle" font-size="11"'
+            f' fill="#333">{v:.3g}</text>'
         )
     for v in np.linspace(*y_range, 3):
         parts.append(
-            f'<text x="36" y="{Y(v) + 4:.1f}" text-anchor="end" font-size="11" fill="#333">{v:.3g}</text>'
+            f'<text x="36" y="{Y(v) + 4:.1f}" text-anchor="end" font-size="11"'
+            f' fill="#333">{v:.3g}</text>'
         )
     return "".join(parts) + "</svg>"
 
 
 def pushed(name, case, delta):
-    """The HTML of one counterexample at one delta: both scores, what Eq. 7 and Theorem 1' say there, and what is true."""
+    """The HTML of one counterexample at one delta: both scores, what Eq. 7 and Theorem 1' say
+    there, and what is true.
+    """
     f_S, f_T, ratio, sure, reach = (case[k] for k in ("f_S", "f_T", "ratio", "sure", "reach"))
     ticks = np.linspace(-reach, reach, 161)
     h = float(f_S(np.array(delta)) - f_T(np.array(delta)))
@@ -67,7 +82,10 @@ def pushed(name, case, delta):
         else "says the teacher leads: " + ("right" if h < 0 else "WRONG")
     )
     new = "guarantees the student: right" if abs(delta) < sure else "says nothing here"
-    said = f"{name}: delta {delta:+.3f}, f_S {float(f_S(np.array(delta))):.3f}, f_T {float(f_T(np.array(delta))):.3f}, {leads} by {abs(h):.3f}"
+    said = (
+        f"{name}: delta {delta:+.3f}, f_S {float(f_S(np.array(delta))):.3f}, f_T"
+        f" {float(f_T(np.array(delta))):.3f}, {leads} by {abs(h):.3f}"
+    )
     plot = graph(
         [
             (figures.style("robust")["color"], "", ticks, f_S(ticks)),
@@ -83,14 +101,18 @@ def pushed(name, case, delta):
         said=said,
     )
     return (
-        f'<div class="rsnl-view">{plot}<div class="rsnl-note"><b>{html.escape(said)}.</b> Eq. 7 as printed {eq7}; Theorem 1\' {new}.<br>'
-        f"Orange f_S, dashed black f_T; orange band: where Eq. 7 speaks (|delta| &ge; {ratio:.3g}), blue band: certified (|delta| &lt; {sure:.3g}). "
+        f'<div class="rsnl-view">{plot}<div class="rsnl-note"><b>{html.escape(said)}.</b> Eq. 7 as'
+        f" printed {eq7}; Theorem 1' {new}.<br>"
+        f"Orange f_S, dashed black f_T; orange band: where Eq. 7 speaks (|delta| &ge; {ratio:.3g}),"
+        f" blue band: certified (|delta| &lt; {sure:.3g}). "
         f"{html.escape(case['words'])}</div></div>"
     )
 
 
 def push(cases):
-    """Counterexamples to drag: cases {name: dict(f_S, f_T functions of delta, ratio, sure, reach, words)}."""
+    """Counterexamples to drag: cases {name: dict(f_S, f_T functions of delta, ratio, sure, reach,
+    words)}.
+    """
     first = next(iter(cases))
     which = W.Dropdown(
         description="example",
@@ -128,7 +150,9 @@ def push(cases):
 
 
 class Plane:
-    """One pair of networks on the plane through x[i] along two axes; answers are kept, so that a slider only redraws."""
+    """One pair of networks on the plane through x[i] along two axes; answers are kept, so that a
+    slider only redraws.
+    """
 
     def __init__(self, net_S, net_T, x, y, axes, reach, k=81):
         self.pair, self.x, self.y, self.axes, self.reach, self.k, self.known = (
@@ -224,17 +248,24 @@ class Plane:
         )
         share = wrong.sum() / max(away.sum(), 1)
         said = (
-            f"m {a['m']:.3f}, bound of G(R) {G:.3f}, ratio {ratio:.3f}; certified min(R, ratio) {sure:.3f}, integral {a['integral']:.3f}, "
-            f"exact flip {low:.4f} to {high:.4f}"
+            f"m {a['m']:.3f}, bound of G(R) {G:.3f}, ratio {ratio:.3f}; certified min(R, ratio)"
+            f" {sure:.3f}, integral {a['integral']:.3f}, exact flip {low:.4f} to {high:.4f}"
             if high < math.inf
-            else f"m {a['m']:.3f}; certified {sure:.3f}, integral {a['integral']:.3f}; no flip in this square"
+            else (
+                f"m {a['m']:.3f}; certified {sure:.3f}, integral {a['integral']:.3f}; no flip in"
+                " this square"
+            )
         )
         return (
-            f'<div class="rsnl-view"><div style="position:relative;width:{side}px;height:{side}px">{field}'
-            f'<svg role="img" aria-label="{said}" width="{side}" height="{side}" viewBox="-180 -180 360 360" style="position:absolute;left:0;top:0">'
-            f'{circles}<path d="M-5 0h10M0-5v10" stroke="#000"/></svg></div><div class="rsnl-note"><b>{said}.</b><br>Pale: the student leads; '
-            f"grey: the teacher. Blue: certified for this R (solid) and by the integral (dashed); black: exact distance of the smallest flip. "
-            f"Striped: Eq. 7 says the teacher leads and is wrong, {share:.0%} of what lies outside the ratio. Side of the square: {2 * self.side(i):.3f}.</div></div>"
+            '<div class="rsnl-view"><div'
+            f' style="position:relative;width:{side}px;height:{side}px">{field}<svg role="img"'
+            f' aria-label="{said}" width="{side}" height="{side}" viewBox="-180 -180 360 360"'
+            f' style="position:absolute;left:0;top:0">{circles}<path d="M-5 0h10M0-5v10"'
+            f' stroke="#000"/></svg></div><div class="rsnl-note"><b>{said}.</b><br>Pale: the'
+            " student leads; grey: the teacher. Blue: certified for this R (solid) and by the"
+            " integral (dashed); black: exact distance of the smallest flip. Striped: Eq. 7 says"
+            f" the teacher leads and is wrong, {share:.0%} of what lies outside the ratio. Side of"
+            f" the square: {2 * self.side(i):.3f}.</div></div>"
         )
 
     @staticmethod
@@ -292,15 +323,22 @@ def plane(net_S, net_T, x, y, axes, reach=1.0):
 
 
 def signed(pixels, scale, alt, side=112):
-    """An <img> of signed values (h, w): orange above zero, white at zero, blue below, full colour at `scale`."""
+    """An <img> of signed values (h, w): orange above zero, white at zero, blue below, full colour
+    at `scale`.
+    """
     v = np.clip(np.asarray(pixels) / max(scale, 1e-12), -1, 1)[..., None]
     ends = np.where(v > 0, np.array([213, 94, 0]), np.array([0, 114, 178]))
     coloured = (255 + np.abs(v) * (ends - 255)).round().astype(np.uint8)
-    return f'<figure style="margin:0">{img(coloured, alt, side)}<figcaption style="font-size:11px">{html.escape(alt)}</figcaption></figure>'
+    return (
+        f'<figure style="margin:0">{img(coloured, alt, side)}<figcaption'
+        f' style="font-size:11px">{html.escape(alt)}</figcaption></figure>'
+    )
 
 
 def worst_way(net_S, net_T, x, y, reach, k=41):
-    """(g_S, g_T, t, u): input gradients of one image x (1, ...) and, along -grad h, both networks' u = logit(f) (k, 2)."""
+    """(g_S, g_T, t, u): input gradients of one image x (1, ...) and, along -grad h, both networks'
+    u = logit(f) (k, 2).
+    """
     g_S, g_T = (bound.gradient(lambda z: bound.height(net(z), y), x)[1] for net in (net_S, net_T))
     v = -(g_S - g_T) / bound.like(bound.norm(g_S - g_T).clamp_min(1e-12), x)
     t = torch.linspace(0, reach, k, dtype=x.dtype)
@@ -312,7 +350,9 @@ def worst_way(net_S, net_T, x, y, reach, k=41):
 
 
 def example_view(nets, x, y, method, reach):
-    """The HTML of one image x (1, 1, h, w): picture, gradients of student and teacher, their gap, both logits along the worst way."""
+    """The HTML of one image x (1, 1, h, w): picture, gradients of student and teacher, their gap,
+    both logits along the worst way.
+    """
     g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x, y, reach)
     scale, behind, f = (
         float(torch.maximum(g_S.abs().max(), g_T.abs().max())),
@@ -322,13 +362,17 @@ def example_view(nets, x, y, method, reach):
     where = (
         "leads all the way"
         if not len(behind)
-        else "is behind from the start"
-        if behind[0, 0] == 0
-        else f"is overtaken after {t[behind[0, 0]]:.3f}"
+        else (
+            "is behind from the start"
+            if behind[0, 0] == 0
+            else f"is overtaken after {t[behind[0, 0]]:.3f}"
+        )
     )
     said = (
-        f"the {figures.style(method)['label'].replace('$', '')} student {where}; f_S {f[0]:.4f}, f_T {f[1]:.4f}, head start {f[0] - f[1]:+.2e}, in logits "
-        f"{u[0, 0] - u[0, 1]:+.3f}; slopes: student {bound.norm(g_S)[0]:.2f}, teacher {bound.norm(g_T)[0]:.2f}, gap {bound.norm(g_S - g_T)[0]:.2f}"
+        f"the {figures.style(method)['label'].replace('$', '')} student {where}; f_S {f[0]:.4f},"
+        f" f_T {f[1]:.4f}, head start {f[0] - f[1]:+.2e}, in logits {u[0, 0] - u[0, 1]:+.3f};"
+        f" slopes: student {bound.norm(g_S)[0]:.2f}, teacher {bound.norm(g_T)[0]:.2f}, gap"
+        f" {bound.norm(g_S - g_T)[0]:.2f}"
     )
     images = "".join(
         signed(g[0, 0], scale, a)
@@ -351,14 +395,18 @@ def example_view(nets, x, y, method, reach):
     )
     seen = picture(x[0, 0], f"a {int(y)} as the networks see it", 112)
     return (
-        f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:start">{seen}{images}</div><div class="rsnl-note"><b>{html.escape(said)}.</b>'
-        f'</div>{plot}<div class="rsnl-note">Logit of the true class\'s score along the steepest way down for the head start (student solid, teacher '
-        "dashed); below: length of the push.</div></div>"
+        '<div class="rsnl-view"><div'
+        f' style="display:flex;gap:12px;align-items:start">{seen}{images}</div><div'
+        f' class="rsnl-note"><b>{html.escape(said)}.</b></div>{plot}<div class="rsnl-note">Logit of'
+        " the true class's score along the steepest way down for the head start (student solid,"
+        " teacher dashed); below: length of the push.</div></div>"
     )
 
 
 def examples(nets, x, y, reach=1.0, method="robust"):
-    """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1, h, w), y (n,)."""
+    """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1, h,
+    w), y (n,).
+    """
     (
         one_of("network", "teacher", nets),
         one_of("method", method, [m for m in nets if m != "teacher"]),

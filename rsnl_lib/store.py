@@ -15,38 +15,45 @@ from . import networks
 from .settings import RESULTS, commit, hardware
 
 COLUMNS = (
-    "dataset method network teacher recipe settings train_noise seed perturbation level unit space draws n "
-    "correct hardware torch commit date"
+    "dataset method network teacher recipe settings train_noise seed perturbation level unit space"
+    " draws n correct hardware torch commit date"
 ).split()
 MARGIN_COLUMNS = (
-    "dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T gap gap_tau flip "
-    "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit"
+    "dataset method network teacher recipe settings seed image label f_S f_T lead slope_S slope_T"
+    " gap gap_tau flip estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit"
 ).split()
 LADDER_COLUMNS = (
-    "dataset method network teacher recipe settings seed space p box certificate kind image value flip seconds "
-    "hardware commit"
+    "dataset method network teacher recipe settings seed space p box certificate kind image value"
+    " flip seconds hardware commit"
 ).split()
-CURVE_COLUMNS = "dataset method network teacher recipe settings seed epoch quantity value hardware commit".split()
+CURVE_COLUMNS = (
+    "dataset method network teacher recipe settings seed epoch quantity value hardware commit"
+).split()
 SIMILARITY_COLUMNS = (
-    "dataset method network teacher recipe settings train_noise seed reference images pairs n undefined rate rate_T rate_S mag ang "
-    "hardware commit"
+    "dataset method network teacher recipe settings train_noise seed reference images pairs n"
+    " undefined rate rate_T rate_S mag ang hardware commit"
 ).split()
 SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 
 def can_write(path):
-    """Say now, in words, if `path` could not be written later: its nearest existing folder must be one that you may write to."""
+    """Say now, in words, if `path` could not be written later: its nearest existing folder must be
+    one that you may write to.
+    """
     place = pathlib.Path(path).absolute().parent
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise OSError(
-            f"{path} cannot be written: {place} is no folder that you may write to; name another place"
+            f"{path} cannot be written: {place} is no folder that you may write to; name another"
+            " place"
         )
 
 
 def write(path, content):
-    """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside it: the old content stays whole until the new one is."""
+    """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside
+    it: the old content stays whole until the new one is.
+    """
     path = pathlib.Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -66,12 +73,15 @@ def write(path, content):
             part.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         raise OSError(
-            f"{path} cannot be written ({error}); name a folder that is one and that you may write to"
+            f"{path} cannot be written ({error}); name a folder that is one and that you may"
+            " write to"
         ) from error
 
 
 def digest(*tensors, words=""):
-    """sha256 over words and the bytes of tensors, of which no copy is made where they lie contiguous on the CPU."""
+    """sha256 over words and the bytes of tensors, of which no copy is made where they lie
+    contiguous on the CPU.
+    """
     h = hashlib.sha256(words.encode())
     for t in tensors:
         h.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -88,7 +98,9 @@ def provenance():
 
 
 def save_checkpoint(path, net, half=True, **header):
-    """Write the network's tensors, in half precision by default, under `header` (all values become text)."""
+    """Write the network's tensors, in half precision by default, under `header` (all values become
+    text).
+    """
     tensors = {
         k: v.detach().cpu().half() if half and v.is_floating_point() else v.detach().cpu()
         for k, v in net.state_dict().items()
@@ -103,7 +115,9 @@ def save_checkpoint(path, net, half=True, **header):
 
 
 def load_checkpoint(path, net=None, device="cpu"):
-    """(network in evaluation mode, header) from a checkpoint; `net` receives the weights, else the header's network is built."""
+    """(network in evaluation mode, header) from a checkpoint; `net` receives the weights, else the
+    header's network is built.
+    """
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -115,23 +129,27 @@ def load_checkpoint(path, net=None, device="cpu"):
             state = {k: f.get_tensor(k).float() for k in f.keys()}
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}); delete it and train or fetch it again"
+            f"{path} is damaged or no safetensors file ({error}); delete it and train or fetch it"
+            " again"
         ) from None
     if net is None:
         if "network" not in header:
             raise ValueError(
-                f"{path} names no network in its header; pass the module that its weights belong to as `net`"
+                f"{path} names no network in its header; pass the module that its weights belong to"
+                " as `net`"
             )
         if not header.get("classes", "10").isdecimal():
             raise ValueError(
-                f"{path} says classes={header['classes']!r} in its header; it must be a whole number, train it again"
+                f"{path} says classes={header['classes']!r} in its header; it must be a whole"
+                " number, train it again"
             )
         net = networks.build(header["network"], int(header.get("classes", 10)))
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(
-            f"{path} does not fit {header.get('network', type(net).__name__)}: {error}; name the checkpoint of this network, or pass its module as `net`"
+            f"{path} does not fit {header.get('network', type(net).__name__)}: {error}; name the"
+            " checkpoint of this network, or pass its module as `net`"
         ) from None
     return net.to(device).eval(), header
 
@@ -146,12 +164,15 @@ def table(rows, columns=COLUMNS):
 
 
 def append(path, rows, columns=COLUMNS):
-    """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken back."""
+    """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken
+    back.
+    """
     path, rows = pathlib.Path(path), list(rows)
     for row in rows:
         if odd := set(row) ^ set(columns):
             raise ValueError(
-                f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are {', '.join(columns)}"
+                f"a row for {path.name} lacks or adds {sorted(odd)}; its columns are"
+                f" {', '.join(columns)}"
             )
     if path.is_file() and path.stat().st_size:
         with open(path, newline="", errors="replace") as f:
@@ -168,7 +189,8 @@ def append(path, rows, columns=COLUMNS):
         file = open(path, "ab", buffering=0)
     except OSError as error:
         raise OSError(
-            f"{path} cannot be written ({error}); name a folder that is one and that you may write to"
+            f"{path} cannot be written ({error}); name a folder that is one and that you may"
+            " write to"
         ) from error
     with file as f:  # unbuffered: closing must not write what was taken back
         size, content = f.tell(), table(rows, columns)
@@ -183,7 +205,9 @@ def append(path, rows, columns=COLUMNS):
 
 
 def read(*paths):
-    """The rows of one or more CSV files as one pandas frame; a row that stands twice counts once."""
+    """The rows of one or more CSV files as one pandas frame; a row that stands twice counts
+    once.
+    """
     import pandas as pd
 
     missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
@@ -196,8 +220,9 @@ def read(*paths):
             lengths = [len(line) for line in csv.reader(f)]
         if odd := [i for i, n in enumerate(lengths, 1) if n != lengths[0]] if lengths else [0]:
             raise ValueError(
-                f"{p} is no table of results: row {odd[0]} has {lengths[odd[0] - 1] if lengths else 0} cells, its header "
-                f"{lengths[0] if lengths else 0}; delete that row, or make the file again"
+                f"{p} is no table of results: row {odd[0]} has"
+                f" {lengths[odd[0] - 1] if lengths else 0} cells, its header"
+                f" {lengths[0] if lengths else 0}; delete that row, or make the file again"
             )
     blank = dict.fromkeys(
         MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2], [""]
@@ -223,14 +248,18 @@ def lines(path, missing_ok=False):
 
 
 def who(row):
-    """The method of a row, its teacher told: "kd by pgd_at" is KD's student of the robust teacher, "robust_teacher" that teacher."""
+    """The method of a row, its teacher told: "kd by pgd_at" is KD's student of the robust teacher,
+    "robust_teacher" that teacher.
+    """
     if row["network"].endswith("_teacher") and row["method"] == "pgd_at":
         return "robust_teacher"
     return row["method"] + (" by pgd_at" if "pgd_at" in row["teacher"] else "")
 
 
 def registered(rows):
-    """Which rows of a frame belong to the second register (data/claims), judged by itself: MNIST's and USPS's teachers from seed 3 on, students from seed 13 on."""
+    """Which rows of a frame belong to the second register (data/claims), judged by itself: MNIST's
+    and USPS's teachers from seed 3 on, students from seed 13 on.
+    """
     teachers = rows.network.str.endswith("_teacher")
     return rows.dataset.isin(["mnist", "usps"]) & (
         (teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13))
@@ -238,7 +267,9 @@ def registered(rows):
 
 
 def everyone(dataset):
-    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers plain or robust, trained without noise; `method` as `who` tells it."""
+    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers
+    plain or robust, trained without noise; `method` as `who` tells it.
+    """
     rows = read(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
     own, guide = f"{dataset}_teacher", rows.teacher.str.partition(" seed ")[0]
     rows = rows[
@@ -254,7 +285,9 @@ def everyone(dataset):
 
 
 def shipped(dataset, methods):
-    """The rows of the data set's own teachers and students on its own images: recipe "short" unchanged, trained without noise, as their teachers were."""
+    """The rows of the data set's own teachers and students on its own images: recipe "short"
+    unchanged, trained without noise, as their teachers were.
+    """
     rows = read(RESULTS / f"{dataset}.csv")
     guide = rows.teacher.str.partition(" seed ")[0]
     rows, guide = rows[~registered(rows)], guide[~registered(rows)]

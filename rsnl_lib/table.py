@@ -1,4 +1,5 @@
-"""Scores of the shipped networks on the gallery at every stop of the explorer's noise sliders, looked up instead of computed.
+"""Scores of the shipped networks on the gallery at every stop of the explorer's noise sliders,
+looked up instead of computed.
 
 Made by: python -m rsnl_lib.table
 """
@@ -33,7 +34,9 @@ def name_of(tensors):
 
 
 def noisy(x, kind, snr, draw=0):
-    """x (n, 1, h, w) with noise of `kind` ("none" for no noise) at `snr` dB; the pattern depends on `draw` alone."""
+    """x (n, 1, h, w) with noise of `kind` ("none" for no noise) at `snr` dB; the pattern depends on
+    `draw` alone.
+    """
     return (
         x
         if kind == "none"
@@ -59,7 +62,9 @@ class Waiting(torch.nn.Module):
 
 
 def shipped(dataset):
-    """{method: network} of a data set's shipped teacher and students but LATER, recipe "short", seed 0; none is built before it has to answer."""
+    """{method: network} of a data set's shipped teacher and students but LATER, recipe "short",
+    seed 0; none is built before it has to answer.
+    """
     paths = sorted(CHECKPOINTS.glob(f"{dataset}_teacher-teacher-short-s0.safetensors")) + sorted(
         CHECKPOINTS.glob(f"{dataset}_student-*-short-s0.safetensors")
     )
@@ -68,7 +73,9 @@ def shipped(dataset):
 
 @torch.no_grad()
 def scores(nets, x):
-    """(networks, images, columns, classes) in half precision, in steps of 1/2048: softmax scores of each network on images x (n, 1, h, w)."""
+    """(networks, images, columns, classes) in half precision, in steps of 1/2048: softmax scores of
+    each network on images x (n, 1, h, w).
+    """
     out = [
         [torch.softmax(net(seen), 1) for net in nets]
         for seen in (
@@ -92,7 +99,9 @@ def make(dataset, folder=FOLDER):
 
 
 def stamp(nets, x):
-    """What changes when a weight or the images x are replaced or written in place (not through .data)."""
+    """What changes when a weight or the images x are replaced or written in place (not through
+    .data).
+    """
     return [
         (id(t), t.is_inference() or t._version)
         for t in itertools.chain([x], *(itertools.chain(n.parameters(), n.buffers()) for n in nets))
@@ -100,9 +109,11 @@ def stamp(nets, x):
 
 
 def find(nets, x, folder=FOLDER):
-    """A function (i, kind, snr) -> {method: scores (k,)} of image x[i], or None where it takes live networks.
+    """A function (i, kind, snr) -> {method: scores (k,)} of image x[i], or None where it takes live
+    networks.
 
-    A table answers for {method: module} `nets` only if it names the weights of all, in evaluation mode and unchanged since.
+    A table answers for {method: module} `nets` only if it names the weights of all, in evaluation
+    mode and unchanged since.
     """
     names = {
         m: net.named() if isinstance(net, Waiting) else name_of(net.state_dict())

@@ -18,12 +18,15 @@ MARKS = {
 
 
 def answer(cell, done, recipe="short", speed=None):
-    """What we have on one cell: {mark, ours, low, high, seeds, profile, told}; ours and the interval in the paper's unit, `told` the words behind it.
+    """What we have on one cell: {mark, ours, low, high, seeds, profile, told}; ours and the
+    interval in the paper's unit, `told` the words behind it.
 
-    profile: "short" for rows by our recipe, "full" for the paper's own, "" for what needs no training; a smoke run leaves no rows.
+    profile: "short" for rows by our recipe, "full" for the paper's own, "" for what needs no
+    training; a smoke run leaves no rows.
 
-    The interval is where one more run would fall in 95 of 100 cases (mean ± t s sqrt(1 + 1/n) over seeds): the paper's number is one
-    run too, so inside it *agrees*, outside it *differs*. Below three seeds nothing is judged. `speed`: {network: ms} for speed-ups.
+    The interval is where one more run would fall in 95 of 100 cases (mean ± t s sqrt(1 + 1/n) over
+    seeds): the paper's number is one run too, so inside it *agrees*, outside it *differs*. Below
+    three seeds nothing is judged. `speed`: {network: ms} for speed-ups.
     """
     out = dict(
         mark="not run",
@@ -69,15 +72,19 @@ def answer(cell, done, recipe="short", speed=None):
     mean, reach = claims.one_more(values)
     judged = len(values) >= enough(cell, 3)
     told = (
-        f"{cell['place']}: recipe {recipe}, {len(values)} seed{'s' * (len(values) > 1)} ({', '.join(map(str, seeds))}), n {rows[0]['n']} each, "
-        f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}"
+        f"{cell['place']}: recipe {recipe}, {len(values)} seed{'s' * (len(values) > 1)}"
+        f" ({', '.join(map(str, seeds))}), n {rows[0]['n']} each,"
+        f" {', '.join(sorted({r['hardware'] for r in rows}))}, commit"
+        f" {', '.join(sorted({r['commit'] for r in rows}))}"
     )
     return out | dict(
-        mark="too few seeds"
-        if not judged
-        else "agrees"
-        if abs(mean - cell["value"]) <= reach
-        else "differs",
+        mark=(
+            "too few seeds"
+            if not judged
+            else "agrees"
+            if abs(mean - cell["value"]) <= reach
+            else "differs"
+        ),
         ours=mean,
         low=mean - reach,
         high=mean + reach,
@@ -88,14 +95,18 @@ def answer(cell, done, recipe="short", speed=None):
 
 
 def rounding(printed):
-    """The width of what rounds to a printed number: 1000 for "361K", 0.1 for "1.6M" times a million, 0.01 for "90.25"."""
+    """The width of what rounds to a printed number: 1000 for "361K", 0.1 for "1.6M" times a
+    million, 0.01 for "90.25".
+    """
     unit = {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
     digits = printed.rstrip("KM")
     return unit * 10 ** -len(digits.partition(".")[2])
 
 
 def counted(cell):
-    """Layers, weights, multiplications, or compression against the teacher, from the network's own layers."""
+    """Layers, weights, multiplications, or compression against the teacher, from the network's own
+    layers.
+    """
     stem = cell["network"].split("_")[0]
     net = networks.build(cell["network"])
     weights, mults = networks.count(net, networks.SHAPES[stem])
@@ -111,12 +122,17 @@ def number(value, cell):
         return ""
     unit = cell["printed"][-1]
     if unit in "KM":
-        return f"{value / {'K': 1e3, 'M': 1e6}[unit]:.{len(cell['printed'].rstrip('KM').partition('.')[2])}f}{unit}"
-    return f"{value:.{len(cell['printed'].partition('.')[2])}f}"
+        value /= {"K": 1e3, "M": 1e6}[unit]
+    else:
+        unit = ""
+    places = len(cell["printed"].rstrip("KM").partition(".")[2])
+    return f"{value:.{places}f}{unit}"
 
 
 def view(cells, answers, rows, columns, name):
-    """An HTML table: rows and columns are functions from a cell to its heading; paper above, ours below, hover for what is behind it."""
+    """An HTML table: rows and columns are functions from a cell to its heading; paper above, ours
+    below, hover for what is behind it.
+    """
     heads, sides = dict.fromkeys(map(columns, cells)), dict.fromkeys(map(rows, cells))
     place = {(rows(c), columns(c)): (c, a) for c, a in zip(cells, answers)}
     parts = [
@@ -141,7 +157,8 @@ def view(cells, answers, rows, columns, name):
             )
             kind = f" <i>{a['profile']}</i>" if a["profile"] else ""
             parts.append(
-                f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}{kind}</small></td>'
+                f'<td title="{html.escape(a["told"])}">'
+                f"{c['printed']}<br><small>{ours}{kind}</small></td>"
             )
         parts.append("</tr>")
     return "".join(parts) + "</table>"
@@ -164,7 +181,9 @@ def column_of(cell):
 
 
 def show(name, done, speed=None):
-    """Display one of the paper's tables (paper.TABLES) with our answers, and print how many cells have which mark."""
+    """Display one of the paper's tables (paper.TABLES) with our answers, and print how many cells
+    have which mark.
+    """
     from IPython.display import HTML, display
 
     cells = paper.cells(name)
@@ -186,14 +205,18 @@ def show(name, done, speed=None):
 
 
 def ledger(entries):
-    """paper.ledger() as an HTML table, a line an entry: where, what is wrong or open, what this project does."""
+    """paper.ledger() as an HTML table, a line an entry: where, what is wrong or open, what this
+    project does.
+    """
     from IPython.display import HTML
 
     lines = "".join(
-        f"<tr><th scope='row'>{n}</th><td>{html.escape(e['where'])}</td><td>{html.escape(e['problem'])}</td><td>{html.escape(e['choice'])}</td></tr>"
+        f"<tr><th scope='row'>{n}</th><td>{html.escape(e['where'])}</td>"
+        f"<td>{html.escape(e['problem'])}</td><td>{html.escape(e['choice'])}</td></tr>"
         for n, e in entries.items()
     )
     return HTML(
-        f'<details><summary>{len(entries)} entries</summary><table class="rsnl-table"><tr><td></td><th scope="col">where</th><th scope="col">what</th>'
-        f'<th scope="col">here</th></tr>{lines}</table></details>'
+        f"<details><summary>{len(entries)} entries</summary><table"
+        ' class="rsnl-table"><tr><td></td><th scope="col">where</th><th scope="col">what</th><th'
+        f' scope="col">here</th></tr>{lines}</table></details>'
     )

@@ -1,4 +1,6 @@
-"""Algorithm 1: one loop for every method, with validation, progress, and a resume that changes nothing."""
+"""Algorithm 1: one loop for every method, with validation, progress, and a resume that changes
+nothing.
+"""
 
 import contextlib
 import copy
@@ -17,7 +19,6 @@ from .methods import METHODS, Batch
 from .recipes import Recipe, lam_at, optimiser, rate_at, recipe
 from .settings import CHECKPOINTS, PROFILES, data_folder, one_of, progress, whole
 
-
 STEMS = {
     "usps": "mnist",
     "usps_resized": "mnist",
@@ -31,10 +32,13 @@ EVERY = 300  # seconds between two states that a run keeps of itself, wherever i
 
 
 def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, every=EVERY):
-    """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all epochs; of float32 images the gradients in half precision.
+    """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all
+    epochs; of float32 images the gradients in half precision.
 
-    `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for none. With `folder` the answer is kept in a file named by a hash of layers,
-    weights, images, labels and tau; until it is whole, pieces of it are, one every `every` seconds, and another call goes on after the last.
+    `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for
+    none. With `folder` the answer is kept in a file named by a hash of layers, weights, images,
+    labels and tau; until it is whole, pieces of it are, one every `every` seconds, and another call
+    goes on after the last.
     """
     if teacher.training:
         raise ValueError(
@@ -77,8 +81,9 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, ever
         )
     if a.min() >= 0 and (a.sum(1) - 1).abs().max() < 1e-3:
         raise ValueError(
-            f"the teacher's answers are probabilities (each row sums to 1, the first is {[round(v, 3) for v in a[0].tolist()[:3]]}...); "
-            "it must give logits: leave its softmax out"
+            "the teacher's answers are probabilities (each row sums to 1, the first is"
+            f" {[round(v, 3) for v in a[0].tolist()[:3]]}...); it must give logits: leave its"
+            " softmax out"
         )
     if path:
         _keep_constants(path, a, g)
@@ -92,7 +97,9 @@ def _keep_constants(path, a, g):
 
 
 def _kept(path, gradients, device):
-    """(a, g) out of a file of the teacher's constants, g None without `gradients`; None where there is no whole file."""
+    """(a, g) out of a file of the teacher's constants, g None without `gradients`; None where there
+    is no whole file.
+    """
     if not path.is_file():
         return None
     try:
@@ -117,7 +124,8 @@ def accuracy(net, x, y, chunk=64):
     """Share of images whose largest logit is the true class, in evaluation mode."""
     if not len(x) or len(x) != len(y):
         raise ValueError(
-            f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and one label each"
+            f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and"
+            " one label each"
         )
     mode = net.training
     net.eval()
@@ -130,7 +138,9 @@ def accuracy(net, x, y, chunk=64):
 
 
 class Run(NamedTuple):
-    """What training leaves: the last network, the one best on the validation images, its epoch, and a row per epoch."""
+    """What training leaves: the last network, the one best on the validation images, its epoch, and
+    a row per epoch.
+    """
 
     last: torch.nn.Module
     best: torch.nn.Module
@@ -152,11 +162,13 @@ def fit(
 ):
     """Train `net` in place by Algorithm 1 and return a Run.
 
-    `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that is renewed at the end of every epoch and
-    every `every` seconds, hint stage included; if it is there, training goes on from it and ends as if it had never stopped.
-    `cache` is a folder for the teacher's constants. Order of the images and dropout depend on seed and epoch alone.
-    `quick` lets `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's own step.
-    A method that asks the teacher at images of its own (`live`) finds it frozen: it takes no gradient, and is afterwards as it was.
+    `teacher` is any nn.Module from images to logits, in evaluation mode. `state` names a file that
+    is renewed at the end of every epoch and every `every` seconds, hint stage included; if it is
+    there, training goes on from it and ends as if it had never stopped. `cache` is a folder for the
+    teacher's constants. Order of the images and dropout depend on seed and epoch alone. `quick`
+    lets `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's
+    own step. A method that asks the teacher at images of its own (`live`) finds it frozen: it takes
+    no gradient, and is afterwards as it was.
     """
     how = METHODS[one_of("method", method, METHODS)]
     if not isinstance(r, Recipe):
@@ -170,25 +182,29 @@ def fit(
     if how.scores:
         if teacher is None:
             raise ValueError(
-                f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(..., 'teacher')"
+                f"method={method!r} needs a teacher; pass one, e.g. from load_or_train(...,"
+                " 'teacher')"
             )
         _check_net("teacher", teacher, data)
     _check_net("network", net, data)
     if how.live and {*map(id, net.parameters())} & {*map(id, teacher.parameters())}:
         raise ValueError(
-            "the teacher and the student share weights; give the student a copy of them, e.g. copy.deepcopy(teacher)"
+            "the teacher and the student share weights; give the student a copy of them, e.g."
+            " copy.deepcopy(teacher)"
         )
     if r.flip:  # the mirrored image of i stands at len(x) + i
         x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
     if how.scores and r.crop:
         print(
-            f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache holds"
+            f"the teacher is asked anew for every batch: crop={r.crop} shows images that no cache"
+            " holds"
         )
     elif how.scores:
         a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
     if how.target and r.crop:
         raise ValueError(
-            f"method={method!r} draws its target once an image, and crop={r.crop} shows images anew each time; set crop=0"
+            f"method={method!r} draws its target once an image, and crop={r.crop} shows images anew"
+            " each time; set crop=0"
         )
     if how.target:
         g_T = how.target(g_T, seed)
@@ -203,7 +219,9 @@ def fit(
 
 
 def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, every):
-    """The epochs of `fit`: x, y, a_T and g_T hold the images, followed by their mirror images with r.flip."""
+    """The epochs of `fit`: x, y, a_T and g_T hold the images, followed by their mirror images with
+    r.flip.
+    """
     step, n = optimiser(net, r), len(data.x_train)
     steps = math.ceil(n / r.batch) * r.replays
     hint_epochs = r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
@@ -228,18 +246,21 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
         (at["best"], at["best_epoch"]) if at else (copy.deepcopy(net.state_dict()), -1)
     )
     inside, last = (at or {}).get("inside"), time.monotonic()
-    keep = lambda **more: _write_state(
-        state,
-        {
-            "run": identity,
-            "net": net.state_dict(),
-            "step": step.state_dict(),
-            "best": best,
-            "best_epoch": best_epoch,
-            "history": history,
-            **more,
-        },
-    )
+
+    def keep(**more):
+        return _write_state(
+            state,
+            {
+                "run": identity,
+                "net": net.state_dict(),
+                "step": step.state_dict(),
+                "best": best,
+                "best_epoch": best_epoch,
+                "history": history,
+                **more,
+            },
+        )
+
     bar = progress(range(len(history), r.epochs), desc=method, initial=len(history), total=r.epochs)
     for epoch in bar:
         lam, sums, done = lam_at(r, epoch), {}, 0
@@ -314,7 +335,9 @@ def _epochs(net, data, how, method, r, seed, teacher, state, x, y, a_T, g_T, eve
 
 
 def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
-    """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or live where images are cropped, and a live method's teacher."""
+    """The Batch of the images numbered `pick`, with the teacher's constants out of the cache, or
+    live where images are cropped, and a live method's teacher.
+    """
     live = teacher if how.live else None
     if not r.crop:
         return Batch(
@@ -341,17 +364,21 @@ def _check_data(data):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
         if not len(perturb.images(x)):
             raise ValueError(
-                f"{data.name} has no images to {'train on' if part == 'train' else 'validate with'}; x_{part} is empty"
+                f"{data.name} has no images to"
+                f" {'train on' if part == 'train' else 'validate with'}; x_{part} is empty"
             )
         losses.labels(torch.empty(len(x), data.classes), y)
         if int(y.min()) < 0 or int(y.max()) >= data.classes:
             raise ValueError(
-                f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to {data.classes - 1}"
+                f"labels run from {int(y.min())} to {int(y.max())}; {data.name} has classes 0 to"
+                f" {data.classes - 1}"
             )
 
 
 def _check_net(who, net, data):
-    """Stop before the first step if a network does not take the images or does not score the classes of `data`."""
+    """Stop before the first step if a network does not take the images or does not score the
+    classes of `data`.
+    """
     x = data.x_train[:2]
     if not isinstance(net, torch.nn.Module):
         raise ValueError(
@@ -361,13 +388,16 @@ def _check_net(who, net, data):
     if got != (len(x), data.classes):
         has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to {len(x)} images"
         raise ValueError(
-            f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images, classes)"
+            f"the {who} {has}, {data.name} has {data.classes}; it must give logits (images,"
+            " classes)"
         )
 
 
 @torch.no_grad()
 def _try(who, net, x):
-    """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such images."""
+    """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such
+    images.
+    """
     mode = [(m, m.training) for m in net.modules()]
     try:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
@@ -389,12 +419,15 @@ def _write_state(state, content):
 
 
 def _resume(state, net, step, identity):
-    """What a state file holds, its weights and optimiser taken in; of a run that is still in its hint stage under "hint"."""
+    """What a state file holds, its weights and optimiser taken in; of a run that is still in its
+    hint stage under "hint".
+    """
     try:
         s = torch.load(state, weights_only=True, map_location=next(net.parameters()).device)
         if s["run"] != identity:
             raise ValueError(
-                f"{state} belongs to another run ({', '.join(map(str, s['run'][1:4]))}, its own teacher and images); delete it or name another file"
+                f"{state} belongs to another run ({', '.join(map(str, s['run'][1:4]))}, its own"
+                " teacher and images); delete it or name another file"
             )
         if "hint" in s:
             return s
@@ -405,12 +438,15 @@ def _resume(state, net, step, identity):
         raise
     except Exception as error:
         raise ValueError(
-            f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start again"
+            f"{state} is damaged and cannot be resumed ({type(error).__name__}); delete it to start"
+            " again"
         ) from None
 
 
 def start(name, data, seed=0, init="lsuv"):
-    """A network by name at its start, the same for every method of a seed: LSUV on 500 training images, or the papers' U(+-0.005)."""
+    """A network by name at its start, the same for every method of a seed: LSUV on 500 training
+    images, or the papers' U(+-0.005).
+    """
     one_of("init", init, ("lsuv", "uniform"))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -425,13 +461,19 @@ def start(name, data, seed=0, init="lsuv"):
 
 
 def network_for(dataset, method):
-    """The name of the network a method trains on a data set: mnist_teacher, mnist_student, ...; on CIFAR Student 4."""
+    """The name of the network a method trains on a data set: mnist_teacher, mnist_student, ...; on
+    CIFAR Student 4.
+    """
     stem = STEMS.get(dataset, dataset)
-    return f"{stem}_{'teacher' if method == 'teacher' else 'student4' if stem == 'cifar' else 'student'}"
+    if method == "teacher":
+        return f"{stem}_teacher"
+    return "cifar_student4" if stem == "cifar" else f"{stem}_student"
 
 
 def checkpoint_path(dataset, method, seed=0, network=None, recipe="short", folder=CHECKPOINTS):
-    """Where a checkpoint lies: folder/network-method-recipe-seed.safetensors, the data set before it if the network's name is not its own."""
+    """Where a checkpoint lies: folder/network-method-recipe-seed.safetensors, the data set before
+    it if the network's name is not its own.
+    """
     network = network or network_for(dataset, method)
     own = "" if network.startswith(dataset) else f"{pathlib.Path(dataset).name}-"
     return pathlib.Path(folder) / f"{own}{network}-{method}-{recipe}-s{seed}.safetensors"
@@ -451,9 +493,10 @@ def load_or_train(
 ):
     """The network a chapter asks for, and one printed line that says where it is from.
 
-    read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full: trained by the
-    recipe called `plan` (resumable, under the data folder). `by` is how its teacher was trained where that was not on labels
-    alone, such as "pgd_at". `changes` are recipe settings, such as epochs or C1.
+    read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full:
+    trained by the recipe called `plan` (resumable, under the data folder). `by` is how its teacher
+    was trained where that was not on labels alone, such as "pgd_at". `changes` are recipe settings,
+    such as epochs or C1.
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
@@ -486,6 +529,7 @@ def load_or_train(
     state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
     run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
     print(
-        f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed {seed}"
+        f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed"
+        f" {seed}"
     )
     return run.last

@@ -1,4 +1,6 @@
-"""What chapters 06 and 09 show: effects with their intervals, Fig. 2 as bands, the ledgers as tables; each figure a closed matplotlib Figure."""
+"""What chapters 06 and 09 show: effects with their intervals, Fig. 2 as bands, the ledgers as
+tables; each figure a closed matplotlib Figure.
+"""
 
 import html
 import math
@@ -19,11 +21,15 @@ LOOKS = {  # a verdict looks the same everywhere: colour, mark, word
 
 
 def words(claim):
-    """What a line compares: "robust - kd, trained on MNIST, gaussian 1 2 3 dB", for a reader who hovers or reads the table."""
-    side = lambda s: (
-        figures.style(claim[s])["label"].replace("$", "")
-        + (f" (trained on {claim[f'train_noise_{s}']})" if claim.get(f"train_noise_{s}") else "")
-    )
+    """What a line compares: "robust - kd, trained on MNIST, gaussian 1 2 3 dB", for a reader who
+    hovers or reads the table.
+    """
+
+    def side(s):
+        return figures.style(claim[s])["label"].replace("$", "") + (
+            f" (trained on {claim[f'train_noise_{s}']})" if claim.get(f"train_noise_{s}") else ""
+        )
+
     where = claim["perturbation"] + (
         f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}"
         if claim["perturbation"] != "clean"
@@ -44,18 +50,23 @@ def told(claim, done):
         return f"{claim['dataset']}, no seed run yet"
     seeds = sorted(claim["effects"])
     return (
-        f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds {', '.join(map(str, seeds))}, n {rows[0]['n']} a network and level, "
-        f"{', '.join(sorted({r['hardware'] for r in rows}))}, commit {', '.join(sorted({r['commit'] for r in rows}))}"
+        f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds"
+        f" {', '.join(map(str, seeds))}, n {rows[0]['n']} a network and level,"
+        f" {', '.join(sorted({r['hardware'] for r in rows}))}, commit"
+        f" {', '.join(sorted({r['commit'] for r in rows}))}"
     )
 
 
 def ledger(judged, done):
-    """The claims as an HTML table: place, claim, comparison, n, effect with its interval, corrected p, verdict; hover for what is behind it."""
+    """The claims as an HTML table: place, claim, comparison, n, effect with its interval, corrected
+    p, verdict; hover for what is behind it.
+    """
     from IPython.display import HTML
 
     heads = ("place", "claim", "comparison", "seeds", "effect (points)", "p, corrected", "verdict")
     lines = [
-        f'<table class="rsnl-table rsnl-ledger"><tr>{"".join(f"<th scope=col>{h}</th>" for h in heads)}</tr>'
+        '<table class="rsnl-table'
+        f' rsnl-ledger"><tr>{"".join(f"<th scope=col>{h}</th>" for h in heads)}</tr>'
     ]
     for c in judged:
         effect = (
@@ -93,15 +104,18 @@ def ledger(judged, done):
 
 
 def forest(lines, title="", xlabel="effect (percentage points)", label=None, look=None):
-    """A line each: every seed's effect as a dot, mean and 95 % interval, and of a claim its verdict and the smallest effect that would matter as a tick.
+    """A line each: every seed's effect as a dot, mean and 95 % interval, and of a claim its verdict
+    and the smallest effect that would matter as a tick.
 
-    `lines` as claims.judged or `explored` give them; `label` names a line (default: what it says), `look` gives its colour and mark (default: those of
-    the verdict, or of method a). Lines without seeds are left out.
+    `lines` as claims.judged or `explored` give them; `label` names a line (default: what it says),
+    `look` gives its colour and mark (default: those of the verdict, or of method a). Lines without
+    seeds are left out.
     """
     shown = [c for c in lines if c["effects"]]
     if not shown:
         raise ValueError(
-            "none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce --for claims"
+            "none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce"
+            " --for claims"
         )
     names = [textwrap.fill((label or (lambda c: c["says"]))(c), 58) for c in shown]
     fig = Figure(
@@ -158,12 +172,16 @@ def forest(lines, title="", xlabel="effect (percentage points)", label=None, loo
 
 
 def study(done, path=claims.STUDY):
-    """The lines of data/study.csv with their effects over seeds, mean and 95 % interval; without a verdict: they explore."""
+    """The lines of data/study.csv with their effects over seeds, mean and 95 % interval; without a
+    verdict: they explore.
+    """
     return [explored(line, claims.effects(line, done)) for line in claims.read(path)]
 
 
 def epochs(done, lines, title=""):
-    """Accuracy on clean images and in the lines' noise against the epochs trained: both sides of the lines of data/study.csv that change nothing else."""
+    """Accuracy on clean images and in the lines' noise against the epochs trained: both sides of
+    the lines of data/study.csv that change nothing else.
+    """
     sides = {side: {} for side in "ab"}
     for line in lines:
         for side in "ab":
@@ -190,7 +208,10 @@ def epochs(done, lines, title=""):
         axes[0],
         (
             "clean images",
-            f"white noise, {lines[0]['levels'][0]:g} to {lines[0]['levels'][-1]:g} {lines[0]['unit']}",
+            (
+                f"white noise, {lines[0]['levels'][0]:g} to {lines[0]['levels'][-1]:g}"
+                f" {lines[0]['unit']}"
+            ),
         ),
     ):
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
@@ -208,7 +229,9 @@ def epochs(done, lines, title=""):
 
 
 def band(rows, seeds=3):
-    """(levels, mean, low, high) in % of rows {seed: {level: row}}: where one more run would fall in 95 of 100 cases, nan below `seeds`."""
+    """(levels, mean, low, high) in % of rows {seed: {level: row}}: where one more run would fall in
+    95 of 100 cases, nan below `seeds`.
+    """
     levels = sorted(set.intersection(*(set(r) for r in rows.values())), reverse=True)
     share = np.array(
         [[100 * int(r[v]["correct"]) / int(r[v]["n"]) for v in levels] for r in rows.values()]
@@ -222,7 +245,9 @@ def band(rows, seeds=3):
 def runs(
     done, dataset, method, settings="", teacher="", perturbation="gaussian", unit="dB", seeds=10
 ):
-    """{seed: {level: row}} of a method's rows by the recipe "short" under one perturbation; `teacher` as in the rows' column, without its seed."""
+    """{seed: {level: row}} of a method's rows by the recipe "short" under one perturbation;
+    `teacher` as in the rows' column, without its seed.
+    """
     found = {}
     for (d, m, _, guide, r, words, noise, seed), mine in done.items():
         if (d, m, r, words, noise) == (dataset, method, "short", settings, "") and guide.partition(
@@ -239,8 +264,10 @@ def runs(
 
 
 def family(done, dataset, methods):
-    """(settings, teacher) of the students of a data set, by the recipe "short", that have rows of the most `methods`: the paper's own where they do not have fewer,
-    else those that trained longest."""
+    """(settings, teacher) of the students of a data set, by the recipe "short", that have rows of
+    the most `methods`: the paper's own where they do not have fewer, else those that trained
+    longest.
+    """
     own, found = ("", jobs.Job(dataset, "kd").teacher().net), {}
     for name in done:
         told = dict(zip(jobs.NAMES, name))
@@ -265,10 +292,11 @@ def family(done, dataset, methods):
 
 
 def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
-    """Fig. 2: accuracy against the SNR in dB, a panel a data set, mean over seeds and the band of one more run; hollow marks: printed in the text.
+    """Fig. 2: accuracy against the SNR in dB, a panel a data set, mean over seeds and the band of
+    one more run; hollow marks: printed in the text.
 
-    A panel shows the family of networks that has rows of the most methods, the paper's own if it is one of them; another one's settings stand in
-    the title, for its rows fill no cell.
+    A panel shows the family of networks that has rows of the most methods, the paper's own if it is
+    one of them; another one's settings stand in the title, for its rows fill no cell.
     """
     fig, axes = figures.panels(3, 3.6, 3.2)
     for ax, (title, dataset) in zip(
@@ -338,7 +366,9 @@ def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
 
 
 def compare(dataset, a, b, seeds=range(5), perturbation="gaussian", levels=(1, 2, 3), unit="dB"):
-    """A comparison in the form of a line of data/claims.csv, on a data set's own student by the recipe "short"; for a reader's own questions."""
+    """A comparison in the form of a line of data/claims.csv, on a data set's own student by the
+    recipe "short"; for a reader's own questions.
+    """
     return {
         "dataset": dataset,
         "network": f"{dataset}_student",
@@ -354,7 +384,9 @@ def compare(dataset, a, b, seeds=range(5), perturbation="gaussian", levels=(1, 2
 
 
 def explored(line, found):
-    """A line with its effects {seed: value}, their number, mean, 95 % interval and p; no verdict."""
+    """A line with its effects {seed: value}, their number, mean, 95 % interval and p; no
+    verdict.
+    """
     mean, low, high, p = claims.paired(list(found.values()))
     return {
         **line,
@@ -376,7 +408,9 @@ def against(dataset, b, methods, done, **how):
 
 
 def bounds(path, methods, b="kd", dataset="digits", network="digits_student", column="estimate"):
-    """`explored` lines of the median of a column of data/results/margins.csv, each method against `b`, seed by seed, recipe "short"."""
+    """`explored` lines of the median of a column of data/results/margins.csv, each method against
+    `b`, seed by seed, recipe "short".
+    """
     values = {}
     for row in store.lines(path):
         if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (
@@ -402,9 +436,14 @@ def untested():
 
 
 def copied(cells):
-    """[(cell, is it the number FitNets printed before)] for the cells that arXiv 1412.6550 prints too (data/copied.csv); "1.90" is "1.9"."""
+    """[(cell, is it the number FitNets printed before)] for the cells that arXiv 1412.6550 prints
+    too (data/copied.csv); "1.90" is "1.9".
+    """
     known = {c["cell"]: c for c in cells}
-    size = lambda printed: float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+
+    def size(printed):
+        return float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+
     return [
         (known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"]))
         for row in store.lines(settings.ROOT / "data" / "copied.csv")
@@ -412,7 +451,9 @@ def copied(cells):
 
 
 def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
-    """[(perturbation, level, unit, teacher - b, method - b)], points, means over the seeds with all three: who leads where, and what the method makes of it."""
+    """[(perturbation, level, unit, teacher - b, method - b)], points, means over the seeds with all
+    three: who leads where, and what the method makes of it.
+    """
     out = []
     for kind, level, unit in (entry for entry in evaluate.levels(dataset) if entry[2] != "ratio"):
         line = compare(dataset, method, b, seeds, kind, [level], unit)
@@ -426,7 +467,8 @@ def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
 
 
 def inheritance(points):
-    """What a student gains against how far its teacher is ahead of KD's student, a mark a level; points {data set: `leads`}; colour: data set, mark: what is done to the image.
+    """What a student gains against how far its teacher is ahead of KD's student, a mark a level;
+    points {data set: `leads`}; colour: data set, mark: what is done to the image.
 
     The title holds Spearman's rank correlation by data set.
     """

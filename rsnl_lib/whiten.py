@@ -1,4 +1,6 @@
-"""Global contrast normalisation and ZCA whitening as arXiv 1302.4389 prepared CIFAR (Sec. V-A names them without constants)."""
+"""Global contrast normalisation and ZCA whitening as arXiv 1302.4389 prepared CIFAR (Sec. V-A names
+them without constants).
+"""
 
 import hashlib
 import pathlib
@@ -13,14 +15,18 @@ SCALE, BIAS = 55.0, 0.1
 
 
 def gcn(x, scale=SCALE):
-    """Images 0-255 (n, c, h, w) -> float64 (n, d): each minus its mean over all values, over (its L2 norm / scale)."""
+    """Images 0-255 (n, c, h, w) -> float64 (n, d): each minus its mean over all values, over (its
+    L2 norm / scale).
+    """
     v = x.flatten(1).double()
     v = v - v.mean(1, keepdim=True)
     return v.div_((v.norm(dim=1, keepdim=True) / scale).clamp_min(1e-8))
 
 
 def zca(v, bias=BIAS):
-    """(mean (d,), P (d, d)) of the whitening P (v - mean), P = V diag(1 / sqrt(eigenvalue + bias)) V^T, float64, fitted on v: (n, d), or pieces of it."""
+    """(mean (d,), P (d, d)) of the whitening P (v - mean), P = V diag(1 / sqrt(eigenvalue + bias))
+    V^T, float64, fitted on v: (n, d), or pieces of it.
+    """
     n, total, squares = 0, 0.0, None
     for piece in [v] if isinstance(v, torch.Tensor) else v:
         n, total = n + len(piece), total + piece.sum(0)
@@ -31,10 +37,12 @@ def zca(v, bias=BIAS):
 
 
 def gcn_zca(x, x_test, folder, chunk=2000):
-    """Training and test images 0-255 (n, c, h, w) after GCN and the ZCA fitted on the training images: float32, the same shapes.
+    """Training and test images 0-255 (n, c, h, w) after GCN and the ZCA fitted on the training
+    images: float32, the same shapes.
 
-    Computed in float64 once and kept under `folder` in a file named by a hash of the images and constants: the matrix
-    differs from platform to platform in its last digits, so keep the file where numbers must repeat.
+    Computed in float64 once and kept under `folder` in a file named by a hash of the images and
+    constants: the matrix differs from platform to platform in its last digits, so keep the file
+    where numbers must repeat.
     """
     h = hashlib.sha256(f"gcn {SCALE} zca {BIAS}".encode())
     for t in (x, x_test):
@@ -62,6 +70,8 @@ def gcn_zca(x, x_test, folder, chunk=2000):
 
 
 def picture(x, x_train):
-    """Whitened images x (n, c, h, w) as pictures for the eye: each stretched to [0, 1] between the 0.5 and 99.5 percentiles of x_train."""
+    """Whitened images x (n, c, h, w) as pictures for the eye: each stretched to [0, 1] between the
+    0.5 and 99.5 percentiles of x_train.
+    """
     low, high = (torch.quantile(x_train[:200].flatten().double(), q) for q in (0.005, 0.995))
     return ((x.double() - low) / (high - low)).clamp(0, 1).float()

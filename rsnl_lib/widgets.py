@@ -14,7 +14,9 @@ from . import data, figures, perturb, table
 
 
 def show(widget, still, text):
-    """Display a widget; without a kernel (on a web page, before a run) readers see the PNG bytes `still`, or `text`."""
+    """Display a widget; without a kernel (on a web page, before a run) readers see the PNG bytes
+    `still`, or `text`.
+    """
     from IPython.display import display
 
     bundle = dict(widget._repr_mimebundle_())
@@ -27,7 +29,9 @@ def alert(error):
 
 
 def live(controls, out, draw):
-    """Show draw() in the HTML widget `out` now and whenever a control moves, or why it could not be drawn; returns that redraw."""
+    """Show draw() in the HTML widget `out` now and whenever a control moves, or why it could not be
+    drawn; returns that redraw.
+    """
 
     def redraw(_=None):
         try:
@@ -42,7 +46,9 @@ def live(controls, out, draw):
 
 
 def picture(pixels, alt, side=168):
-    """An <img> of one grey image (h, w) in ink-on-paper grey: 0 is white, 1 black, beyond is clipped for the eye only."""
+    """An <img> of one grey image (h, w) in ink-on-paper grey: 0 is white, 1 black, beyond is
+    clipped for the eye only.
+    """
     return img((255 * (1 - np.clip(np.asarray(pixels), 0, 1))).round().astype(np.uint8), alt, side)
 
 
@@ -54,7 +60,7 @@ def img(pixels, alt, side):
     Image.fromarray(pixels).save(raw, "png", compress_level=1)
     return (
         f'<img class="rsnl-image" alt="{html.escape(alt)}" width="{side}" height="{side}" '
-        f'style="image-rendering:pixelated;border:1px solid #767676;margin:0" '
+        'style="image-rendering:pixelated;border:1px solid #767676;margin:0" '
         f'src="data:image/png;base64,{base64.b64encode(raw.getvalue()).decode()}">'
     )
 
@@ -65,7 +71,8 @@ def bar_path(heights):
 
 
 def bars(method, p, clean, y, classes):
-    """One network's scores as SVG: filled bars now, hollow ones on the clean image, a triangle under the true class y.
+    """One network's scores as SVG: filled bars now, hollow ones on the clean image, a triangle
+    under the true class y.
 
     `p` and `clean` are (k,) probabilities; `y` may be None for a picture whose class nobody told.
     """
@@ -81,20 +88,24 @@ def bars(method, p, clean, y, classes):
         else f'<path class="rsnl-true" d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>'
     )
     return (
-        f'<div style="margin:2px 0"><b>{label}</b> <span class="rsnl-said">{said}</span>'
-        f'<svg role="img" aria-label="{label} {said}" width="{26 * k + 8}" height="84" style="display:block">'
-        f'<path class="rsnl-now" d="{bar_path([50 * v for v in p.tolist()])}" fill="{colour}"/>'
-        f'<path class="rsnl-clean" d="{bar_path([50 * v for v in clean.tolist()])}" fill="none" stroke="#767676"/>'
-        f'<text y="67" text-anchor="middle" font-size="11" fill="currentColor">{names}</text>{true}</svg></div>'
+        f'<div style="margin:2px 0"><b>{label}</b> <span class="rsnl-said">{said}</span><svg'
+        f' role="img" aria-label="{label} {said}" width="{26 * k + 8}" height="84"'
+        ' style="display:block"><path class="rsnl-now"'
+        f' d="{bar_path([50 * v for v in p.tolist()])}" fill="{colour}"/><path class="rsnl-clean"'
+        f' d="{bar_path([50 * v for v in clean.tolist()])}" fill="none" stroke="#767676"/><text'
+        ' y="67" text-anchor="middle" font-size="11"'
+        f' fill="currentColor">{names}</text>{true}</svg></div>'
     )
 
 
 @torch.no_grad()
 def look(nets, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0, known=None):
-    """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise) at `snr` dB, then a zero square.
+    """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise)
+    at `snr` dB, then a zero square.
 
-    The noise pattern depends on `draw` alone, so moving the SNR rescales it and every network sees the same.
-    known(kind, snr) may give the scores of draw 0 without a square; where it gives None the networks are asked.
+    The noise pattern depends on `draw` alone, so moving the SNR rescales it and every network sees
+    the same. known(kind, snr) may give the scores of draw 0 without a square; where it gives None
+    the networks are asked.
     """
     h, w = x.shape[2:]
     seen = table.noisy(x, kind, snr, draw)
@@ -111,23 +122,28 @@ def view(x, y, seen, scores, clean, classes, note):
     )
     rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
     return (
-        f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:end">{shown}</div>'
-        f'<div class="rsnl-note">{note}</div><div class="rsnl-bars" style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px 12px">'
-        f"{rows}</div></div>"
+        '<div class="rsnl-view"><div'
+        f' style="display:flex;gap:12px;align-items:end">{shown}</div><div'
+        f' class="rsnl-note">{note}</div><div class="rsnl-bars"'
+        ' style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px'
+        f' 12px">{rows}</div></div>'
     )
 
 
 def explorer(nets, x, y, classes=None):
-    """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for the reader's own digit.
+    """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for
+    the reader's own digit.
 
-    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,). Shipped networks on the shipped gallery
-    answer from a table (rsnl_lib.table) at draw 0 without a square; everything else is computed.
+    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,). Shipped
+    networks on the shipped gallery answer from a table (rsnl_lib.table) at draw 0 without a square;
+    everything else is computed.
     """
     h, w = perturb.images(x[:1]).shape[2:]
     classes = classes or [str(i) for i in range(10)]
     if not nets or len(x) != len(y):
         raise ValueError(
-            f"{len(nets)} networks, {len(x)} images and {len(y)} labels make no explorer; give at least one network, and one label an image"
+            f"{len(nets)} networks, {len(x)} images and {len(y)} labels make no explorer; give at"
+            " least one network, and one label an image"
         )
     lookup = table.find(nets, x)
     (_, first), (seen, noisy) = (
@@ -137,7 +153,8 @@ def explorer(nets, x, y, classes=None):
     for method, p in first.items():
         if len(p) != len(classes):
             raise ValueError(
-                f"{method} scores {len(p)} classes, but {len(classes)} names are given; give one name a class"
+                f"{method} scores {len(p)} classes, but {len(classes)} names are given; give one"
+                " name a class"
             )
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", min=0, max=len(x) - 1, **wide)
@@ -231,15 +248,17 @@ def explorer(nets, x, y, classes=None):
 
 
 def pull(a_S, a_T, y, tau, gamma, lam):
-    """{term: (k,)}: where each term pulls one student's logits a_S (k,), minus its derivative (Eqs. 3 and 15), teacher's a_T, class y."""
+    """{term: (k,)}: where each term pulls one student's logits a_S (k,), minus its derivative (Eqs.
+    3 and 15), teacher's a_T, class y.
+    """
     o_S, truth = torch.softmax(a_S, 0), torch.zeros_like(a_S)
     truth[y] = 1
     open_ = gamma + torch.softmax(a_T, 0)[y] - o_S[y] > 0
     return {
         "cross-entropy": truth - o_S,
-        "lambda x soft cross-entropy": lam
-        / tau
-        * (torch.softmax(a_T / tau, 0) - torch.softmax(a_S / tau, 0)),
+        "lambda x soft cross-entropy": (
+            lam / tau * (torch.softmax(a_T / tau, 0) - torch.softmax(a_S / tau, 0))
+        ),
         "L_S, the hinge": open_ * o_S[y] * (truth - o_S),
     }
 
@@ -248,18 +267,23 @@ def pull_bars(name, values, top, colour, classes):
     """One term's pull on every logit as SVG bars up and down from a line, full height at `top`."""
     k, said = len(values), f"{name}: " + ", ".join(f"{c} {v:+.4f}" for c, v in zip(classes, values))
     bars_ = "".join(
-        f'<rect x="{26 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="18" height="{abs(36 * v / top):.1f}" fill="{colour}"/>'
-        f'<text x="{26 * i + 15}" y="92" text-anchor="middle" font-size="11" fill="currentColor">{classes[i]}</text>'
+        f'<rect x="{26 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="18"'
+        f' height="{abs(36 * v / top):.1f}" fill="{colour}"/><text x="{26 * i + 15}" y="92"'
+        f' text-anchor="middle" font-size="11" fill="currentColor">{classes[i]}</text>'
         for i, v in enumerate(values)
     )
     return (
-        f'<div><b>{html.escape(name)}</b> largest {max(values, key=abs):+.4f}<svg role="img" aria-label="{html.escape(said)}" width="{26 * k + 8}" '
-        f'height="98" style="display:block"><path d="M4 40H{26 * k + 4}" stroke="currentColor"/>{bars_}</svg></div>'
+        f'<div><b>{html.escape(name)}</b> largest {max(values, key=abs):+.4f}<svg role="img"'
+        f' aria-label="{html.escape(said)}" width="{26 * k + 8}" height="98"'
+        f' style="display:block"><path d="M4 40H{26 * k + 4}"'
+        f' stroke="currentColor"/>{bars_}</svg></div>'
     )
 
 
 def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
-    """What each term pulls on, live: a_S, a_T logits (n, k) of images x (n, 1, h, w), classes y (n,); sliders for image, tau, gamma, lambda."""
+    """What each term pulls on, live: a_S, a_T logits (n, k) of images x (n, 1, h, w), classes y
+    (n,); sliders for image, tau, gamma, lambda.
+    """
     classes = classes or [str(i) for i in range(a_S.shape[1])]
     wide = dict(style={"description_width": "110px"}, layout=W.Layout(width="420px"))
     image = W.IntSlider(description="image", value=first, min=0, max=len(y) - 1, **wide)
@@ -275,8 +299,10 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
         f_S, f_T = (float(torch.softmax(a[i].double(), 0)[k]) for a in (a_S, a_T))
         hinge = max(0.0, gammas.value + f_T - f_S)
         note = (
-            f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; "
-            f"the hinge is {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below {max(0.0, gammas.value + f_T - 1):.4f}"
+            f"a {classes[k]}: f_S {f_S:.4f}, f_T {f_T:.4f}; at tau the teacher says"
+            f" {float(torch.softmax(a_T[i].double() / taus.value, 0)[k]):.3f}; the hinge is"
+            f" {'open' if hinge else 'closed'} at {hinge:.4f}, no student can get it below"
+            f" {max(0.0, gammas.value + f_T - 1):.4f}"
         )
         top = max(float(v.abs().max()) for v in terms.values())
         return (
@@ -286,7 +312,8 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
                 pull_bars(n, v.tolist(), top or 1, c, classes)
                 for (n, v), c in zip(terms.items(), colours)
             )
-            + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three; up: the term raises that logit.</div></div>'
+            + f'</div><div class="rsnl-note"><b>{html.escape(note)}.</b> One scale for all three;'
+            " up: the term raises that logit.</div></div>"
         )
 
     live((image, taus, gammas, lams), out, drawn)
@@ -304,7 +331,9 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first=0):
 
 
 def readings(counts, printed, rounding):
-    """Table VIII live: pick a reading; counts {name: (weights, multiplications)} beside the printed pair, each met if it rounds to it."""
+    """Table VIII live: pick a reading; counts {name: (weights, multiplications)} beside the printed
+    pair, each met if it rounds to it.
+    """
     which = W.Dropdown(
         description="reading",
         options=list(counts),
@@ -315,12 +344,16 @@ def readings(counts, printed, rounding):
 
     def drawn():
         rows = "".join(
-            f"<tr><th scope='row'>{what}</th><td>{mine:,}</td><td>{theirs / 1e6:g} M</td><td>{'meets it' if abs(mine - theirs) <= step / 2 else 'misses it'}</td></tr>"
+            f"<tr><th scope='row'>{what}</th><td>{mine:,}</td><td>{theirs / 1e6:g}"
+            f" M</td><td>{'meets it' if abs(mine - theirs) <= step / 2 else 'misses it'}</td></tr>"
             for what, mine, theirs, step in zip(
                 ("weights", "multiplications"), counts[which.value], printed, rounding
             )
         )
-        return f'<div class="rsnl-view"><table><tr><td></td><th scope="col">this reading</th><th scope="col">printed</th><td></td></tr>{rows}</table></div>'
+        return (
+            '<div class="rsnl-view"><table><tr><td></td><th scope="col">this reading</th><th'
+            f' scope="col">printed</th><td></td></tr>{rows}</table></div>'
+        )
 
     live((which,), out, drawn)
     box = W.VBox([which, out])
@@ -335,20 +368,25 @@ def readings(counts, printed, rounding):
     display(
         {
             **dict(box._repr_mimebundle_()),
-            "text/plain": f"[live: reading; both printed numbers are met by: {', '.join(met) or 'none'}]",
+            "text/plain": (
+                f"[live: reading; both printed numbers are met by: {', '.join(met) or 'none'}]"
+            ),
         },
         raw=True,
     )
 
 
 def verdicts(lines):
-    """The verdict of a claim live: pick one, move the smallest effect that would matter; `lines` as claims.judged gives them, those with all seeds."""
+    """The verdict of a claim live: pick one, move the smallest effect that would matter; `lines` as
+    claims.judged gives them, those with all seeds.
+    """
     from . import claims
 
     lines = [c for c in lines if not math.isnan(c["p_corrected"])]
     if not lines:
         raise ValueError(
-            "no claim has all its seeds; run python -m rsnl_lib reproduce --for claims and merge its rows"
+            "no claim has all its seeds; run python -m rsnl_lib reproduce --for claims and merge"
+            " its rows"
         )
     which = W.Dropdown(
         description="claim",
@@ -375,9 +413,12 @@ def verdicts(lines):
         )
         seeds = ", ".join(f"seed {s}: {v:+.2f}" for s, v in c["effects"].items())
         return (
-            f'<div class="rsnl-view"><b>{said}</b> if {matters.value:.2f} points matter (the file says {c["matters"]:g}: {c["verdict"]})<br>effect {c["mean"]:+.2f} '
-            f"[{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p {c['p_corrected']:.3f}; {html.escape(seeds)}<br>"
-            f"five seeds of this spread find an effect of {c['detectable']:.2f} points four times out of five</div>"
+            f'<div class="rsnl-view"><b>{said}</b> if {matters.value:.2f} points matter (the file'
+            f" says {c['matters']:g}: {c['verdict']})<br>effect {c['mean']:+.2f} "
+            f"[{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p {c['p_corrected']:.3f};"
+            f" {html.escape(seeds)}<br>"
+            f"five seeds of this spread find an effect of {c['detectable']:.2f} points four times"
+            " out of five</div>"
         )
 
     which.observe(lambda _: setattr(matters, "value", lines[which.value]["matters"]), "value")
@@ -390,18 +431,22 @@ def verdicts(lines):
     display(
         {
             **dict(box._repr_mimebundle_()),
-            "text/plain": f"[live: claim, smallest effect that matters; {len(lines)} claims: "
-            + ", ".join(f"{count.count(v)} {v}" for v in dict.fromkeys(count))
-            + "]",
+            "text/plain": (
+                f"[live: claim, smallest effect that matters; {len(lines)} claims: "
+                + ", ".join(f"{count.count(v)} {v}" for v in dict.fromkeys(count))
+                + "]"
+            ),
         },
         raw=True,
     )
 
 
 def attacked(nets, x, y, epsilon=0.15, steps=20, classes=None):
-    """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial image, the difference magnified, everyone's scores.
+    """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial
+    image, the difference magnified, everyone's scores.
 
-    nets: {method: module}; x: images (n, 1, h, w) in [0, 1]; y: their classes. The attack is the workbook's own (attacks.pgd from the image itself).
+    nets: {method: module}; x: images (n, 1, h, w) in [0, 1]; y: their classes. The attack is the
+    workbook's own (attacks.pgd from the image itself).
     """
     from . import attacks
 
@@ -444,13 +489,18 @@ def attacked(nets, x, y, epsilon=0.15, steps=20, classes=None):
         now, before = scores(z), scores(here)
         right = [figures.style(m)["label"] for m, p in now.items() if int(p.argmax()) == label]
         note = (
-            f"a {classes[label]}; at most {e:g} a pixel, {float(d.norm()):.2f} in length, found by {count.value} steps against {figures.style(which.value)['label']}; "
-            f"still right: {', '.join(right) or 'none'}; right: the difference, grey is none; hollow bars: scores on the clean image"
+            f"a {classes[label]}; at most {e:g} a pixel, {float(d.norm()):.2f} in length, found by"
+            f" {count.value} steps against {figures.style(which.value)['label']}; still right:"
+            f" {', '.join(right) or 'none'}; right: the difference, grey is none; hollow bars:"
+            " scores on the clean image"
         )
         rows = "".join(bars(m, p, before[m], label, classes) for m, p in now.items())
         return (
-            f'<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:end">{shown}</div><div class="rsnl-note">{html.escape(note)}</div>'
-            f'<div class="rsnl-bars" style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px 12px">{rows}</div></div>'
+            '<div class="rsnl-view"><div'
+            f' style="display:flex;gap:12px;align-items:end">{shown}</div><div'
+            f' class="rsnl-note">{html.escape(note)}</div><div class="rsnl-bars"'
+            ' style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px'
+            f' 12px">{rows}</div></div>'
         )
 
     live((which, image, size, count), out, drawn)
@@ -492,27 +542,34 @@ def lines(curves, at, classes, width=330, height=150):
     """{name: (path (k,), colour)} as SVG lines over the steps 0 to k - 1, a bar at step `at`."""
     values = [v for path, _ in curves.values() for v in path]
     low, high, steps = min(values), max(values), len(next(iter(curves.values()))[0])
-    place = lambda i, v: (
-        f"{20 + (width - 90) * i / max(1, steps - 1):.1f},{10 + (height - 30) * (high - v) / ((high - low) or 1):.1f}"
-    )
+
+    def place(i, v):
+        right = 20 + (width - 90) * i / max(1, steps - 1)
+        down = 10 + (height - 30) * (high - v) / ((high - low) or 1)
+        return f"{right:.1f},{down:.1f}"
+
     ends, last = {}, -12.0  # where the names stand, 12 apart at least
     for name, (path, _) in sorted(curves.items(), key=lambda item: -item[1][0][-1]):
         ends[name] = last = max(last + 12, float(place(0, path[-1]).split(",")[1]))
     drawn = "".join(
-        f'<polyline points="{" ".join(place(i, v) for i, v in enumerate(path))}" fill="none" stroke="{colour}" stroke-width="2"/>'
-        f'<text x="{width - 64}" y="{ends[name]:.1f}" font-size="11" fill="{colour}">{html.escape(name)}</text>'
+        f'<polyline points="{" ".join(place(i, v) for i, v in enumerate(path))}" fill="none"'
+        f' stroke="{colour}" stroke-width="2"/><text x="{width - 64}" y="{ends[name]:.1f}"'
+        f' font-size="11" fill="{colour}">{html.escape(name)}</text>'
         for name, (path, colour) in curves.items()
     )
     x = place(at, low).split(",")[0]
     said = "; ".join(f"{name} {path[at]:+.2f}" for name, (path, _) in curves.items())
     return (
-        f'<svg role="img" aria-label="{html.escape(f"step {at}: {said}")}" width="{width}" height="{height}"><path d="M{x} 6V{height - 16}" stroke="#767676"/>{drawn}'
-        f'<text x="{width / 2 - 40}" y="{height - 3}" font-size="11" fill="currentColor">step {at} of {steps - 1}</text></svg>'
+        f'<svg role="img" aria-label="{html.escape(f"step {at}: {said}")}" width="{width}"'
+        f' height="{height}"><path d="M{x} 6V{height - 16}" stroke="#767676"/>{drawn}<text'
+        f' x="{width / 2 - 40}" y="{height - 3}" font-size="11" fill="currentColor">step {at} of'
+        f" {steps - 1}</text></svg>"
     )
 
 
 def walk(nets, x, y, eta=None, steps=10, classes=None):
-    """The walk to the boundary live: pick image, class and step; every network walks from the same image, its picture, its two logits crossing.
+    """The walk to the boundary live: pick image, class and step; every network walks from the same
+    image, its picture, its two logits crossing.
 
     nets: {method: module}; x: images (n, 1, h, w) in [0, 1], y: their classes.
     """
@@ -553,17 +610,23 @@ def walk(nets, x, y, eta=None, steps=10, classes=None):
                 f"f_k, {classes[k]}": (a[:, k].tolist(), figures.style("robust")["color"]),
             }
             far = float((s.path[at, 0] - x[i]).norm())
-            said = f"length {far:.3f}, gap {float(a[at, b] - a[at, k]):+.3f}, says {classes[int(a[at].argmax())]}; the walk took {int(s.steps[0])} steps, {'accepted' if s.accepted[0] else 'rejected'}"
+            said = (
+                f"length {far:.3f}, gap {float(a[at, b] - a[at, k]):+.3f}, says"
+                f" {classes[int(a[at].argmax())]}; the walk took {int(s.steps[0])} steps,"
+                f" {'accepted' if s.accepted[0] else 'rejected'}"
+            )
             rows.append(
-                f'<div><b>{figures.style(m)["label"]}</b> <span class="rsnl-said">{said}</span><div style="display:flex;gap:12px;align-items:center">'
-                f"{picture(s.path[at, 0, 0], f'the image after {at} steps', 112)}{lines(curves, at, classes)}</div></div>"
+                f'<div><b>{figures.style(m)["label"]}</b> <span class="rsnl-said">{said}</span><div'
+                ' style="display:flex;gap:12px;align-items:center">'
+                f"{picture(s.path[at, 0, 0], f'the image after {at} steps', 112)}"
+                f"{lines(curves, at, classes)}</div></div>"
             )
         return (
             '<div class="rsnl-view"><div style="display:flex;gap:12px;align-items:end">'
             + picture(x[i, 0], f"a {classes[b]}", 112)
-            + '</div><div style="display:grid;grid-template-columns:repeat(auto-fill,minmax(470px,1fr));gap:4px 12px">'
-            + "".join(rows)
-            + "</div></div>"
+            + "</div><div"
+            ' style="display:grid;grid-template-columns:repeat(auto-fill,minmax(470px,1fr));gap:4px'
+            ' 12px">' + "".join(rows) + "</div></div>"
         )
 
     live((image, target, step), out, drawn)

@@ -1,7 +1,9 @@
-"""What a finished network withstands, asked of the Adversarial Robustness Toolbox (extra `test`) and never of the attack that it was trained on.
+"""What a finished network withstands, asked of the Adversarial Robustness Toolbox (extra `test`)
+and never of the attack that it was trained on.
 
-Rows have the form of all result rows: perturbation "pgd" (20 steps, three starts), "pgd200" (ten times the steps, one start) or "autoattack", level epsilon in
-the units of pixels in [0, 1], unit "linf"; `n` images, of which `correct` survived every start and every attack.
+Rows have the form of all result rows: perturbation "pgd" (20 steps, three starts), "pgd200" (ten
+times the steps, one start) or "autoattack", level epsilon in the units of pixels in [0, 1], unit
+"linf"; `n` images, of which `correct` survived every start and every attack.
 """
 
 import contextlib
@@ -25,12 +27,15 @@ GREY = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 
 def plan(dataset):
-    """Every (perturbation, level, unit) that a data set's networks are attacked at: a grid of epsilon, an epsilon without bound, and at the recipe's own
-    epsilon more steps and AutoAttack, neither of which may find much more."""
+    """Every (perturbation, level, unit) that a data set's networks are attacked at: a grid of
+    epsilon, an epsilon without bound, and at the recipe's own epsilon more steps and AutoAttack,
+    neither of which may find much more.
+    """
     own = recipes.EPSILON.get(dataset)
     if own is None:
         raise ValueError(
-            f"dataset={dataset!r} has no attack here: its images have no bounds; choose one of: {', '.join(recipes.EPSILON)}"
+            f"dataset={dataset!r} has no attack here: its images have no bounds; choose one of:"
+            f" {', '.join(recipes.EPSILON)}"
         )
     return [("pgd", e, "linf") for e in (*LEVELS.get(dataset, GREY), 1.0)] + [
         ("pgd200", own, "linf"),
@@ -40,7 +45,9 @@ def plan(dataset):
 
 @contextlib.contextmanager
 def numpy_seed(seed):
-    """Within this block numpy's global numbers, which the toolbox draws, are those of `seed`; afterwards they go on as before."""
+    """Within this block numpy's global numbers, which the toolbox draws, are those of `seed`;
+    afterwards they go on as before.
+    """
     import numpy as np
 
     before = np.random.get_state()
@@ -54,18 +61,21 @@ def numpy_seed(seed):
 def survives(
     net, x, y, epsilon, kind="pgd", steps=None, restarts=None, step=0.25, seed=0, chunk=500
 ):
-    """(n,) bool: `net` is right about image x (n, c, h, w) in [0, 1] and stays right under every attack within epsilon (L-inf).
+    """(n,) bool: `net` is right about image x (n, c, h, w) in [0, 1] and stays right under every
+    attack within epsilon (L-inf).
 
-    "pgd": projected gradient ascent on cross-entropy, `restarts` uniform starts, steps of step * epsilon. "autoattack": APGD on cross-entropy and on the
-    logits' ratio, and Square, 100 steps each (arXiv 2003.01690; the original takes more starts, a fourth attack and 5000 queries).
-    An image is attacked again only while it survives.
+    "pgd": projected gradient ascent on cross-entropy, `restarts` uniform starts, steps of step *
+    epsilon. "autoattack": APGD on cross-entropy and on the logits' ratio, and Square, 100 steps
+    each (arXiv 2003.01690; the original takes more starts, a fourth attack and 5000 queries). An
+    image is attacked again only while it survives.
     """
     try:
         from art.attacks import evasion
         from art.estimators.classification import PyTorchClassifier
     except ImportError:
         raise ValueError(
-            "attacks are measured by a library that is not installed here; install it with: pip install 'rsnl-lib[test]'"
+            "attacks are measured by a library that is not installed here; install it with: pip"
+            " install 'rsnl-lib[test]'"
         ) from None
     how = KINDS[one_of("kind", kind, KINDS)]
     steps, restarts = (
@@ -123,7 +133,9 @@ def survives(
 
 
 def rows(net, head, x, y, wanted, seed=0):
-    """Result rows of one network, its run told by the header `head` of its checkpoint, for every (perturbation, level, unit) of `wanted`."""
+    """Result rows of one network, its run told by the header `head` of its checkpoint, for every
+    (perturbation, level, unit) of `wanted`.
+    """
     run = {k: head.get(k, "") for k in NAMES}
     return [
         {

@@ -1,4 +1,6 @@
-"""Doing jobs: in processes of this machine within a time budget, or on a Ray cluster; every file whole or not there."""
+"""Doing jobs: in processes of this machine within a time budget, or on a Ray cluster; every file
+whole or not there.
+"""
 
 import multiprocessing
 import os
@@ -18,7 +20,9 @@ KEEP = {
 
 
 def finish(job, work, folder=None, device="cpu", draws=2, have=()):
-    """Do one job and write its rows and curves, whole or not at all, under `work`; of a network that is trained, the rows that are not in `have`."""
+    """Do one job and write its rows and curves, whole or not at all, under `work`; of a network
+    that is trained, the rows that are not in `have`.
+    """
     work, stem = pathlib.Path(work), job.path().stem
     place = find(job, work)
     state = work / "runs" / f"{stem}.state"
@@ -55,7 +59,9 @@ def _end_with(parent):
 
 
 def child(job, work, *rest):
-    """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign does, however that ends."""
+    """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign
+    does, however that ends.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -75,13 +81,16 @@ def child(job, work, *rest):
 
 def progress_line(done, running, todo, begun, ahead):
     print(
-        f"{done} done, {running} running, {todo} left, {span(time.time() - begun)} gone, about {span(ahead)} to go",
+        f"{done} done, {running} running, {todo} left, {span(time.time() - begun)} gone, about"
+        f" {span(ahead)} to go",
         flush=True,
     )
 
 
 def ready(todo, running, failed):
-    """The jobs of `todo` that can start, in its order: the teacher is neither to be done nor running. Students of a failed one fail with it."""
+    """The jobs of `todo` that can start, in its order: the teacher is neither to be done nor
+    running. Students of a failed one fail with it.
+    """
     free = [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running))]
     lost = [j for j in free if j.guided and j.teacher() in failed]
     failed += lost
@@ -93,9 +102,11 @@ def ready(todo, running, failed):
 def on_processes(
     ranked, work, done, deadline, slots=1, folder=None, device="cpu", draws=2, begun=None
 ):
-    """Do the jobs of `ranked` in processes, the most valuable that fits the time first; returns those that failed.
+    """Do the jobs of `ranked` in processes, the most valuable that fits the time first; returns
+    those that failed.
 
-    At the deadline the running ones are stopped: each goes on from its last whole epoch in the next call.
+    At the deadline the running ones are stopped: each goes on from its last whole epoch in the next
+    call.
     """
     spawn, begun = multiprocessing.get_context("spawn"), begun or time.time()
     todo, running, ended, failed = {job: took for job, _, took in ranked}, {}, 0, []
@@ -110,7 +121,8 @@ def on_processes(
                     if process.exitcode:
                         log = pathlib.Path(work) / "log" / f"{job.path().stem}.log"
                         print(
-                            f"FAILED {called(job)}: {(log.read_text(errors='replace').splitlines() or ['no word'])[-1]}",
+                            f"FAILED {called(job)}:"
+                            f" {(log.read_text(errors='replace').splitlines() or ['no word'])[-1]}",
                             flush=True,
                         )
                     progress_line(ended, len(running), len(todo), begun, sum(todo.values()) / slots)
@@ -135,14 +147,17 @@ def on_processes(
             process.join()
     if running or todo:
         print(
-            f"time is up: {len(running)} go on from their last whole epoch in the next call, {len(todo)} wait",
+            f"time is up: {len(running)} go on from their last whole epoch in the next call,"
+            f" {len(todo)} wait",
             flush=True,
         )
     return failed
 
 
 def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2):
-    """The same on a Ray cluster: Ray places the jobs and runs one again whose worker is lost; what comes back is written here, once each."""
+    """The same on a Ray cluster: Ray places the jobs and runs one again whose worker is lost; what
+    comes back is written here, once each.
+    """
     try:
         import ray
     except ImportError:
@@ -164,7 +179,8 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ValueError(
-            f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}); start one with `ray start --head`, or give 'local'"
+            f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}); start"
+            " one with `ray start --head`, or give 'local'"
         ) from None
     work, begun, failed = pathlib.Path(work), time.time(), []
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
@@ -195,7 +211,9 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
 
 
 def away(job, files, folder, device, draws, have):
-    """`finish` on a Ray worker: checkpoints come as bytes and rows, curves and checkpoints go back so; a second try goes on from the first's state."""
+    """`finish` on a Ray worker: checkpoints come as bytes and rows, curves and checkpoints go back
+    so; a second try goes on from the first's state.
+    """
     work = settings.data_folder(folder) / "campaign-away" / job.path().stem
     for name, content in files.items():
         store.write(work / name, content)
@@ -208,7 +226,9 @@ def away(job, files, folder, device, draws, have):
 
 
 def lock(work):
-    """Hold a work folder for one campaign at a time; the system lets go of it with the process, however that ends."""
+    """Hold a work folder for one campaign at a time; the system lets go of it with the process,
+    however that ends.
+    """
     work = pathlib.Path(work)
     work.mkdir(parents=True, exist_ok=True)
     handle = open(work / "lock", "w")
@@ -221,7 +241,8 @@ def lock(work):
     except OSError:
         handle.close()
         raise ValueError(
-            f"another campaign is at work in {work}; wait for it, or name another folder with --work"
+            f"another campaign is at work in {work}; wait for it, or name another folder with"
+            " --work"
         ) from None
     for half in work.rglob(".*.part"):  # of a write that was cut off
         half.unlink()

@@ -1,15 +1,16 @@
-"""Do notebooks and tests come out the same on another processor?  python tests/kernels.py [--only NAME ...] [pytest's arguments]
+"""Do notebooks and tests come out the same on another processor?  python tests/kernels.py [--only
+NAME ...] [pytest's arguments]
 
-Runs `pytest --nbval` (or what is named) once under each set of kernels below: those that PyTorch, oneDNN, MKL and OpenBLAS would choose
-on an older processor, two threads, and "noise", which moves what every convolution and matrix product gives by up to a millionth of itself, the
-same number always by the same: more than another processor's rounding, so what passes there keeps a margin on those that nobody here has.
-Prints a line each; ends with 1 unless all pass.
+Runs `pytest --nbval` (or what is named) once under each set of kernels below: those that PyTorch,
+oneDNN, MKL and OpenBLAS would choose on an older processor, two threads, and "noise", which moves
+what every convolution and matrix product gives by up to a millionth of itself, the same number
+always by the same: more than another processor's rounding, so what passes there keeps a margin on
+those that nobody here has. Prints a line each; ends with 1 unless all pass.
 """
 
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,17 +46,23 @@ if os.environ.get("RSNL_NOISE"):
     def shaken(f):
         def g(*args, **kwargs):
             out = f(*args, **kwargs)
-            if not isinstance(out, torch.Tensor) or out.dtype != torch.float32 or out.device.type != "cpu":
+            if not isinstance(out, torch.Tensor) or out.dtype != torch.float32:
                 return out
-            bits = (out.detach().contiguous().view(torch.int32).to(torch.int64) * 2654435761 + salt) % 2 ** 32
+            if out.device.type != "cpu":
+                return out
+            bits = out.detach().contiguous().view(torch.int32).to(torch.int64)
+            bits = (bits * 2654435761 + salt) % 2 ** 32
             return out * (1 + size * (bits.float() / 2 ** 31 - 1))
         return g
-    F.conv2d, F.linear, torch.bmm, torch.matmul = map(shaken, (F.conv2d, F.linear, torch.bmm, torch.matmul))
+    F.conv2d, F.linear = shaken(F.conv2d), shaken(F.linear)
+    torch.bmm, torch.matmul = shaken(torch.bmm), shaken(torch.matmul)
 """
 
 
 def home(folder):
-    """What `nbtools.environment` sets up, in `folder`, with a start-up file for every kernel that shakes its sums where RSNL_NOISE asks for it."""
+    """What `nbtools.environment` sets up, in `folder`, with a start-up file for every kernel that
+    shakes its sums where RSNL_NOISE asks for it.
+    """
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
         (folder / name).mkdir()
     start = folder / "IPYTHONDIR" / "profile_default" / "startup"

@@ -1,4 +1,6 @@
-"""Do the tests notice? `python tests/mutate_page.py [name ...]`: make figure3.html from broken sources, run its tests, see an assertion fail."""
+"""Do the tests notice? `python tests/mutate_page.py [name ...]`: make figure3.html from broken
+sources, run its tests, see an assertion fail.
+"""
 
 import os
 import pathlib
@@ -81,7 +83,10 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
         "moves queue",
         "page.js",
         "  due = true;\n  said();\n  if (!running) run();",
-        "  said();\n  const s = settings();\n  globalThis.line = (globalThis.line || Promise.resolve()).then(() => frame(s));",
+        (
+            "  said();\n  const s = settings();\n  globalThis.line = (globalThis.line ||"
+            " Promise.resolve()).then(() => frame(s));"
+        ),
         "latest_move",
     ),
     (
@@ -168,7 +173,8 @@ def main(names):
         killed = done.returncode == 1 and bool(said)
         alive += not killed
         print(
-            f"{'killed' if killed else 'ALIVE '}  {name}  ({test}: {' '.join(said[0])[:150].strip() if said else done.stdout[-300:]})",
+            f"{'killed' if killed else 'ALIVE '}  {name}  ({test}:"
+            f" {' '.join(said[0])[:150].strip() if said else done.stdout[-300:]})",
             flush=True,
         )
     return alive

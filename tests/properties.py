@@ -1,9 +1,11 @@
-"""Do the theorem's promises hold on random networks? `python tests/properties.py [draws]` (20,000 unless told).
+"""Do the theorem's promises hold on random networks? `python tests/properties.py [draws]` (20,000
+unless told).
 
-A draw is an image with a label and a random pair of small networks (dense, convolutional, maxout, pooling, batch norm;
-weights of random size), in a random space and norm, with the pixels' box or without. No certificate may be longer than a
-flip that an attack finds, the radii must keep their order, and no bound of the gradient gap may lie below gradients that
-were seen. One line a property is printed; a violation ends the command with status 1.
+A draw is an image with a label and a random pair of small networks (dense, convolutional, maxout,
+pooling, batch norm; weights of random size), in a random space and norm, with the pixels' box or
+without. No certificate may be longer than a flip that an attack finds, the radii must keep their
+order, and no bound of the gradient gap may lie below gradients that were seen. One line a property
+is printed; a violation ends the command with status 1.
 """
 
 import math
@@ -104,7 +106,9 @@ SHAPES = ((1, 2, 2), (1, 3, 3), (2, 3, 3), (1, 4, 4))
 
 
 def network(kind, shape, classes, scale=1.0):
-    """A random network in float64 and evaluation mode from torch's global generator; weights `scale` times torch's start."""
+    """A random network in float64 and evaluation mode from torch's global generator; weights
+    `scale` times torch's start.
+    """
     body = BODIES[kind](*shape)
     units = nn.Sequential(*body).eval()(torch.zeros(1, *shape)).shape[1]
     top = (
@@ -132,7 +136,9 @@ def images(n, shape, border=0.3):
 
 
 def felt(g, x, p, box):
-    """sup <-g, v> over directions v of dual length 1 that lead into the box (any, without one): what a bound of G must reach."""
+    """sup <-g, v> over directions v of dual length 1 that lead into the box (any, without one):
+    what a bound of G must reach.
+    """
     g = -g
     if box:
         g = torch.where(x == 0, g.clamp_min(0), torch.where(x == 1, g.clamp_max(0), g))
@@ -140,7 +146,9 @@ def felt(g, x, p, box):
 
 
 def seen_gap(h, x, R, p, box, draws):
-    """The largest felt gradient of h at `draws` random points of B_q(x, R), a third of them on its rim, and at x."""
+    """The largest felt gradient of h at `draws` random points of B_q(x, R), a third of them on its
+    rim, and at x.
+    """
     best = felt(bound.gradient(h, x)[1], x, p, box)
     for k in range(draws):
         d = bound.random_in_ball(x, R, bound.DUAL[p])
@@ -152,13 +160,17 @@ def seen_gap(h, x, R, p, box, draws):
 
 
 class Tally:
-    """How often each property was checked, how often it failed and how close it came: the largest share left / right."""
+    """How often each property was checked, how often it failed and how close it came: the largest
+    share left / right.
+    """
 
     def __init__(self):
         self.rows = {}
 
     def check(self, name, left, right, counts=None):
-        """left <= right within TOL (absolute and relative); `counts` says where the question arises."""
+        """left <= right within TOL (absolute and relative); `counts` says where the question
+        arises.
+        """
         counts = torch.ones_like(left, dtype=torch.bool) if counts is None else counts
         bad = counts & ~(left <= right + TOL * (1 + right.abs()))
         share = torch.where(
@@ -174,7 +186,9 @@ class Tally:
 
 
 def one_pair(tally, n, effort=1.0):
-    """Draw a pair and n images, check everything; returns how many of the images the student leads on."""
+    """Draw a pair and n images, check everything; returns how many of the images the student leads
+    on.
+    """
     pick = lambda values: values[int(torch.randint(len(values), ()))]
     lipsdp_turn = torch.rand(()) < 0.25
     kinds = [pick(DENSE if lipsdp_turn else tuple(BODIES)) for _ in "ST"]
@@ -228,7 +242,9 @@ def one_pair(tally, n, effort=1.0):
 
 
 def logistic(tally, n):
-    """f_S = sigmoid(u), f_T = 1/2 at n random u in (0, 12): the flip is at u, and int_0^u G is m."""
+    """f_S = sigmoid(u), f_T = 1/2 at n random u in (0, 12): the flip is at u, and int_0^u G
+    is m.
+    """
     u = 12 * torch.rand(n, dtype=torch.float64)
     m, steps = torch.sigmoid(u) - 0.5, 400
     slope = lambda v: torch.sigmoid(v) * torch.sigmoid(-v)
@@ -258,17 +274,20 @@ def run(draws, batch=50, seed=0, effort=1.0):
 def main(words):
     if len(words) > 1 or not all(w.isdecimal() and int(w) for w in words):
         sys.exit(
-            f"what is {' '.join(words)!r}? The one argument is a number of draws, e.g. python tests/properties.py 400"
+            f"what is {' '.join(words)!r}? The one argument is a number of draws, e.g. python"
+            " tests/properties.py 400"
         )
     torch.set_num_threads(1)
     begun = time.perf_counter()
     tally, done, ahead = run(int(words[0]) if words else 20_000)
     for name, (counted, bad, share) in tally.rows.items():
         print(
-            f"{'ok' if not bad else 'BROKEN':7} {name:46} {counted:7,} examples, {bad} violations, largest share {share:.4f}"
+            f"{'ok' if not bad else 'BROKEN':7} {name:46} {counted:7,} examples, {bad} violations,"
+            f" largest share {share:.4f}"
         )
     print(
-        f"{done:,} draws, {ahead:,} of them with m > 0: {tally.violations()} violations in {time.perf_counter() - begun:.0f} s"
+        f"{done:,} draws, {ahead:,} of them with m > 0: {tally.violations()} violations in"
+        f" {time.perf_counter() - begun:.0f} s"
     )
     sys.exit(bool(tally.violations()))
 

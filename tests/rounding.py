@@ -1,4 +1,6 @@
-"""What a notebook printed on another processor: the same but for the last digit of a decimal, in cells tagged "computed"."""
+"""What a notebook printed on another processor: the same but for the last digit of a decimal, in
+cells tagged "computed".
+"""
 
 import re
 
@@ -12,7 +14,9 @@ def unit(number):
 
 
 def same(stored, made):
-    """Are two texts equal but for decimals that differ by at most one in the last place? Whole numbers and words must be the same."""
+    """Are two texts equal but for decimals that differ by at most one in the last place? Whole
+    numbers and words must be the same.
+    """
     if NUMBER.split(stored) != NUMBER.split(made):
         return False
     pairs = list(zip(NUMBER.findall(stored), NUMBER.findall(made)))
@@ -34,7 +38,9 @@ def texts(output):
 
 
 def forgiving(compare):
-    """nbval's comparison of a cell, which takes the stored text for the made one where a cell is tagged "computed" and they are the `same`."""
+    """nbval's comparison of a cell, which takes the stored text for the made one where a cell is
+    tagged "computed" and they are the `same`.
+    """
 
     def compare_outputs(self, test, ref, skip_compare=None):
         if "computed" in self.cell.metadata.get("tags", []) and len(test) == len(ref):

@@ -1,7 +1,8 @@
 """Does nbval notice a changed digit?  python tests/tamper.py [NN ...]
 
-Changes one digit (by five) in one stored, compared output of a copy of each notebook and runs `pytest --nbval` on it:
-red, as it should be, if exactly that cell fails; green if nothing does. Ends with 1 unless all are red.
+Changes one digit (by five) in one stored, compared output of a copy of each notebook and runs
+`pytest --nbval` on it: red, as it should be, if exactly that cell fails; green if nothing does.
+Ends with 1 unless all are red.
 """
 
 import pathlib
@@ -21,7 +22,9 @@ from rsnl_lib import nbtools  # noqa: E402
 
 
 def change(nb):
-    """Change the last digit of the middle compared output with a digit; (cell's number, old text, new text)."""
+    """Change the last digit of the middle compared output with a digit; (cell's number, old text,
+    new text).
+    """
     places = []
     for number, cell in enumerate(c for c in nb.cells if c.cell_type == "code"):
         for output in cell.outputs if compared(cell) else []:

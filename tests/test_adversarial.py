@@ -1,4 +1,6 @@
-"""The neighbours: each loss by hand, each term to the student alone, delta carried as it should be, the traps of published code, and runs that resume."""
+"""The neighbours: each loss by hand, each term to the student alone, delta carried as it should be,
+the traps of published code, and runs that resume.
+"""
 
 import copy
 import math
@@ -104,7 +106,9 @@ def test_trust_is_the_teachers_probability_of_the_true_class_to_the_power_beta()
 
 
 def by_hand(method, net, teacher, b, x_):
-    """The losses of a method at a given x', from the equations, with other functions than the library's."""
+    """The losses of a method at a given x', from the equations, with other functions than the
+    library's.
+    """
     S, T = (lambda x, t=1.0, n=n: torch.softmax(n(x) / t, 1) for n in (net, teacher))
     KL = lambda p, q: (p * (p / q).log()).sum(1)
     ce = lambda x: -S(x)[range(len(b.y)), b.y].log().mean()
@@ -287,7 +291,10 @@ def test_ards_teacher_sees_the_clean_image_alone_and_the_others_ask_at_the_attac
 def test_a_method_that_needs_the_teacher_itself_says_so(method):
     with pytest.raises(
         ValueError,
-        match="b.teacher=None: this method asks the teacher at attacked images; give the teacher itself",
+        match=(
+            "b.teacher=None: this method asks the teacher at attacked images; give the teacher"
+            " itself"
+        ),
     ):
         METHODS[method].terms(student(), batch(guide())._replace(teacher=None), R)
 
@@ -342,7 +349,9 @@ def test_delta_raises_the_loss_that_the_student_lowers():
 def test_delta_is_carried_over_replays_and_batches_of_an_epoch_and_emptied_before_the_next(
     monkeypatch,
 ):
-    """Three batches of 40, 40 and 10, three replays, two epochs: what the student sees is the image plus what the step before left."""
+    """Three batches of 40, 40 and 10, three replays, two epochs: what the student sees is the image
+    plus what the step before left.
+    """
     seen, passes, terms = [], [], METHODS["fast_ard"].terms
 
     def spy(net, b, r):
@@ -430,7 +439,9 @@ def test_replays_divide_the_epochs_of_the_recipe_and_are_counted_in_its_schedule
 
 @pytest.mark.parametrize("classes", [10, 100])
 def test_the_default_mean_of_kldivloss_is_smaller_by_the_number_of_classes(classes):
-    """ARD's, RSLAD's and AdaAD's code divides by images times classes: with (1 - alpha) CE beside it, the distillation is as good as switched off."""
+    """ARD's, RSLAD's and AdaAD's code divides by images times classes: with (1 - alpha) CE beside
+    it, the distillation is as good as switched off.
+    """
     torch.manual_seed(0)
     a_S, a_T = torch.randn(8, classes, requires_grad=True), 3 * torch.randn(8, classes)
     with pytest.warns(UserWarning, match="reduction: 'mean' divides"):
@@ -442,7 +453,9 @@ def test_the_default_mean_of_kldivloss_is_smaller_by_the_number_of_classes(class
 
 
 def test_a_second_drop_taken_from_the_base_rate_is_no_second_drop():
-    """ARD's and IAD's schedule multiplies the rate it was given, not the one in force: after epoch 150 the rate stays at 0.01."""
+    """ARD's and IAD's schedule multiplies the rate it was given, not the one in force: after epoch
+    150 the rate stays at 0.01.
+    """
 
     def rates(from_base):
         at, rate = [], 0.1
@@ -552,7 +565,9 @@ def test_a_student_that_shares_its_teachers_weights_is_refused():
 
 @pytest.mark.parametrize("method", ["pgd_at", "ard", "fast_ard"])
 def test_a_short_run_buys_robustness(method):
-    """150 images, 15 epochs: against PGD the student stands better than one trained on the same images without an attack."""
+    """150 images, 15 epochs: against PGD the student stands better than one trained on the same
+    images without an attack.
+    """
     d = FULL._replace(x_train=FULL.x_train[:150], y_train=FULL.y_train[:150])
     x, y = FULL.x_val[:150], FULL.y_val[:150]
     make = lambda: train.start("digits_mlp_student", d)

@@ -1,4 +1,6 @@
-"""The inner attack: in its ball and its range, up the loss, the step one would write by hand, a network left as it was; and a library's answer beside it."""
+"""The inner attack: in its ball and its range, up the loss, the step one would write by hand, a
+network left as it was; and a library's answer beside it.
+"""
 
 import copy
 import math
@@ -83,7 +85,9 @@ def test_one_step_from_the_image_is_the_fast_gradient_sign_method(net):
 
 
 def test_ten_steps_are_the_loop_written_down(net):
-    """ARD's: a uniform start that is not clamped, then a step of 2/255 by the sign, back into the ball, back into [0, 1]; in float64."""
+    """ARD's: a uniform start that is not clamped, then a step of 2/255 by the sign, back into the
+    ball, back into [0, 1]; in float64.
+    """
     net, x, eps = copy.deepcopy(net).double(), X.double(), 8 / 255
     z = x + (torch.rand(x.shape, generator=seeded(3), dtype=torch.float64) * 2 - 1) * eps
     assert z.min() < 0 and z.max() > 1
@@ -266,7 +270,9 @@ def test_weights_gradients_and_graphs_are_left_alone():
 
 @pytest.mark.parametrize("channels, images_asked", [(1, 0), (3, 3)])
 def test_no_weight_gradient_is_computed_for_an_attack(channels, images_asked, monkeypatch):
-    """Under `fast.layers` a weight gradient would cost a third of every step; the images' own, of one channel, is a product and a fold."""
+    """Under `fast.layers` a weight gradient would cost a third of every step; the images' own, of
+    one channel, is a product and a fold.
+    """
     asked, back = [], fast._back
     monkeypatch.setattr(fast, "_back", lambda *args: (asked.append(args[-1]), back(*args))[1])
     torch.manual_seed(0)
@@ -318,7 +324,10 @@ BAD = [
     (
         "high",
         0.5,
-        r"pixels run from 0 to 1, outside low=0.0 and high=0.5; .*or None for images without one.*clamp=False",
+        (
+            r"pixels run from 0 to 1, outside low=0.0 and high=0.5; .*or None for images without"
+            r" one.*clamp=False"
+        ),
     ),
     ("low", 0.1, "pixels run from 0 to 1, outside low=0.1"),
     ("x", X[0], r"images must be a float tensor \(n, channels"),
@@ -354,7 +363,9 @@ def test_numbers_for_the_norm_and_whitened_images_are_taken(net):
 
 @pytest.mark.parametrize("norm, epsilon", [("inf", 0.1), ("inf", 0.2), ("2", 0.5), ("2", 1.0)])
 def test_a_library_finds_what_we_find(net, norm, epsilon):
-    """PGD from the image itself, 20 steps: accuracy within 0.3 points and mean loss within 1 % of the Adversarial Robustness Toolbox."""
+    """PGD from the image itself, 20 steps: accuracy within 0.3 points and mean loss within 1 % of
+    the Adversarial Robustness Toolbox.
+    """
     art = pytest.importorskip(
         "art.attacks.evasion",
         reason="no adversarial-robustness-toolbox, which the extra `test` installs",

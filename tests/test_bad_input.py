@@ -1,4 +1,6 @@
-"""Bad input, one table: what is refused, with which error, which value the message names, which remedy, and that no file is left behind."""
+"""Bad input, one table: what is refused, with which error, which value the message names, which
+remedy, and that no file is left behind.
+"""
 
 import collections
 import datetime
@@ -17,6 +19,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save
+from test_widgets import controls
 from torch import nn
 
 from rsnl_lib import (
@@ -39,7 +42,6 @@ from rsnl_lib import (
     whiten,
     widgets,
 )
-from test_widgets import controls
 
 NAN, INF = float("nan"), float("inf")
 X, Y = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
@@ -73,7 +75,9 @@ def nan_net():
 
 
 class Bomb:
-    """A pickle that runs a command when it is opened by `pickle.load`; the listing would show the file it makes."""
+    """A pickle that runs a command when it is opened by `pickle.load`; the listing would show the
+    file it makes.
+    """
 
     def __reduce__(self):
         return os.system, ("touch it_ran",)
@@ -117,7 +121,9 @@ png.number = 0
 
 
 def png_header(width, height):
-    """A PNG that promises width x height pixels and holds a hundred: only who reads the header first can say so."""
+    """A PNG that promises width x height pixels and holds a hundred: only who reads the header
+    first can say so.
+    """
     chunk = lambda kind, body: (
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     )
@@ -137,7 +143,9 @@ def pictures(**counts):
 
 
 def read_only(call):
-    """call() in the folder `locked`, as a user who may not write there (root may write everywhere)."""
+    """call() in the folder `locked`, as a user who may not write there (root may write
+    everywhere).
+    """
     os.chmod("locked", 0o555)
     os.chdir("locked")
     root = os.geteuid() == 0

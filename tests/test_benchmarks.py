@@ -1,4 +1,6 @@
-"""The benchmark's timer, its judgement, and that both of its sides do the same work: same gradients, same images, same answers."""
+"""The benchmark's timer, its judgement, and that both of its sides do the same work: same
+gradients, same images, same answers.
+"""
 
 import csv
 import importlib.util
@@ -179,7 +181,9 @@ def test_the_peers_gradient_is_ours_in_float64(method, C1, kind):
 
 
 def test_a_large_C1_leaves_L_G_alone():
-    """What `gradients` judges: nine tenths of the gradient are that of L_G, so an error there shows."""
+    """What `gradients` judges: nine tenths of the gradient are that of L_G, so an error there
+    shows.
+    """
     variants, nets = bench.pair(
         "digits_student", "digits_teacher", 1, 8, 16, "digits", torch.double, 1e6
     )
@@ -192,7 +196,9 @@ def test_a_large_C1_leaves_L_G_alone():
 
 @pytest.mark.parametrize("channels, side, flip", [(1, 28, False), (3, 32, True)])
 def test_both_data_paths_show_the_same_images(channels, side, flip):
-    """Same normalisation, and the same mirror images where the coins fall alike: one torch.rand(1) an image."""
+    """Same normalisation, and the same mirror images where the coins fall alike: one torch.rand(1)
+    an image.
+    """
     n = 40
     images, y = bench.pictures(n, channels, side)
     x = bench.tensors(images, flip)
@@ -217,7 +223,9 @@ def test_an_epoch_shows_each_image_once_on_both_sides():
 
 
 def test_the_peers_networks_and_noise_are_ours():
-    """Same logits from the same weights; almost without noise the same counts of right answers; noise of the power asked for."""
+    """Same logits from the same weights; almost without noise the same counts of right answers;
+    noise of the power asked for.
+    """
     nets = {i: bench.network("mnist_student", seed=i).eval() for i in range(2)}
     plain, (images, y) = [peer.network(net) for net in nets.values()], bench.pictures(64, 1, 28)
     x = bench.tensors(images, normal=False)
@@ -236,7 +244,9 @@ def test_the_peers_networks_and_noise_are_ours():
 
 
 def test_the_peers_epoch_learns():
-    """Four epochs on one batch of eight pictures, each class its own brightness: the loss falls and the log holds numbers."""
+    """Four epochs on one batch of eight pictures, each class its own brightness: the loss falls and
+    the log holds numbers.
+    """
     y = torch.arange(8) % 2
     images = (y.numpy()[:, None, None] * 200 + np.zeros((8, 8, 8))).astype(np.uint8)
     batches = peer.loader(images, y, (0.5,), (0.5,), 8)

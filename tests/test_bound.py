@@ -1,4 +1,6 @@
-"""Theorem 1 corrected, against closed forms, the counterexamples to what is printed, and flips found by brute force."""
+"""Theorem 1 corrected, against closed forms, the counterexamples to what is printed, and flips
+found by brute force.
+"""
 
 import math
 
@@ -230,7 +232,9 @@ def test_the_cheapest_step_meets_the_plane_with_the_least_norm(seed, pq, d, c):
     "q, c, want", [(1, 5, (-0.5, 0, 0.5)), (2, 5.5, (-0.5, 0.3, 0.4)), (inf, 7.2, (-0.5, 0.6, 0.6))]
 )
 def test_the_cheapest_step_in_a_box_by_hand(q, c, want):
-    """The first pixel gives 6 * 0.5 = 3 and may go no farther; the others bring the rest, 2, 2.5 or 4.2."""
+    """The first pixel gives 6 * 0.5 = 3 and may go no farther; the others bring the rest, 2, 2.5 or
+    4.2.
+    """
     step = bound.cheapest(point(6, -3, -4), t(c), q, point(-0.5, -1, -1), point(1, 1, 1))
     torch.testing.assert_close(step, point(*want), rtol=0, atol=1e-9)
 
@@ -268,7 +272,9 @@ LOGIT_TABLE = [(1, 0.926, 0.924), (2, 0.794, 0.762), (4, 0.691, 0.482), (8, 0.72
 
 
 def logistic(u):
-    """(m, G) of f_S = sigmoid, f_T = 1/2 at u > 0 in probabilities: G(s) is the slope at the point nearest to 0."""
+    """(m, G) of f_S = sigmoid, f_T = 1/2 at u > 0 in probabilities: G(s) is the slope at the point
+    nearest to 0.
+    """
     return t(sigma(u) - 0.5), lambda s: (lambda v: torch.sigmoid(v) * torch.sigmoid(-v))(
         (u - s).clamp_min(0)
     )
@@ -605,7 +611,9 @@ def test_estimates_look_only_inside_the_ball_and_the_box(p, q):
 
 
 def test_a_flip_given_to_the_ascent_keeps_its_fixed_point_below_that_flip():
-    """A narrow bump of slope that no random start meets: by the mean value theorem the segment to the flip does."""
+    """A narrow bump of slope that no random start meets: by the mean value theorem the segment to
+    the flip does.
+    """
     h = lambda z: 1 - 1.5 * torch.sigmoid(200 * (z.flatten(1).sum(1) - 3))
     x, flip = torch.zeros(1, 1, 1, 2, dtype=D), point(1.6, 1.6)
     assert h(flip) <= 0

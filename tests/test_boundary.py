@@ -1,4 +1,6 @@
-"""Boundary supporting samples against closed forms on linear networks; their loss; MagSim and AngSim."""
+"""Boundary supporting samples against closed forms on linear networks; their loss; MagSim and
+AngSim.
+"""
 
 import collections
 import math
@@ -34,7 +36,8 @@ def classes(*ks):
     return torch.tensor(ks)
 
 
-# At the origin f = (2, 0, c); a walk from class 0 to class 1 goes along (3, 4) / 5, on which f_0 = 2, f_1 = 5 t and f_2 = slope t + c.
+# At the origin f = (2, 0, c); a walk from class 0 to class 1 goes along (3, 4) / 5, on which f_0 =
+# 2, f_1 = 5 t and f_2 = slope t + c.
 def three(slope=0.0, c=-100.0):
     return linear([[0, 0], [3, 4], [0.6 * slope, 0.8 * slope]], [2, 0, c])
 
@@ -279,7 +282,8 @@ P_S = torch.tensor(
 
 @pytest.mark.parametrize("count, want", [(1, [1]), (2, [1, 0]), (3, [0, 1, 4]), (64, [0, 1, 4])])
 def test_base_samples_are_those_both_get_right_and_disagree_on_most(count, want):
-    # right: 0, 1, 4. Off the true class they differ by 0.04 + 0.04, 0.09 + 0.09 and 0; on it by 0.16, 0 and 0: that must not count.
+    # right: 0, 1, 4. Off the true class they differ by 0.04 + 0.04, 0.09 + 0.09 and 0; on it by
+    # 0.16, 0 and 0: that must not count.
     got = boundary.base_samples(P_T.log(), P_S.log(), torch.zeros(5, dtype=torch.long), count)
     assert got.tolist() == want
 

@@ -1,4 +1,6 @@
-"""A browser opens the explorer in JupyterLab: every control moves it, soon enough, and the console stays clean."""
+"""A browser opens the explorer in JupyterLab: every control moves it, soon enough, and the console
+stays clean.
+"""
 
 import contextlib
 import io
@@ -40,8 +42,10 @@ STATE = """() => {
             bars: [...view.querySelectorAll('.rsnl-bars')].map(b => b.innerHTML).join()};
 }"""
 KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-# A key's press and, in ms after it, the stations of its move: sent to the kernel, answered, in the page, in the first frame in which
-# picture and bars are both new, painted; `kernel` is what the kernel took by its own clock. Redraws are counted; `settle` is from the
+# A key's press and, in ms after it, the stations of its move: sent to the kernel, answered, in the
+# page, in the first frame in which
+# picture and bars are both new, painted; `kernel` is what the kernel took by its own clock. Redraws
+# are counted; `settle` is from the
 # last key to the first frame that shows window.rsnl.goal.
 WATCH = f"""() => {{
     const state = {STATE}, box = document.querySelector('.rsnl-explorer');
@@ -82,7 +86,9 @@ WATCH = f"""() => {{
 
 @contextlib.contextmanager
 def jupyterlab(folder):
-    """JupyterLab on loopback over `folder`, with settings and HOME of its own; yields address and token."""
+    """JupyterLab on loopback over `folder`, with settings and HOME of its own; yields address and
+    token.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -192,7 +198,9 @@ def press(page, slider, key):
 
 
 def moved(page, count):
-    """The stations of `count` moves of the SNR slider in the deepest noise, where every step shows."""
+    """The stations of `count` moves of the SNR slider in the deepest noise, where every step
+    shows.
+    """
     page.evaluate("window.rsnl.goal = ''")
     press(page, "SNR (dB)", "Home")
     settled(page)
@@ -211,7 +219,9 @@ def within(moves, station, share=0.95):
 
 
 def burst(page, count=40):
-    """(ms from the last of `count` keys to the frame that shows its value, redraws) for keys as fast as they go."""
+    """(ms from the last of `count` keys to the frame that shows its value, redraws) for keys as
+    fast as they go.
+    """
     page.evaluate("window.rsnl.goal = 'none yet'")
     press(page, "SNR (dB)", "Home")
     settled(page)
@@ -255,7 +265,9 @@ def digit(path):
 
 @contextlib.contextmanager
 def opened(page, folder, book, view):
-    """The notebook `book`, opened in JupyterLab and run from top to bottom; the folder for screenshots."""
+    """The notebook `book`, opened in JupyterLab and run from top to bottom; the folder for
+    screenshots.
+    """
     if not (ROOT / "notebooks" / book).is_file():
         pytest.fail(f"notebooks/{book} is missing: python3 run.py render")
     shots = pathlib.Path(os.environ.get("RSNL_SHOTS") or folder / "shots")
@@ -266,14 +278,17 @@ def opened(page, folder, book, view):
         page.goto(f"{address}/lab/tree/notebooks/{book}?token={token}&reset")
         page.locator(".jp-Notebook").wait_for()
         page.evaluate("window.jupyterapp.restored.then(() => true)")
-        page.wait_for_function("""() => { const w = window.jupyterapp.shell.currentWidget;
-            return w?.context?.isReady && w.sessionContext?.session?.kernel?.status === 'idle'; }""")
+        page.wait_for_function(
+            """() => { const w = window.jupyterapp.shell.currentWidget;
+            return w?.context?.isReady && w.sessionContext?.session?.kernel?.status === 'idle'; }"""
+        )
         page.evaluate(
             "window.jupyterapp.commands.execute('notebook:run-all-cells')"
         )  # resolves when all have run
         page.locator(view).first.wait_for(timeout=300_000)
         page.wait_for_function(
-            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status ==="
+            " 'idle'",
             timeout=300_000,
         )
         yield shots
@@ -371,8 +386,9 @@ def test_explorer(page, tmp_path, record_property):
         ]
         record_property(
             "SNR slider, key press to the first frame with new picture and bars",
-            f"median {within(moves, 'frame', 0.5):.0f} ms, p95 {p95:.0f} ms (50 moves, run {runs}); medians: {', '.join(spent)}, "
-            f"of the answer {within(moves, 'kernel', 0.5):.0f} in the kernel; painted: p95 {within(moves, 'painted'):.0f}",
+            f"median {within(moves, 'frame', 0.5):.0f} ms, p95 {p95:.0f} ms (50 moves, run {runs});"
+            f" medians: {', '.join(spent)}, of the answer {within(moves, 'kernel', 0.5):.0f} in the"
+            f" kernel; painted: p95 {within(moves, 'painted'):.0f}",
         )
         assert p95 <= 80
 

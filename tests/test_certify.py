@@ -1,4 +1,6 @@
-"""Certificates hold: against gradients and flips that are found, exact arithmetic, brute force in the plane, and closed forms."""
+"""Certificates hold: against gradients and flips that are found, exact arithmetic, brute force in
+the plane, and closed forms.
+"""
 
 import copy
 import decimal
@@ -104,7 +106,9 @@ def test_in_a_box_only_feasible_directions_count_and_only_at_the_border(seed, p,
 
 
 def test_the_cone_of_the_box_by_hand():
-    """h = 2 x_0 - 3 x_1 + x_2 + 9 falls with x_1: at x = (0, 1, .5) neither x_0 nor x_1 may go where h falls."""
+    """h = 2 x_0 - 3 x_1 + x_2 + 9 falls with x_1: at x = (0, 1, .5) neither x_0 nor x_1 may go
+    where h falls.
+    """
     S, T, y = two_class((2, -3, 1), 9), two_class((0, 0, 0), 0), torch.tensor([0])
     x, one = t(0, 1, 0.5).view(1, 1, 1, 3), t(1)
     for p, free in ((1, 6), (2, math.sqrt(14)), (inf, 3)):
@@ -173,7 +177,9 @@ def test_a_maximum_keeps_every_piece_that_may_win():
 
 
 def test_pool_windows_whose_slopes_are_uncertain_keep_every_value_that_may_win():
-    """max(1, 0 + 2 relu(x - 0.1)) from x = 0: the second value reaches 1 at 0.6, and relu's slope at x says nothing of it."""
+    """max(1, 0 + 2 relu(x - 0.1)) from x = 0: the second value reaches 1 at 0.6, and relu's slope
+    at x says nothing of it.
+    """
     S = nn.Sequential(
         nn.Flatten(),
         linear([[0], [1]], [1, -0.1]),
@@ -205,7 +211,9 @@ def test_softmax_weights_move_over_the_ball():
 
 
 def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
-    """Widening the weights must not make room below the true gradient: seen while a class of slope 1000 had weight 1e-12."""
+    """Widening the weights must not make room below the true gradient: seen while a class of slope
+    1000 had weight 1e-12.
+    """
     S = nn.Sequential(nn.Flatten(), linear([[0], [0], [1000]], [0, 0, -27.6]))
     T = nn.Sequential(nn.Flatten(), linear([[-5], [0], [0]], [0, 0, 0]))
     y, x = torch.tensor([0]), t(0).view(1, 1, 1, 1)
@@ -282,7 +290,9 @@ def test_lipsdp_of_one_neuron_by_hand():
 def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_long(
     slope, want, rate
 ):
-    """relu(relu(x) - 0.05) has slope 0 or 1; steps that leave the multipliers allowed must not count."""
+    """relu(relu(x) - 0.05) has slope 0 or 1; steps that leave the multipliers allowed must not
+    count.
+    """
     S = nn.Sequential(
         nn.Flatten(),
         linear([[1]], [0]),
@@ -309,7 +319,9 @@ def test_lipsdp_also_works_where_gradients_are_off():
 
 
 def matrices(layer, shape):
-    """Every Jacobian a layer can have at some input: for maxout each choice of pieces, for max pooling some at random inputs."""
+    """Every Jacobian a layer can have at some input: for maxout each choice of pieces, for max
+    pooling some at random inputs.
+    """
     eye = torch.eye(math.prod(shape), dtype=D).view(-1, *shape)
     if isinstance(layer, Maxout):
         whole = (
@@ -525,7 +537,10 @@ class Negated(Maxout):
     [
         (
             nn.Sigmoid(),
-            "Sigmoid is no layer that the sound bounds know; they know nn.Sequential of Linear, Conv2d.*certify.votes",
+            (
+                "Sigmoid is no layer that the sound bounds know; they know nn.Sequential of Linear,"
+                " Conv2d.*certify.votes"
+            ),
         ),
         (nn.MultiheadAttention(4, 2), "MultiheadAttention is no layer"),
         (Custom(), "Custom is no layer"),
@@ -655,7 +670,9 @@ def test_where_float32_sees_a_lead_that_is_none_nothing_is_certified():
 
 
 def exact_logits(net, x, part=lambda a: a):
-    """The logits of a Flatten / Linear / ReLU / Maxout network in rational numbers; `part` of its weights and pixels, such as abs for the size of the sums."""
+    """The logits of a Flatten / Linear / ReLU / Maxout network in rational numbers; `part` of its
+    weights and pixels, such as abs for the size of the sums.
+    """
     v = [part(Fraction(a)) for a in x.flatten().tolist()]
     for m in net:
         if isinstance(m, (nn.Linear, Maxout)):
@@ -895,7 +912,9 @@ def test_in_the_plane_the_flip_of_a_maxout_pair_is_that_of_a_fine_polar_grid(see
 
 
 def test_in_the_plane_a_thin_wedge_between_the_first_cells_centres_is_not_missed():
-    """h = x + 30 |y| + 0.3 is below zero in a wedge with its tip at (-0.3, 0), nowhere as wide as a first cell."""
+    """h = x + 30 |y| + 0.3 is below zero in a wedge with its tip at (-0.3, 0), nowhere as wide as a
+    first cell.
+    """
     S = nn.Sequential(Maxout(linear([[1, 30], [1, -30]], [0, 0]), 2), linear([[1], [0]], [0.3, 0]))
     for q in QS:
         low, high = certify.flip_in_plane(S, plain(two_class((0, 0), 0)), torch.tensor([0]), q)

@@ -1,4 +1,6 @@
-"""Verdicts by the rules: hand-made effects, intervals against scipy, Holm by hand, and what a missing row does."""
+"""Verdicts by the rules: hand-made effects, intervals against scipy, Holm by hand, and what a
+missing row does.
+"""
 
 import math
 

@@ -278,9 +278,10 @@ def test_usps_has_the_published_sizes_and_class_counts_inside_a_border_of_zeros(
     assert all(x.dtype == torch.float32 and x.min() == 0 and 0.99 < x.max() <= 1 for x in parts)
     ink = torch.cat(parts).amax((0, 1)) > 0.5
     rows, cols = ink.any(1).nonzero()[:, 0], ink.any(0).nonzero()[:, 0]
-    assert [rows[0], rows[-1], cols[0], cols[-1]] == [border, 27 - border] * 2, (
-        "the digits fill what the border leaves"
-    )
+    assert [rows[0], rows[-1], cols[0], cols[-1]] == [
+        border,
+        27 - border,
+    ] * 2, "the digits fill what the border leaves"
     inside = torch.nn.functional.pad(torch.ones(28 - 2 * border, 28 - 2 * border), [border] * 4)
     assert torch.cat(parts)[:, :, inside == 0].count_nonzero() == 0, "zeros around"
 
@@ -400,7 +401,10 @@ def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(
         (data.pathlib.Path(root) / (place or "usps.bz2")).mkdir()
 
     monkeypatch.setattr(f"torchvision.datasets.{kind}", fail)
-    said = f"{name} could not be downloaded .no route.*{list(known)[-1]} into {tmp_path / 'new' / place}"
+    said = (
+        f"{name} could not be downloaded .no route.*{list(known)[-1]} into"
+        f" {tmp_path / 'new' / place}"
+    )
     with pytest.raises(OSError, match=said):
         data.load(name, tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
@@ -432,7 +436,9 @@ def test_one_flipped_byte_of_usps_is_found(tmp_path):
 
 
 def pictures(path, counts, mode="L", size=(12, 10)):
-    """A folder of pictures, one folder a class; the class's number is in the brightness of its first channel."""
+    """A folder of pictures, one folder a class; the class's number is in the brightness of its
+    first channel.
+    """
     for label, (name, count) in enumerate(counts.items()):
         (path / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
@@ -555,7 +561,10 @@ def test_sixteen_bits_of_grey_are_scaled_not_cut(tmp_path):
         (
             {"a": 5},
             None,
-            "holds 1 folders; a data set needs one folder of pictures for each of at least 2 classes",
+            (
+                "holds 1 folders; a data set needs one folder of pictures for each of at least 2"
+                " classes"
+            ),
         ),
         ({}, None, "holds 0 folders"),
         ({"a": 5, "b": 2}, None, "b holds 2 files; each class needs at least 3 pictures"),

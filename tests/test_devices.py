@@ -1,6 +1,8 @@
-"""What a GPU would show, without one: on the meta device a mixture of devices is an error, and whatever asks for a value has to wait.
+"""What a GPU would show, without one: on the meta device a mixture of devices is an error, and
+whatever asks for a value has to wait.
 
-`far_away` lets such a wait pass and counts it, so that whole measurements run through; shapes alone are real there.
+`far_away` lets such a wait pass and counts it, so that whole measurements run through; shapes alone
+are real there.
 """
 
 import contextlib
@@ -21,14 +23,16 @@ from rsnl_lib import (
     recipes,
     train,
 )
-from rsnl_lib.methods import METHODS, Batch
+from rsnl_lib.methods import METHODS
 
 META = torch.device("meta")
 WAITING = ("bss",)  # walks whose length depends on the images: it waits at every step, and says so
 
 
 class OneDevice(torch.overrides.TorchFunctionMode):
-    """Refuses every call that is given tensors of both devices, in-place sums too, which the meta device alone lets pass; copies are allowed, and single numbers."""
+    """Refuses every call that is given tensors of both devices, in-place sums too, which the meta
+    device alone lets pass; copies are allowed, and single numbers.
+    """
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         flat = [
@@ -70,7 +74,9 @@ def no_autocast(monkeypatch):
 
 @contextlib.contextmanager
 def far_away(monkeypatch):
-    """Within this block tensors on the meta device answer what has to be waited for: every number is 1, every mask is full. Yields the list of waits."""
+    """Within this block tensors on the meta device answer what has to be waited for: every number
+    is 1, every mask is full. Yields the list of waits.
+    """
     waits = []
 
     def answer(name, value):

@@ -1,4 +1,6 @@
-"""environment.yml, constraints.txt and pyproject.toml say the same, and none of them names a host."""
+"""environment.yml, constraints.txt and pyproject.toml say the same, and none of them names a
+host.
+"""
 
 import pathlib
 import tomllib

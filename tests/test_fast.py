@@ -1,4 +1,6 @@
-"""The fast step is the plain step: float64 gradients of every method, every kind of convolution, and a network left as it was."""
+"""The fast step is the plain step: float64 gradients of every method, every kind of convolution,
+and a network left as it was.
+"""
 
 import copy
 
@@ -24,7 +26,9 @@ def pair():
 
 
 def plain_gradient(net, teacher, x, y, method, r, lam):
-    """The step as it is written down: live teacher, torch.maximum, PyTorch's own convolution and second derivative."""
+    """The step as it is written down: live teacher, torch.maximum, PyTorch's own convolution and
+    second derivative.
+    """
     how, net = methods.METHODS[method], copy.deepcopy(net)
     a_T, g_T = None, None
     if how.scores:
@@ -43,7 +47,9 @@ def plain_gradient(net, teacher, x, y, method, r, lam):
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("method", STUDENT_METHODS)
 def test_the_fast_gradient_is_the_plain_one_in_float64(pair, method, flip, monkeypatch):
-    """With and without flips, teacher's constants out of the cache against a live teacher: relative difference at most 1e-10."""
+    """With and without flips, teacher's constants out of the cache against a live teacher: relative
+    difference at most 1e-10.
+    """
     student, teacher = pair
     how, r = methods.METHODS[method], R._replace(flip=flip)
     x, y = D.x_train[:64].double(), D.y_train[:64]
@@ -85,7 +91,9 @@ def test_the_fast_gradient_is_the_plain_one_in_float64(pair, method, flip, monke
     ids=str,
 )
 def test_first_and_second_derivatives_of_every_kind_of_convolution(layer, shape):
-    """Against PyTorch's own in float64: output, input gradient under create_graph, and the gradient of its square."""
+    """Against PyTorch's own in float64: output, input gradient under create_graph, and the gradient
+    of its square.
+    """
     torch.manual_seed(0)
     layer = layer.double()
     x = torch.randn(shape, dtype=torch.float64)
@@ -185,7 +193,9 @@ def test_training_quick_or_not_ends_alike(pair):
 
 
 def test_the_step_does_not_wait_for_the_device(pair, monkeypatch):
-    """No number is read back inside an epoch: .item(), float() and the like are called once an epoch, not once a step."""
+    """No number is read back inside an epoch: .item(), float() and the like are called once an
+    epoch, not once a step.
+    """
     read = []
     for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
         old = getattr(torch.Tensor, name)
@@ -209,7 +219,9 @@ def test_the_step_does_not_wait_for_the_device(pair, monkeypatch):
 
 
 def test_flips_show_each_image_or_its_mirror_image(pair):
-    """Over an epoch each image is seen once, about half of them mirrored, with that image's own constants of the teacher."""
+    """Over an epoch each image is seen once, about half of them mirrored, with that image's own
+    constants of the teacher.
+    """
     student, teacher = copy.deepcopy(pair[0]).float(), copy.deepcopy(pair[1]).float()
     seen = []
 

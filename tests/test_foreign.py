@@ -1,4 +1,6 @@
-"""Networks that know nothing of this library: torchvision's ResNet-18 teaches its MobileNetV3 by every method, or is told why."""
+"""Networks that know nothing of this library: torchvision's ResNet-18 teaches its MobileNetV3 by
+every method, or is told why.
+"""
 
 import copy
 import functools
@@ -92,7 +94,9 @@ def kept(kind):
 
 
 def student(kind="short"):
-    """MobileNetV3: the first blocks alone, ready for every method; or "whole", 0.35 wide, as torchvision makes it."""
+    """MobileNetV3: the first blocks alone, ready for every method; or "whole", 0.35 wide, as
+    torchvision makes it.
+    """
     return copy.deepcopy(kept(kind))
 
 

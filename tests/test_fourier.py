@@ -1,11 +1,14 @@
-"""The convolution by frequencies is F.conv2d: values, first and second derivatives, over shapes, paddings, odd and even sizes."""
+"""The convolution by frequencies is F.conv2d: values, first and second derivatives, over shapes,
+paddings, odd and even sizes.
+"""
 
 import copy
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from rsnl_lib import fast, fourier, losses, networks
@@ -100,7 +103,9 @@ def test_what_the_transform_cannot_do_or_not_faster_is_left_alone(change):
 
 
 def test_a_teacher_by_frequencies_trains_and_is_asked_as_the_plain_one():
-    """Weights' gradients, and the input gradient differentiated once more, of a small CIFAR teacher in float64."""
+    """Weights' gradients, and the input gradient differentiated once more, of a small CIFAR teacher
+    in float64.
+    """
     torch.manual_seed(1)
     net = (
         nn.Sequential(

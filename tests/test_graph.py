@@ -1,4 +1,6 @@
-"""Fig. 1 from the graph: does the walk find what autograd finds, does it see the faults it is there for, does the figure show no more and no less?"""
+"""Fig. 1 from the graph: does the walk find what autograd finds, does it see the faults it is there
+for, does the figure show no more and no less?
+"""
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from matplotlib.patches import FancyArrowPatch
 from torch import nn
 
 from rsnl_lib import data, fast, graph, losses, networks, train
-from rsnl_lib.methods import METHODS as ALL, Batch, Method
+from rsnl_lib.methods import METHODS as ALL
+from rsnl_lib.methods import Batch, Method
 
 NAMES = (
     "0",

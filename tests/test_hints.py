@@ -1,4 +1,6 @@
-"""The hint stage: the right layers, the right loss, the student's weights and no others, and FitNets' two stages in order."""
+"""The hint stage: the right layers, the right loss, the student's weights and no others, and
+FitNets' two stages in order.
+"""
 
 import pytest
 import torch

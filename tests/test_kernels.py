@@ -1,4 +1,6 @@
-"""Two notebooks that compute much come out the same under other kernels; all of them: python tests/kernels.py."""
+"""Two notebooks that compute much come out the same under other kernels; all of them: python
+tests/kernels.py.
+"""
 
 import kernels
 import pytest
@@ -16,8 +18,8 @@ def test_the_noise_reaches_the_kernels_of_the_notebooks(tmp_path):
     import sys
 
     code = (
-        kernels.NOISE
-        + "\nx = torch.ones(1, 1, 4, 4)\nprint(float(F.conv2d(x, x).sub(16).abs()), float(F.linear(torch.ones(1, 3), torch.ones(1, 3)).sub(3).abs()))"
+        kernels.NOISE + "\nx = torch.ones(1, 1, 4, 4)\nprint(float(F.conv2d(x, x).sub(16).abs()),"
+        " float(F.linear(torch.ones(1, 3), torch.ones(1, 3)).sub(3).abs()))"
     )
     env = {"RSNL_NOISE": "1e-3", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
     said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)

@@ -1,4 +1,6 @@
-"""A run of the command line that is killed, or finds the disk full, goes on and ends as if nothing had happened."""
+"""A run of the command line that is killed, or finds the disk full, goes on and ends as if nothing
+had happened.
+"""
 
 import os
 import resource
@@ -31,7 +33,9 @@ runpy.run_module("rsnl_lib", run_name="__main__", alter_sys=True)
 
 
 def command(folder, *driver):
-    """`python -m rsnl_lib train ...` with all its files in `folder`, started; `driver`: at which renaming of a file it ends."""
+    """`python -m rsnl_lib train ...` with all its files in `folder`, started; `driver`: at which
+    renaming of a file it ends.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "out").mkdir(exist_ok=True)
     shutil.copy(
@@ -107,9 +111,11 @@ def test_a_run_killed_three_times_and_short_of_disk_once_ends_bit_for_bit_like_o
         assert run.returncode == code, said
         done.append(epochs(state))
         assert code == -9 or "rsnl: " in said and "No space left on device" in said
-    assert 3 <= done[0] < 9 and done[1:] == [done[0] + 2, 12, 12], (
-        "each went on where the one before it was"
-    )
+    assert 3 <= done[0] < 9 and done[1:] == [
+        done[0] + 2,
+        12,
+        12,
+    ], "each went on where the one before it was"
     assert (
         not (often / "rows.csv").exists()
         and not (often / "out" / f"{name}.best.safetensors").exists()

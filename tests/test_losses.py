@@ -1,4 +1,6 @@
-"""Each equation against values worked out by hand, and input gradients against finite differences."""
+"""Each equation against values worked out by hand, and input gradients against finite
+differences.
+"""
 
 import math
 

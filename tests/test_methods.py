@@ -1,4 +1,6 @@
-"""Each term alone: does it reach the student, never the teacher, with the weight the recipe gives it?"""
+"""Each term alone: does it reach the student, never the teacher, with the weight the recipe gives
+it?
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""The mutants of mutations.py can be applied: each pattern stands once in its file. The command itself breaks the library and is run by hand."""
+"""The mutants of mutations.py can be applied: each pattern stands once in its file. The command
+itself breaks the library and is run by hand.
+"""
 
 import ast
 import functools

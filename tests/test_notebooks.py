@@ -1,4 +1,6 @@
-"""What nbval does not see: stored notebooks are current, canonical, really compared, small, and readable."""
+"""What nbval does not see: stored notebooks are current, canonical, really compared, small, and
+readable.
+"""
 
 import re
 import statistics

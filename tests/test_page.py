@@ -1,10 +1,11 @@
-"""figure3.html: current, small, closed, equal to PyTorch, quick, and open to keyboard, touch and screen readers."""
+"""figure3.html: current, small, closed, equal to PyTorch, quick, and open to keyboard, touch and
+screen readers.
+"""
 
 import base64
 import contextlib
 import hashlib
 import html.parser
-import io
 import math
 import os
 import pathlib
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from rsnl_lib import data, figures, page as maker, perturb, store, table
+from rsnl_lib import data, figures, perturb, store, table
+from rsnl_lib import page as maker
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHROMIUM = next(
@@ -152,7 +154,9 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """A function that opens the page from disk with the network cut; afterwards nothing was asked for and the console is clean."""
+    """A function that opens the page from disk with the network cut; afterwards nothing was asked
+    for and the console is clean.
+    """
     with contextlib.ExitStack() as stack:
 
         def open_page(script="", clean=True, **options):
@@ -222,7 +226,9 @@ CLEAN = dict(kind="none", snr=0, draw=1, size=0, top=0, left=0)
 
 @torch.no_grad()
 def difference(page, nets, settings, images):
-    """{method: largest difference} of the page's logits and PyTorch's on the images that the page saw, which come too."""
+    """{method: largest difference} of the page's logits and PyTorch's on the images that the page
+    saw, which come too.
+    """
     seen, answers = page.evaluate(LOGITS, [settings, images])
     seen, answers = torch.tensor(seen).view(-1, 1, 28, 28), torch.tensor(answers)
     return {
@@ -312,9 +318,11 @@ def test_noise_has_its_power_and_is_white(page):
         assert abs(product.mean()) < near * 1.1, f"the noise is not white: neighbours {name}"
     spectrum = (np.abs(np.fft.fft2(z)) ** 2).mean(0) / 784
     assert 0.6 < spectrum.min() and spectrum.max() < 1.5, "the noise has a colour"
-    ratios = page.evaluate("""() => ['gaussian', 'poisson'].flatMap((kind) => [-3, 3].map((snr) => { let noise = 0; const x = gallery[5];
+    ratios = page.evaluate(
+        """() => ['gaussian', 'poisson'].flatMap((kind) => [-3, 3].map((snr) => { let noise = 0; const x = gallery[5];
         for (let draw = 0; draw < 200; draw++) noise += spoil(x, {kind, snr, draw, size: 0, top: 0, left: 0}).reduce((s, v, i) => s + (v - x[i]) ** 2, 0) / 200;
-        return 10 * Math.log10(x.reduce((s, v) => s + v * v, 0) / noise) - snr; }))""")
+        return 10 * Math.log10(x.reduce((s, v) => s + v * v, 0) / noise) - snr; }))"""
+    )
     assert max(map(abs, ratios)) < 0.15, f"noise power is off by {ratios} dB"
 
 
@@ -329,7 +337,8 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
     _, y = data.gallery("mnist")
     page.locator("#kind").select_option("none")
     page.evaluate(
-        "() => { window.pick = (i) => { document.querySelector(`input[name=image][value='${i}']`).click(); }; }"
+        "() => { window.pick = (i) => {"
+        " document.querySelector(`input[name=image][value='${i}']`).click(); }; }"
     )
     for i, truth in enumerate(y.tolist()):
         page.evaluate(f"pick({i})")
@@ -399,7 +408,8 @@ def test_it_opens_on_the_first_disagreement(page):
     )
 
 
-# From the key's own time stamp to the first frame that shows a new picture and new bars for the slider's value, and to that frame's end.
+# From the key's own time stamp to the first frame that shows a new picture and new bars for the
+# slider's value, and to that frame's end.
 WATCH = """() => { window.moves = []; window.pending = false;
     const state = () => $('seen').toDataURL() + [...document.querySelectorAll('.card:not([hidden]) .now')].map((p) => p.getAttribute('d')).join();
     document.addEventListener('keydown', (e) => { const old = state(), start = e.timeStamp; window.pending = true;
@@ -434,8 +444,9 @@ def test_every_move_is_seen_soon(page, record_property):
     first = page.evaluate("performance.getEntriesByName('first picture')[0].startTime")
     record_property(
         "figure3.html, all networks live, key press to the first frame with new picture and bars",
-        f"median {best[0]:.0f} ms, p95 {best[1]:.0f} ms (50 moves, best of {runs} runs, load {os.getloadavg()[0]:.1f}), painted p95 {best[2]:.0f} ms; "
-        f"first picture {first:.0f} ms after opening; {FILE.stat().st_size / 1e6:.2f} MB",
+        f"median {best[0]:.0f} ms, p95 {best[1]:.0f} ms (50 moves, best of {runs} runs, load"
+        f" {os.getloadavg()[0]:.1f}), painted p95 {best[2]:.0f} ms; first picture {first:.0f} ms"
+        f" after opening; {FILE.stat().st_size / 1e6:.2f} MB",
     )
     assert best[1] <= 100
 
@@ -443,7 +454,8 @@ def test_every_move_is_seen_soon(page, record_property):
 @each
 def test_the_latest_move_wins(page, record_property):
     page.evaluate(
-        "() => { const post = worker.postMessage.bind(worker); worker.postMessage = (m) => setTimeout(() => post(m), 100); }"
+        "() => { const post = worker.postMessage.bind(worker); worker.postMessage = (m) =>"
+        " setTimeout(() => post(m), 100); }"
     )  # slow networks
     page.locator("#snr").focus()
     page.keyboard.press("Home")
@@ -549,14 +561,16 @@ def test_by_keyboard_alone(page):
 
     def key(where, *keys):
         before = page.evaluate(
-            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])"
+            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top,"
+            " shown.s.left, shown.s.methods, shown.s.source])"
         )
         page.locator(where).focus()
         for k in keys:
             page.keyboard.press(k)
         still(page)
         assert before != page.evaluate(
-            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top, shown.s.left, shown.s.methods, shown.s.source])"
+            "JSON.stringify([shown.s.kind, shown.s.snr, shown.s.draw, shown.s.size, shown.s.top,"
+            " shown.s.left, shown.s.methods, shown.s.source])"
         ), where
 
     for where, *keys in (
@@ -636,7 +650,9 @@ def test_by_touch_on_a_phone(opened):
 @each
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(opened, scheme, record_property):
-    """axe's rules on the whole page, explorer and theorem, with gallery and drawing pad, wide and narrow."""
+    """axe's rules on the whole page, explorer and theorem, with gallery and drawing pad, wide and
+    narrow.
+    """
     broken, passed = [], 0
     for width in (1280, 360):
         page = opened(color_scheme=scheme, viewport={"width": width, "height": 900})
@@ -646,7 +662,8 @@ def test_accessibility(opened, scheme, record_property):
             page.locator("#snr").fill("-2")
             still(page)
             result = page.evaluate(
-                "axe.run({resultTypes: ['violations', 'passes']}).then((r) => [r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join(' ')), r.passes.length])"
+                "axe.run({resultTypes: ['violations', 'passes']}).then((r) => [r.violations.map((v)"
+                " => v.id + ': ' + v.nodes.map((n) => n.html).join(' ')), r.passes.length])"
             )
             broken, passed = broken + result[0], max(passed, result[1])
         shots(page, f"{scheme}-{width}")
@@ -686,8 +703,7 @@ def test_the_theorem_on_a_line(page):
 @each
 def test_the_policy_is_enforced(opened):
     page = opened(clean=False)
-    assert (
-        page.evaluate("""async () => { const s = document.createElement('script'); s.textContent = 'window.intruder = 1'; document.body.append(s);
-        const asked = await fetch('data:text/plain,hello').then(() => true, () => false); return [window.intruder === undefined, asked]; }""")
-        == [True, False]
-    )
+    assert page.evaluate(
+        """async () => { const s = document.createElement('script'); s.textContent = 'window.intruder = 1'; document.body.append(s);
+        const asked = await fetch('data:text/plain,hello').then(() => true, () => false); return [window.intruder === undefined, asked]; }"""
+    ) == [True, False]

@@ -1,4 +1,6 @@
-"""The printed numbers: all there, consistent with one another, keyed as our rows are; the ledger; and our shares in the paper's units."""
+"""The printed numbers: all there, consistent with one another, keyed as our rows are; the ledger;
+and our shares in the paper's units.
+"""
 
 import csv
 import shutil
@@ -198,7 +200,9 @@ def test_the_value_is_the_printed_figure_and_the_unit_goes_with_the_quantity():
 
 
 def test_the_sums_of_the_printed_rates():
-    """A changed digit changes a sum; these were added up from the paper's tables, not from the file."""
+    """A changed digit changes a sum; these were added up from the paper's tables, not from the
+    file.
+    """
     rates = ("accuracy", "error", "drop")
     sums = {
         t: round(sum(c["value"] for c in paper.cells(t) if c["quantity"] in rates), 2)
@@ -228,15 +232,16 @@ def test_name_place_and_key_of_a_cell_say_the_same():
     for c in paper.cells("II"):
         assert c["cell"] == f"II.{c['dataset']}.{c['method']}.{c['level']}"
         assert (
-            c["place"]
-            == f"Table II, {c['dataset'].upper()}, row {row[c['method']]}, column {c['level']}x{c['level']} block"
+            c["place"] == f"Table II, {c['dataset'].upper()}, row {row[c['method']]}, column"
+            f" {c['level']}x{c['level']} block"
         )
     for c in paper.cells("III"):
         seen = c["dataset"] if c["perturbation"] == "clean" else c["perturbation"]
         assert c["cell"] == f"III.{c['method']}.{c['dataset']}-{seen}"
         assert (
-            c["place"]
-            == f"Table III, row {row[c['method']]}, {'MNIST2USPS' if c['dataset'] == 'mnist' else 'USPS2MNIST'}, column {seen.upper()}"
+            c["place"] == f"Table III, row {row[c['method']]},"
+            f" {'MNIST2USPS' if c['dataset'] == 'mnist' else 'USPS2MNIST'}, column"
+            f" {seen.upper()}"
         )
     for c in paper.cells("V"):
         assert (

@@ -81,8 +81,11 @@ def test_a_missing_file_cannot_be_packed(tmp_path):
 
 
 def test_a_data_set_travels_in_parts(tmp_path, monkeypatch, capsys):
-    """`rsnl data NAME --pack` and `--unpack`, and the files' own checksums at the end; a small data set stands for the large ones."""
+    """`rsnl data NAME --pack` and `--unpack`, and the files' own checksums at the end; a small data
+    set stands for the large ones.
+    """
     import hashlib
+
     from rsnl_lib.__main__ import main
 
     content = {"one": b"1" * 3000, "two": bytes(range(256)) * 9}

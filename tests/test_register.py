@@ -1,9 +1,10 @@
-"""The registered study: what is trained, how it is judged, and that the rows are younger than the register."""
+"""The registered study: what is trained, how it is judged, and that the rows are younger than the
+register.
+"""
 
 import csv
 import itertools
 import math
-import pathlib
 import subprocess
 
 import numpy as np
@@ -168,7 +169,9 @@ def test_one_line_has_the_p_of_its_sign_test():
 
 
 def test_two_authors_of_the_analysis_agree(monkeypatch):
-    """`register_twice` was written from the register's text by somebody who had not seen `register`."""
+    """`register_twice` was written from the register's text by somebody who had not seen
+    `register`.
+    """
     drawn = np.random.default_rng(7)
     for trial in range(12):
         lines = []
@@ -249,7 +252,9 @@ def test_words_are_symmetric_and_the_first_that_fits(mean, low, high, p, decides
 
 
 def rows_of(job, shares):
-    """Rows of 1,000 images that give these shares of right answers, by (perturbation, level, unit)."""
+    """Rows of 1,000 images that give these shares of right answers, by (perturbation, level,
+    unit).
+    """
     return [
         {
             **{k: str(v) for k, v in job.row().items()},
@@ -264,7 +269,9 @@ def rows_of(job, shares):
 
 
 def world(teachers, robust, kd):
-    """Known rows in which robust's right answers of 1,000 at a teacher and weight are robust(t, weight), KD's kd(t)."""
+    """Known rows in which robust's right answers of 1,000 at a teacher and weight are robust(t,
+    weight), KD's kd(t).
+    """
     found = []
     for t in teachers:
         for w in register.WEIGHTS["mnist"]:
@@ -442,7 +449,8 @@ def test_the_register_is_older_than_every_row_of_it():
         if tuple(row[k] for k in jobs.NAMES) in mine:
             commit = row["commit"].rstrip("+")
             assert git("merge-base", "--is-ancestor", first, commit).returncode == 0, (
-                f"{commit} made a row of {row['method']} seed {row['seed']} and does not know the register"
+                f"{commit} made a row of {row['method']} seed {row['seed']} and does not know the"
+                " register"
             )
             assert not row["commit"].endswith("+")
     for name in ("lines.csv", "networks.csv"):

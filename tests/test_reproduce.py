@@ -1,4 +1,6 @@
-"""The campaign: what is left, what counts as filled, doing it within a budget, being killed, coming back, merging."""
+"""The campaign: what is left, what counts as filled, doing it within a budget, being killed, coming
+back, merging.
+"""
 
 import csv
 import os
@@ -210,7 +212,9 @@ def test_estimates_follow_measurements_first(monkeypatch):
 
 
 def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
-    """Twice the speed of the one network that was measured is twice that of another; other hardware's rows count for nothing."""
+    """Twice the speed of the one network that was measured is twice that of another; other
+    hardware's rows count for nothing.
+    """
     job = Job("mnist", "standard", "mnist_student")
     one = {("mnist_student", "robust"): 2.0}
     fast = {key: ms / 2 for key, ms in one.items()}
@@ -280,10 +284,12 @@ import sys
 import torch
 from rsnl_lib import paper, reproduce, __main__
 one = next(c for c in paper.cells() if c["cell"] == "VI.kd.error")
-made = [{**one, "dataset": "digits", "method": m, "network": n} for m, n in (("teacher", "digits_teacher"), ("kd", "digits_student"), ("standard", "digits_student"))]
+nets = {"teacher": "digits_teacher", "kd": "digits_student", "standard": "digits_student"}
+made = [{**one, "dataset": "digits", "method": m, "network": n} for m, n in nets.items()]
 paper.cells = lambda table=None, dataset=None: made
 if __name__ == "__main__":
-    __main__.main(["reproduce", "--device", "cpu", "--draws", "1", "--set", "epochs=12", "batch=100", "--teacher-set", "epochs=12", *sys.argv[1:]])
+    recipe = ["--set", "epochs=12", "batch=100", "--teacher-set", "epochs=12"]
+    __main__.main(["reproduce", "--device", "cpu", "--draws", "1", *recipe, *sys.argv[1:]])
 """
 
 
@@ -345,7 +351,9 @@ def test_a_campaign_trains_the_teacher_first_and_keeps_everything(whole):
 
 
 def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
-    """SIGKILL to the whole process group at five random moments, then to the end: rows and networks are those of the uninterrupted run."""
+    """SIGKILL to the whole process group at five random moments, then to the end: rows and networks
+    are those of the uninterrupted run.
+    """
     chance, killed = random.Random(7), 0
     for _ in range(5):
         run = start(tmp_path, "--work", tmp_path / "work", "--jobs", "2")
@@ -374,7 +382,9 @@ def test_five_kills_and_resumes_end_with_the_same_rows(whole, tmp_path):
     not pathlib.Path("/proc/self/task").is_dir(), reason="children are read out of /proc"
 )
 def test_its_processes_end_with_a_campaign_that_is_killed_alone(tmp_path):
-    """SIGKILL to the campaign and not to its group: nobody goes on training into a folder that the next call will use."""
+    """SIGKILL to the campaign and not to its group: nobody goes on training into a folder that the
+    next call will use.
+    """
     run = start(
         tmp_path,
         "--work",
@@ -456,7 +466,9 @@ def test_merge_names_a_missing_folder(tmp_path):
 
 
 def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_path, monkeypatch):
-    """Processes that end after a few looks, three at a time: order of starts, and never more at once than asked for."""
+    """Processes that end after a few looks, three at a time: order of starts, and never more at
+    once than asked for.
+    """
     log, alive = [], set()
 
     class Fake:
@@ -491,7 +503,9 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
 
 
 def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatch):
-    """A damaged teacher's state fails that job; its student is not begun and the others are done."""
+    """A damaged teacher's state fails that job; its student is not begun and the others are
+    done.
+    """
     monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
     teacher = Job("digits", "teacher", "digits_teacher", settings="epochs=1")
     (tmp_path / "work" / "runs").mkdir(parents=True)
@@ -564,7 +578,9 @@ def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monk
 
 
 def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
-    """Two workers, one of them killed in its training: every job's rows come once, and are those of a run at home."""
+    """Two workers, one of them killed in its training: every job's rows come once, and are those of
+    a run at home.
+    """
     ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'rsnl-lib[ray]')")
     monkeypatch.setenv("RSNL_DATA", str(tmp_path / "data"))
     for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED"):

@@ -1,4 +1,6 @@
-"""Outputs of cells tagged "computed": one in the last place of a decimal is forgiven, nothing else."""
+"""Outputs of cells tagged "computed": one in the last place of a decimal is forgiven, nothing
+else.
+"""
 
 import pytest
 import rounding

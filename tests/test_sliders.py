@@ -1,15 +1,17 @@
-"""The live pictures of the theorem's chapters follow every control and say what is true; the margins' rows mean what they say."""
+"""The live pictures of the theorem's chapters follow every control and say what is true; the
+margins' rows mean what they say.
+"""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from test_widgets import controls
 
 from rsnl_lib import bound, data, diagrams, evaluate, networks, sliders, widgets
 from rsnl_lib.__main__ import main
 from rsnl_lib.train import checkpoint_path
-from test_widgets import controls
 
 
 def nets(kind="digits_mlp"):
@@ -150,9 +152,9 @@ def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     terms = {
         "cross-entropy": -torch.log_softmax(a, 0)[k],
         "L_S, the hinge": torch.relu(0.7 + f_T - torch.softmax(a, 0)[k]),
-        "lambda x soft cross-entropy": -(
-            torch.softmax(a_T[5].double() / 6, 0) * torch.log_softmax(a / 6, 0)
-        ).sum(),
+        "lambda x soft cross-entropy": (
+            -(torch.softmax(a_T[5].double() / 6, 0) * torch.log_softmax(a / 6, 0)).sum()
+        ),
     }
     for name, value in widgets.pull(a_S[5].double(), a_T[5].double(), k, 6.0, 0.7, 1.0).items():
         torch.testing.assert_close(value, -torch.autograd.grad(terms[name], a)[0])

@@ -1,4 +1,6 @@
-"""papermill runs every notebook with the smoke profile on the embedded digits, and refuses what is misspelt."""
+"""papermill runs every notebook with the smoke profile on the embedded digits, and refuses what is
+misspelt.
+"""
 
 import pathlib
 import subprocess

@@ -1,4 +1,6 @@
-"""Cell by cell: counts against the printed ones, intervals by hand, marks, and that a changed row or cell changes a mark."""
+"""Cell by cell: counts against the printed ones, intervals by hand, marks, and that a changed row
+or cell changes a mark.
+"""
 
 import math
 

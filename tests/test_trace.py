@@ -1,4 +1,6 @@
-"""Chapters 06 and 09: every number stands in a row, a printed cell or a definition; every cell says what is behind it; claims are older than their rows."""
+"""Chapters 06 and 09: every number stands in a row, a printed cell or a definition; every cell says
+what is behind it; claims are older than their rows.
+"""
 
 import csv
 import html
@@ -11,7 +13,8 @@ import pytest
 from rsnl_lib import claims, jobs, nbtools, paper, reproduce, settings, store, tables, verdicts
 
 BOOKS = ("06_tables", "07_adversarial", "08_boundary", "09_claims")
-DEFINED = {  # numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
+# numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
+DEFINED = {
     "06_tables": {
         "95",
         "100",
@@ -136,7 +139,9 @@ def test_each_claim_was_committed_before_its_rows():
                 job = claims.job_of(c, side, seed)
                 if (
                     job.method != "teacher"
-                ):  # two of them were measured before, as chapter 09 says; what is judged are students
+                    # two of them were measured before, as chapter 09 says; what is judged are
+                    # students
+                ):
                     found = jobs.of(job, seen)
                     for key in claims.asked(c):
                         if key in found:

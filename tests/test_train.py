@@ -1,7 +1,5 @@
 """Algorithm 1: the same run twice, the same run in two halves, and what stops a run."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -93,7 +91,10 @@ def test_the_state_of_another_run_is_refused_and_kept(tmp_path, other):
     content = state.read_bytes()
     with pytest.raises(
         ValueError,
-        match=r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+, its own teacher and images\); delete it or name another",
+        match=(
+            r"run.state belongs to another run \(robust, seed 0, \d+ images of \w+, its own teacher"
+            r" and images\); delete it or name another"
+        ),
     ):
         fit(**{"state": state, **other})
     assert state.read_bytes() == content
@@ -422,6 +423,9 @@ def test_a_state_knows_its_teacher_and_its_images(change, tmp_path):
         d = d._replace(x_train=d.x_train.flip(-1))
     with pytest.raises(
         ValueError,
-        match="run.state belongs to another run .*its own teacher and images.*; delete it or name another",
+        match=(
+            "run.state belongs to another run .*its own teacher and images.*; delete it or name"
+            " another"
+        ),
     ):
         train.fit(student(), d, "kd", R, 0, guide, state)

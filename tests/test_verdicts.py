@@ -1,4 +1,6 @@
-"""Figures and tables of chapters 06 and 09 on hand-made rows: what is drawn is what the rows say."""
+"""Figures and tables of chapters 06 and 09 on hand-made rows: what is drawn is what the rows
+say.
+"""
 
 import math
 

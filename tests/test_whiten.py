@@ -1,4 +1,6 @@
-"""Global contrast normalisation and ZCA: closed forms on random images, and a cache that is right or computed anew."""
+"""Global contrast normalisation and ZCA: closed forms on random images, and a cache that is right
+or computed anew.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ def images(n=240, seed=0, shape=(3, 4, 4)):
 
 
 def by_hand(x, x_test):
-    """The same in numpy and by the definition: (C + 0.1 I)^(-1/2) from a singular value decomposition."""
+    """The same in numpy and by the definition: (C + 0.1 I)^(-1/2) from a singular value
+    decomposition.
+    """
 
     def normal(t):
         v = t.numpy().reshape(len(t), -1).astype(np.float64)

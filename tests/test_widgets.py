@@ -1,4 +1,6 @@
-"""The explorer follows its controls, keeps one noise pattern, and says errors where the reader looks; figures are stable."""
+"""The explorer follows its controls, keeps one noise pattern, and says errors where the reader
+looks; figures are stable.
+"""
 
 import datetime
 import io

@@ -1,4 +1,6 @@
-"""What a network withstands, by the toolbox: every start counts, more can only hurt, bounds are kept; the rows and the command."""
+"""What a network withstands, by the toolbox: every start counts, more can only hurt, bounds are
+kept; the rows and the command.
+"""
 
 import csv
 import shutil

@@ -1,4 +1,5 @@
-"""Figure 3 as one HTML file: the shipped MNIST networks, the gallery and what the rows say, set into template.html with its scripts.
+"""Figure 3 as one HTML file: the shipped MNIST networks, the gallery and what the rows say, set
+into template.html with its scripts.
 
 Made by: python -m rsnl_lib page
 """
@@ -27,7 +28,9 @@ def text64(content):
 
 
 def packed(net, at=0):
-    """(layers, weights): a network as worker.js runs it, weights in half precision in the order of conv.ts, `at` floats before them."""
+    """(layers, weights): a network as worker.js runs it, weights in half precision in the order of
+    conv.ts, `at` floats before them.
+    """
     layers, parts, c = [], [], 1
 
     def kept(kind, *tensors, **shape):
@@ -59,7 +62,8 @@ def packed(net, at=0):
             )
         elif not isinstance(m, (nn.Dropout, nn.Flatten)):
             raise ValueError(
-                f"{type(m).__name__} is no layer that the page can run; it knows maxout convolutions, pools and a dense end"
+                f"{type(m).__name__} is no layer that the page can run; it knows maxout"
+                " convolutions, pools and a dense end"
             )
     return layers, np.concatenate(parts)
 
@@ -79,7 +83,9 @@ def contrast(a, b):
 
 
 def seen_on(ground, method):
-    """The method's colour, moved away from the ground until it stands out from it by 3 to 1; black is the colour of the text."""
+    """The method's colour, moved away from the ground until it stands out from it by 3 to 1; black
+    is the colour of the text.
+    """
     colour = [int(figures.style(method)["color"][i : i + 2], 16) for i in (1, 3, 5)]
     if not any(colour):
         return "var(--ink)"
@@ -87,7 +93,7 @@ def seen_on(ground, method):
     for share in np.linspace(0, 1, 101):
         moved = [round(c + share * (away - c)) for c in colour]
         if contrast(moved, ground) >= 3:
-            return "#%02x%02x%02x" % tuple(moved)
+            return "#" + "".join(f"{c:02x}" for c in moved)
 
 
 def colours(methods):
@@ -110,7 +116,9 @@ def rate(rows, method, perturbation, level=0.0, unit=None):
 
 
 def trainings(rows, methods):
-    """How many training runs the rows of these methods are of: "5 training runs", or "3 to 6" where methods differ."""
+    """How many training runs the rows of these methods are of: "5 training runs", or "3 to 6" where
+    methods differ.
+    """
     low, high = rows[rows.method.isin(methods)].groupby("method").seed.nunique().agg(["min", "max"])
     return (
         f"{low} to {high} training runs" if low < high else f"{high} training run{'s' * (high > 1)}"
@@ -126,7 +134,9 @@ NOISES = (
 
 
 def found(rows):
-    """{name: words} for the template: what {data set: rows} say about the claim; the verdict follows from the numbers."""
+    """{name: words} for the template: what {data set: rows} say about the claim; the verdict
+    follows from the numbers.
+    """
     held = {name: {m: rate(rows[d], m, *at) for m in SHOWN} for name, d, *at in NOISES}
     copies = all(
         (r["robust"] > r["kd"]) == (r["teacher"] > r["kd"])
@@ -147,9 +157,17 @@ def found(rows):
         for name, *_ in NOISES
         if "hidden" not in name
     ]
+    copying = (
+        "makes a student more like its teacher, for better and for worse"
+        if copies
+        else "changes a student, but does not make it more like its teacher"
+    )
     return {
-        "verdict": f"matching the teacher’s gradient {'makes a student more like its teacher, for better and for worse' if copies else 'changes a student, but does not make it more like its teacher'}; "
-        f"a control that asks for a gradient of zero instead of the teacher’s does {'at least as well' if smooth else 'less well somewhere'}",
+        "verdict": (
+            f"matching the teacher’s gradient {copying};"
+            " a control that asks for a gradient of zero instead of the teacher’s does"
+            f" {'at least as well' if smooth else 'less well somewhere'}"
+        ),
         "short": ", ".join(short[:-1]) + " and " + short[-1],
         "wins": f"{int((seeds.robust > seeds.kd).sum())} of {len(seeds)}",
         "heads": "".join(f'<th scope="col">{figures.style(m)["label"]}</th>' for m in SHOWN),
@@ -161,7 +179,9 @@ def found(rows):
 
 
 def gathered():
-    """(data for the scripts, float16 weights, words for the template) from the shipped checkpoints, gallery and rows."""
+    """(data for the scripts, float16 weights, words for the template) from the shipped checkpoints,
+    gallery and rows.
+    """
     rows = {d: store.shipped(d, list(figures.METHODS)) for d in ("mnist", "digits")}
     shipped, layers, weights = table.shipped("mnist"), {}, []
     loaded = {m: store.load_checkpoint(shipped[m].path) for m in figures.rank(shipped)}
@@ -201,7 +221,9 @@ def gathered():
             "weights": f"{sum(map(len, weights)):,}",
             "colours": colours(layers),
             "rows": "".join(
-                f'<tr class="{m}"><th scope="row"><span class="key"></span>{labels[m]}</th><td>{w:,}</td><td>{k / 1e6:.1f}</td><td>{tests.get(m, {}).get("clean 0", "–")}</td></tr>'
+                f'<tr class="{m}"><th scope="row"><span class="key"></span>{labels[m]}</th>'
+                f"<td>{w:,}</td><td>{k / 1e6:.1f}</td>"
+                f"<td>{tests.get(m, {}).get('clean 0', '–')}</td></tr>"
                 for m, (net, _) in loaded.items()
                 for w, k in [networks.count(net, networks.SHAPES["mnist"])]
             ),
