@@ -12,7 +12,7 @@ student's pass over them.
 import torch
 import torch.nn.functional as F
 
-from . import attacks
+from . import attacks, ball
 
 OUTER = dict(
     start="normal", mode="eval"
@@ -125,18 +125,13 @@ def fast_ard(net, b, r):
     can still turn.
     """
     carry = {} if b.carry is None else b.carry
+    q = attacks.NORMS[r.attack_norm]
     delta = carry.setdefault("delta", torch.zeros_like(b.x))[: len(b.x)]
     x_ = b.x + delta
     x_ = (x_.clamp(0, 1) if r.clamp else x_).requires_grad_()
 
     def climb(g):
-        delta.copy_(
-            attacks.within(
-                delta + r.step * r.epsilon * attacks.steepest(g, r.attack_norm),
-                r.epsilon,
-                r.attack_norm,
-            )
-        )
+        delta.copy_(ball.onto_ball(delta + r.step * r.epsilon * ball.steepest(g, q), r.epsilon, q))
 
     x_.register_hook(climb)
     return _ard(net, b, r, net(x_))

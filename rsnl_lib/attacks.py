@@ -12,10 +12,12 @@ import math
 import torch
 import torch.nn.functional as F
 
-from . import perturb
+from . import ball, perturb
 from .settings import one_of, positive, room, whole
 
-NORMS, STARTS, MODES = ("inf", "2"), ("uniform", "normal", "zero"), ("train", "eval")
+NORMS = {"inf": math.inf, "2": 2}
+STARTS = ("uniform", "normal", "zero")
+MODES = ("train", "eval")
 
 
 @contextlib.contextmanager
@@ -46,32 +48,6 @@ def standing(net, mode=None):
             m.training = training
 
 
-def lengths(d):
-    """||d||_2 of each image, (n, 1, 1, 1)."""
-    return d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-
-
-def steepest(g, norm="inf"):
-    """The move of length 1 that climbs a gradient g (n, c, h, w) fastest: its sign, or g / ||g||_2
-    image by image; none where g is 0.
-    """
-    if one_of("norm", str(norm), NORMS) == "inf":
-        return g.sign()
-    g = g / g.abs().amax((1, 2, 3), keepdim=True).clamp_min(
-        torch.finfo(g.dtype).tiny
-    )  # lest tiny gradients vanish when squared
-    return g / lengths(g).clamp_min(torch.finfo(g.dtype).tiny)
-
-
-def within(d, epsilon, norm="inf"):
-    """The point nearest to d (n, c, h, w) in the ball of radius epsilon: clipped pixel by pixel, or
-    shortened image by image.
-    """
-    if one_of("norm", str(norm), NORMS) == "inf":
-        return d.clamp(-epsilon, epsilon)
-    return d * (epsilon / lengths(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)
-
-
 def first(x, epsilon, norm="inf", start="uniform", generator=None):
     """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a
     pixel (TRADES), or "zero".
@@ -86,11 +62,11 @@ def first(x, epsilon, norm="inf", start="uniform", generator=None):
     )
     if start == "normal":
         return 0.001 * torch.randn(x.shape, **kind).to(x.device)
-    if one_of("norm", str(norm), NORMS) == "inf":
+    if NORMS[one_of("norm", str(norm), NORMS)] == math.inf:
         return epsilon * (2 * torch.rand(x.shape, **kind) - 1).to(x.device)
     way = torch.randn(x.shape, **kind)
     radius = torch.rand(len(x), 1, 1, 1, **kind) ** (1 / max(1, x[:1].numel()))
-    return epsilon * (radius * steepest(way, "2")).to(x.device)
+    return epsilon * (radius * ball.steepest(way)).to(x.device)
 
 
 def cross_entropy(y):
@@ -145,7 +121,8 @@ def pgd(
     ValueError for bad values.
     """
     epsilon, step = positive("epsilon", epsilon, zero=True), positive("step", step, zero=True)
-    whole("steps", steps, 1), one_of("norm", str(norm), NORMS)
+    whole("steps", steps, 1)
+    q = NORMS[one_of("norm", str(norm), NORMS)]
     bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
     x = _checked(x, low, high).detach()
     z = x + first(x, epsilon, norm, start, generator)
@@ -154,5 +131,5 @@ def pgd(
         for _ in range(steps if len(x) else 0):
             z.requires_grad_()
             (g,) = torch.autograd.grad(loss(net(z), z).sum(), z)
-            z = bounded(x + within(z.detach() + step * steepest(g, norm) - x, epsilon, norm))
+            z = bounded(x + ball.onto_ball(z.detach() + step * ball.steepest(g, q) - x, epsilon, q))
     return z

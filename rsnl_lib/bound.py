@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import torch
 
+from .ball import DUAL, like, norm, onto_ball, random_in_ball, steepest
 from .losses import SPACES, height, split_logits  # noqa: F401 (SPACES and height are theory's too)
 from .perturb import points
 from .settings import one_of, positive, whole
-
-DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
 def exact(net, dtype=torch.float64):
@@ -109,17 +108,6 @@ def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
     return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
 
-def norm(v, p=2):
-    """p-norm of each image of v, (n,); p = 1, 2 or inf."""
-    one_of("p", p, DUAL)
-    return torch.linalg.vector_norm(v.flatten(1), p, dim=1)
-
-
-def like(r, x):
-    """(n,) numbers shaped to multiply images x."""
-    return r.view(-1, *[1] * (x.dim() - 1))
-
-
 def in_box(x):
     """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture
     would leave the box.
@@ -130,45 +118,6 @@ def in_box(x):
             " 1], the theorem needs the segment from x to its perturbation inside the (convex) box"
         )
     return x
-
-
-# The ball ----------------------------------------------------------------------------------------
-
-
-def onto_ball(d, R, q=2):
-    """The nearest point (in L2) to d (n, ...) in the q-ball of radius R (n,)."""
-    R = R.expand(len(d))
-    if one_of("q", q, DUAL) == math.inf:
-        return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))
-    if q == 2:
-        return d * like((R / norm(d).clamp_min(1e-30)).clamp_max(1), d)
-    sizes = d.flatten(1).abs().sort(1, descending=True).values
-    over = (sizes.cumsum(1) - R[:, None]) / torch.arange(1, sizes.shape[1] + 1, device=d.device)
-    cut = over.gather(1, ((sizes > over).sum(1, keepdim=True) - 1).clamp_min(0)).clamp_min(0)
-    return d.sign() * (d.abs() - like(cut, d)).clamp_min(0)
-
-
-def steepest(w, q=2):
-    """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p."""
-    if one_of("q", q, DUAL) == 2:
-        return w / like(norm(w).clamp_min(1e-30), w)
-    if q == math.inf:
-        return w.sign()
-    flat = w.flatten(1)
-    at = flat.abs().argmax(1, keepdim=True)
-    return torch.zeros_like(flat).scatter_(1, at, flat.gather(1, at).sign()).view_as(w)
-
-
-def random_in_ball(x, R, q=2, generator=None):
-    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R
-    u^(1/d), u uniform.
-    """
-    where = generator.device if generator else x.device
-    d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
-    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (
-        1 / x[0].numel()
-    )
-    return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)
 
 
 # Estimates of G from below -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from . import adversarial, attacks, boundary, losses
+from . import adversarial, ball, boundary, losses
 
 
 class Batch(NamedTuple):
@@ -144,7 +144,8 @@ def random_directions(g_T, seed, chunk=1000):
     for i in range(0, len(g_T), chunk):
         part = g_T[i : i + chunk]
         way = torch.randn(part.shape, generator=drawn).to(part.device)
-        out[i : i + chunk] = way * (attacks.lengths(part.float()) / attacks.lengths(way)).to(way)
+        length = ball.norm(part.float()) / ball.norm(way)
+        out[i : i + chunk] = way * ball.like(length, way).to(way)
     return out
 
 

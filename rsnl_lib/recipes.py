@@ -75,7 +75,7 @@ CHOICES = {
     "optimiser": ("adamw", "sgd"),
     "mimic_on": ("logits", "probabilities"),
     "hint": hints.HINTS,
-    "attack_norm": attacks.NORMS,
+    "attack_norm": tuple(attacks.NORMS),
 }
 PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)  # Sec. V-A
 SHORT = {

@@ -244,7 +244,7 @@ MUTANTS = [
     ),
     (
         "dual norms swapped",
-        "bound",
+        "ball",
         "DUAL = {1: math.inf, 2: 2, math.inf: 1}",
         "DUAL = {1: 1, 2: 2, math.inf: math.inf}",
         "bound::test_the_cheapest_step_meets",
@@ -1158,9 +1158,9 @@ MUTANTS = [
     ),
     (
         "attack: the sign is missing",
-        "attacks",
-        "        return g.sign()",
-        "        return g",
+        "ball",
+        "        return w.sign()",
+        "        return w",
         "attacks::test_one_step_from",
     ),
     (
@@ -1173,8 +1173,8 @@ MUTANTS = [
     (
         "attack: leaves its ball",
         "attacks",
-        "bounded(x + within(z.detach() + step * steepest(g, norm) - x, epsilon, norm))",
-        "bounded(z.detach() + step * steepest(g, norm))",
+        "bounded(x + ball.onto_ball(z.detach() + step * ball.steepest(g, q) - x, epsilon, q))",
+        "bounded(z.detach() + step * ball.steepest(g, q))",
         "attacks::test_the_attack_stays",
     ),
     (
@@ -1228,16 +1228,16 @@ MUTANTS = [
     ),
     (
         "attack: L2 step of the gradient's length",
-        "attacks",
-        "    return g / lengths(g).clamp_min(torch.finfo(g.dtype).tiny)",
-        "    return g",
+        "ball",
+        "    return scaled / like(norm(scaled).clamp_min(tiny), w)",
+        "    return w",
         "attacks::test_one_step_from",
     ),
     (
         "attack: L2 ball by pixels",
-        "attacks",
-        "return d * (epsilon / lengths(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1)",
-        "return d.clamp(-epsilon, epsilon)",
+        "ball",
+        "return d * like((R / norm(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1), d)",
+        "return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))",
         "attacks::test_the_nearest",
     ),
     (
@@ -1418,11 +1418,8 @@ MUTANTS = [
     (
         "fast: delta leaves its ball",
         "adversarial",
-        (
-            "attacks.within(delta + r.step * r.epsilon * attacks.steepest(g, r.attack_norm),"
-            " r.epsilon, r.attack_norm)"
-        ),
-        "delta + r.step * r.epsilon * attacks.steepest(g, r.attack_norm)",
+        "ball.onto_ball(delta + r.step * r.epsilon * ball.steepest(g, q), r.epsilon, q)",
+        "delta + r.step * r.epsilon * ball.steepest(g, q)",
         "adversarial::test_delta_moves",
     ),
     (

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rsnl_lib import attacks, data, fast, networks, settings, store
+from rsnl_lib import attacks, ball, data, fast, networks, settings, store
 
 D = data.digits()
 X, Y = D.x_test[:24], D.y_test[:24]  # many of their pixels are exactly 0 or 1
@@ -169,7 +169,7 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
     g = torch.randn(3, 1, 8, 8, generator=seeded()) * torch.tensor([1e-35, 0.0, 1e30]).view(
         3, 1, 1, 1
     )
-    moves = attacks.steepest(g, norm)
+    moves = ball.steepest(g, attacks.NORMS[norm])
     size = moves.abs().amax((1, 2, 3)) if norm == "inf" else moves.flatten(1).norm(dim=1)
     torch.testing.assert_close(size, torch.tensor([1.0, 0.0, 1.0]))
 
@@ -177,10 +177,11 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
 def test_the_nearest_point_of_the_ball():
     d = torch.tensor([[3.0, -4.0], [0.3, 0.4], [0.0, 0.0]]).view(3, 1, 1, 2)
     assert torch.equal(
-        attacks.within(d, 1.0).view(3, 2), torch.tensor([[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]])
+        ball.onto_ball(d, 1.0, math.inf).view(3, 2),
+        torch.tensor([[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]]),
     )
     torch.testing.assert_close(
-        attacks.within(d, 1.0, "2").view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
+        ball.onto_ball(d, 1.0).view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
     )
 
 

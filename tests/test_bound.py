@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from torch import nn
 
-from rsnl_lib import bound
+from rsnl_lib import ball, bound
 
 inf = math.inf
 D = torch.float64
@@ -120,7 +120,7 @@ def test_measure_holds_the_scores_the_lead_and_the_three_slopes(space, p):
     S, T = Net(lambda z: z @ t(3.0, -4.0) + 0.5), Net(lambda z: z @ t(1.0, 0.0))
     x, tau = torch.stack([t(0.2, -0.1), t(0.0, 0.3)]).view(2, 1, 1, 2), 2.0
     got = bound.measure(S, T, x, torch.zeros(2, dtype=torch.int64), space, tau, p)
-    length = lambda *w: bound.norm(t(*w)[None], p).item()
+    length = lambda *w: ball.norm(t(*w)[None], p).item()
     for i, (u_S, u_T) in enumerate(((1.5, 0.2), (-0.7, 0.0))):
         f, c = {
             "logit": (lambda u: u, lambda u: 1),
@@ -164,21 +164,30 @@ def test_gradient_is_one_an_image_and_is_differentiable_only_when_asked():
 
 def test_norms_by_hand():
     v = point(3, -4, 0)
-    assert [bound.norm(v, p).item() for p in (1, 2, inf)] == [7, 5, 4]
-    assert bound.DUAL == {1: inf, 2: 2, inf: 1}
+    assert [ball.norm(v, p).item() for p in (1, 2, inf)] == [7, 5, 4]
+    assert ball.DUAL == {1: inf, 2: 2, inf: 1}
 
 
 def test_steepest_and_projection_by_hand():
     w = point(3, -4, 0)
-    torch.testing.assert_close(bound.steepest(w, 2), point(0.6, -0.8, 0))
-    torch.testing.assert_close(bound.steepest(w, inf), point(1, -1, 0))
-    torch.testing.assert_close(bound.steepest(w, 1), point(0, -1, 0))
-    torch.testing.assert_close(bound.onto_ball(w, t(1), 2), point(0.6, -0.8, 0))
-    torch.testing.assert_close(bound.onto_ball(w, t(3.5), inf), point(3, -3.5, 0))
-    torch.testing.assert_close(bound.onto_ball(w, t(1), 1), point(0, -1, 0))
-    torch.testing.assert_close(bound.onto_ball(w, t(4), 1), point(1.5, -2.5, 0))
+    torch.testing.assert_close(ball.steepest(w, 2), point(0.6, -0.8, 0))
+    torch.testing.assert_close(ball.steepest(w, inf), point(1, -1, 0))
+    torch.testing.assert_close(ball.steepest(w, 1), point(0, -1, 0))
+    torch.testing.assert_close(ball.onto_ball(w, t(1), 2), point(0.6, -0.8, 0))
+    torch.testing.assert_close(ball.onto_ball(w, t(3.5), inf), point(3, -3.5, 0))
+    torch.testing.assert_close(ball.onto_ball(w, t(1), 1), point(0, -1, 0))
+    torch.testing.assert_close(ball.onto_ball(w, t(4), 1), point(1.5, -2.5, 0))
     for q in QS:
-        assert torch.equal(bound.onto_ball(w, t(0), q).abs(), point(0, 0, 0))
+        assert torch.equal(ball.onto_ball(w, t(0), q).abs(), point(0, 0, 0))
+
+
+@pytest.mark.parametrize("q", QS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_tiny_gradient_is_a_whole_step_and_none_is_none(q, dtype):
+    """Squares of 1e-25 vanish in float32: the length of the step must not hang on them."""
+    w = torch.tensor([1e-25, 0.0, 1e-35], dtype=dtype).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    size = ball.norm(ball.steepest(w.contiguous(), q), q)
+    torch.testing.assert_close(size, torch.tensor([1, 0, 1], dtype=dtype))
 
 
 @few
@@ -186,34 +195,34 @@ def test_steepest_and_projection_by_hand():
 def test_the_steepest_direction_has_length_one_and_reaches_the_dual_norm(seed, pq, d):
     p, q = pq
     w = torch.randn(6, 1, 1, d, dtype=D, generator=gen(seed))
-    v = bound.steepest(w, q)
-    torch.testing.assert_close(bound.norm(v, q), torch.ones(6, dtype=D))
-    torch.testing.assert_close((w * v).flatten(1).sum(1), bound.norm(w, p))
-    other = bound.random_in_ball(w, torch.ones(6, dtype=D), q, gen(seed + 1))
-    assert ((w * other).flatten(1).sum(1) <= bound.norm(w, p) + 1e-12).all()
+    v = ball.steepest(w, q)
+    torch.testing.assert_close(ball.norm(v, q), torch.ones(6, dtype=D))
+    torch.testing.assert_close((w * v).flatten(1).sum(1), ball.norm(w, p))
+    other = ball.random_in_ball(w, torch.ones(6, dtype=D), q, gen(seed + 1))
+    assert ((w * other).flatten(1).sum(1) <= ball.norm(w, p) + 1e-12).all()
 
 
 @few
 @given(seed=SEEDS, q=st.sampled_from(QS), d=st.integers(1, 9), R=st.floats(0.01, 5))
 def test_projection_stays_in_the_ball_repeats_itself_and_is_nearest(seed, q, d, R):
     v, R = 2 * torch.randn(6, 1, 1, d, dtype=D, generator=gen(seed)), torch.full((6,), R, dtype=D)
-    on = bound.onto_ball(v, R, q)
-    assert (bound.norm(on, q) <= R * (1 + 1e-12)).all()
-    torch.testing.assert_close(bound.onto_ball(on, R, q), on, rtol=0, atol=1e-12)
-    inside = bound.norm(v, q) <= R
+    on = ball.onto_ball(v, R, q)
+    assert (ball.norm(on, q) <= R * (1 + 1e-12)).all()
+    torch.testing.assert_close(ball.onto_ball(on, R, q), on, rtol=0, atol=1e-12)
+    inside = ball.norm(v, q) <= R
     torch.testing.assert_close(on[inside], v[inside], rtol=0, atol=1e-14)
     for k in range(20):
-        other = bound.random_in_ball(v, R, q, gen(seed + k))
-        assert (bound.norm(v - on) <= bound.norm(v - other) + 1e-12).all()
+        other = ball.random_in_ball(v, R, q, gen(seed + k))
+        assert (ball.norm(v - on) <= ball.norm(v - other) + 1e-12).all()
 
 
 @few
 @given(seed=SEEDS, q=st.sampled_from(QS))
 def test_random_perturbations_fill_the_ball(seed, q):
-    d = bound.random_in_ball(
+    d = ball.random_in_ball(
         torch.zeros(2000, 1, 1, 2, dtype=D), torch.full((2000,), 3.0, dtype=D), q, gen(seed)
     )
-    size = bound.norm(d, q)
+    size = ball.norm(d, q)
     assert size.max() <= 3 * (1 + 1e-12) and size.min() < 0.3
     assert ((size / 3) ** 2).mean().item() == pytest.approx(0.5, abs=0.05)  # uniform in r^d
 
@@ -225,7 +234,7 @@ def test_the_cheapest_step_meets_the_plane_with_the_least_norm(seed, pq, d, c):
     w, c = torch.randn(5, 1, 1, d, dtype=D, generator=gen(seed)), torch.full((5,), c, dtype=D)
     step = bound.cheapest(w, c, q, None, None)
     torch.testing.assert_close((w * step).flatten(1).sum(1), -c)
-    torch.testing.assert_close(bound.norm(step, q), c / bound.norm(w, p))
+    torch.testing.assert_close(ball.norm(step, q), c / ball.norm(w, p))
 
 
 @pytest.mark.parametrize(
@@ -254,8 +263,8 @@ def test_the_cheapest_step_in_a_box_is_exact_and_no_other_is_shorter(seed, q, sh
     assert (step >= low - 1e-15).all() and (step <= high + 1e-15).all()
     torch.testing.assert_close((w * step).flatten(1).sum(1), -c, rtol=0, atol=1e-9)
     others = torch.rand(3000, 4, 1, 1, 3, dtype=D, generator=g) - x
-    others = bound.onto_ball(
-        others.flatten(0, 1), bound.norm(step, q).repeat(3000) * (1 - 1e-6), q
+    others = ball.onto_ball(
+        others.flatten(0, 1), ball.norm(step, q).repeat(3000) * (1 - 1e-6), q
     ).unflatten(0, (3000, 4))
     assert ((w * others).flatten(2).sum(2) > -c - 1e-9).all()
 
@@ -315,17 +324,17 @@ def test_for_an_affine_head_start_the_ratio_is_the_distance_in_every_norm(p, q):
     w, b = t(1, -2, 0.5), 0.75
     h, x = affine(w, b), point(0.1, -0.2, 0.3)
     m, G = bound.gradient(h, x)
-    r = bound.printed_radius(m, bound.norm(G, p))
+    r = bound.printed_radius(m, ball.norm(G, p))
     assert m.item() == pytest.approx(0.1 + 0.4 + 0.15 + 0.75) and r.item() == pytest.approx(
-        1.4 / bound.norm(w[None], p).item()
+        1.4 / ball.norm(w[None], p).item()
     )
-    v = bound.steepest(w.view(1, 1, 1, 3), q)
+    v = ball.steepest(w.view(1, 1, 1, 3), q)
     assert h(x - v * r).item() == pytest.approx(0, abs=1e-12) and h(x - v * r * 0.999) > 0
-    gap = lambda s: bound.norm(G, p)
+    gap = lambda s: ball.norm(G, p)
     assert bound.fixed_point(m, gap).item() == pytest.approx(r.item(), rel=1e-9)
     assert bound.integral_radius(m, gap, 2 * r, 7).item() == pytest.approx(r.item(), rel=1e-9)
     assert (
-        bound.capped_radius(m, bound.norm(G, p), 10.0).item() == r.item()
+        bound.capped_radius(m, ball.norm(G, p), 10.0).item() == r.item()
         and bound.capped_radius(m, gap(0), 0.1).item() == 0.1
     )
 
@@ -541,7 +550,7 @@ def test_counterexample_5_the_printed_ball_is_the_wrong_one_for_p_1(d):
     h, x, p, q = lead(bend, space="logit"), torch.zeros(1, 1, 1, d, dtype=D), 1, inf
     wrong = torch.cat(
         [
-            x + bound.random_in_ball(x.expand(500, -1, -1, -1), torch.ones(500, dtype=D), 1, gen()),
+            x + ball.random_in_ball(x.expand(500, -1, -1, -1), torch.ones(500, dtype=D), 1, gen()),
             torch.eye(d, dtype=D).view(d, 1, 1, d) * 0.999,
         ]
     )
@@ -550,7 +559,7 @@ def test_counterexample_5_the_printed_ball_is_the_wrong_one_for_p_1(d):
     assert (
         r.item() == pytest.approx(1.25 / d, abs=1e-9)
         and h(z).item() <= 0
-        and bound.norm(z, q).item() == r.item()
+        and ball.norm(z, q).item() == r.item()
     )
     assert bound.capped_radius(h(x), t(0.0), 1.0).item() > r.item()  # the wrong ball promises 1
     G = bound.estimate_sampling(h, x, t(1), p, 2000, generator=gen()).item()
@@ -606,7 +615,7 @@ def test_estimates_look_only_inside_the_ball_and_the_box(p, q):
             h, x, R[None], p, flip=1 - x, starts=2, steps=6, box=box, generator=gen()
         )
         for z in seen:
-            assert (bound.norm(z - x, q) <= R * (1 + 1e-9)).all()
+            assert (ball.norm(z - x, q) <= R * (1 + 1e-9)).all()
             assert not box or (z.min() >= 0 and z.max() <= 1)
 
 
@@ -617,7 +626,7 @@ def test_a_flip_given_to_the_ascent_keeps_its_fixed_point_below_that_flip():
     h = lambda z: 1 - 1.5 * torch.sigmoid(200 * (z.flatten(1).sum(1) - 3))
     x, flip = torch.zeros(1, 1, 1, 2, dtype=D), point(1.6, 1.6)
     assert h(flip) <= 0
-    R = bound.norm(flip).expand(1, 1)
+    R = ball.norm(flip).expand(1, 1)
     blind = bound.estimate_ascent(h, x, R, starts=0, steps=2, generator=gen())
     sharp = bound.estimate_ascent(h, x, R, flip=flip, starts=0, steps=2, generator=gen())
     assert bound.profile_radii(h(x), R, blind)[0] >= R[0]
@@ -654,9 +663,9 @@ def test_the_smallest_flip_of_an_affine_head_start_is_its_distance(seed, pq, d):
     )
     h = affine(w, (w.abs().sum() * 3).item() - (x.flatten(1) @ w).min().item())
     r, z = bound.smallest_flip(h, x, q, restarts=2, steps=5, generator=gen(seed))
-    torch.testing.assert_close(r, h(x) / bound.norm(w[None], p), rtol=1e-9, atol=0)
+    torch.testing.assert_close(r, h(x) / ball.norm(w[None], p), rtol=1e-9, atol=0)
     assert (h(z) <= 0).all()
-    torch.testing.assert_close(bound.norm(z - x, q), r, rtol=1e-12, atol=0)
+    torch.testing.assert_close(ball.norm(z - x, q), r, rtol=1e-12, atol=0)
 
 
 @fewer
@@ -701,7 +710,7 @@ def test_flips_flip_and_stay_in_the_box(seed, q, box):
     flipped = r.isfinite()
     with torch.no_grad():
         assert (h(z)[flipped] <= 0).all() and ((h(x) <= 0) == (r == 0)).all()
-    torch.testing.assert_close(bound.norm(z - x, q)[flipped], r[flipped], rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(ball.norm(z - x, q)[flipped], r[flipped], rtol=1e-12, atol=1e-15)
     assert torch.equal(z[~flipped], x[~flipped])
     assert not box or (z.min() >= 0 and z.max() <= 1)
 
@@ -784,15 +793,15 @@ H = affine((1.0, 1.0), 1.0)
             lambda: bound.right_answer(LOGISTIC, torch.tensor([0, 1]))(X),
             r"labels \(2,\) do not fit",
         ),
-        (lambda: bound.norm(X, 3), "p=3 is unknown; choose one of: 1, 2, inf"),
+        (lambda: ball.norm(X, 3), "p=3 is unknown; choose one of: 1, 2, inf"),
         (lambda: bound.point_gap(H, X, "2"), "p='2' is unknown"),
         (lambda: bound.estimate_sampling(H, X, t(1), 0), "p=0 is unknown"),
         (
             lambda: bound.estimate_sampling(H, X, t(1), draws=0),
             "draws=0 must be a whole number of at least 1",
         ),
-        (lambda: bound.onto_ball(X, t(1), 3), "q=3 is unknown"),
-        (lambda: bound.steepest(X, 1.5), "q=1.5 is unknown"),
+        (lambda: ball.onto_ball(X, t(1), 3), "q=3 is unknown"),
+        (lambda: ball.steepest(X, 1.5), "q=1.5 is unknown"),
         (lambda: bound.smallest_flip(H, X, 7), "q=7 is unknown"),
         (lambda: bound.smallest_flip(H, X, restarts=0), "restarts=0"),
         (
