@@ -46,17 +46,13 @@ def page(args):
 
 
 def show_data(args):
-    from . import data
+    from . import data, parts
 
     if args.unpack:
-        from . import parts
-
         parts.unpack(args.unpack, data.data_folder(args.folder), args.name)
         data.files(args.name, args.folder)
         return print(f"{args.name}: put together and verified in {data.data_folder(args.folder)}")
     if args.pack:
-        from . import parts
-
         place, (_, inside, known) = data.files(args.name, args.folder), data.FILES[args.name]
         made = parts.pack(
             {f"{inside}/{f}".strip("/"): place / inside / f for f in known}, args.pack, args.name
