@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from rsnl_lib import nbtools
+from rsnl_lib.workbook import render
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "tests"))
 import rounding  # noqa: E402
 
-nbtools.environment()
+render.environment()
 
 
 @pytest.fixture(scope="module", autouse=True)

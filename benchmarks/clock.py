@@ -20,7 +20,8 @@ if __name__ == "__main__":  # before torch is loaded
     os.environ |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     sys.path.insert(1, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from rsnl_lib import data, recipes, settings, store, train  # noqa: E402
+from rsnl_lib import checks, data, networks, store, train
+from rsnl_lib.workbook import chapter  # noqa: E402
 
 COLUMNS = "dataset network method steps ms low high rounds load hardware torch commit date".split()
 METHODS = (
@@ -44,13 +45,13 @@ def once(d, method, teacher, cache):
     """Milliseconds of CPU time a step of `method` takes on the images d, and how many steps its
     recipe takes on all of them.
     """
-    plan = recipes.recipe("short", d.name, method)
+    plan = train.recipe("short", d.name, method)
     r = plan._replace(epochs=1, begin=0.0)  # iad: from the first epoch as it is from `begin` on
     few = d._replace(
         **{f"{v}_train": getattr(d, f"{v}_train")[: BATCHES * r.batch] for v in "xy"},
         **{f"{v}_val": getattr(d, f"{v}_val")[:8] for v in "xy"},
     )
-    net = train.start(f"{d.name}_student", d)
+    net = networks.start(f"{d.name}_student", d)
     begun = time.process_time()
     train.fit(net, few, method, r, teacher=teacher, cache=cache)
     spent = time.process_time() - begun
@@ -63,10 +64,10 @@ def rows(dataset, methods=METHODS, rounds=5, folder=None):
     """A dict of COLUMNS for each method: median, least and most of the rounds, after one that does
     not count.
     """
-    d, teacher = data.load(dataset, folder), train.load_or_train(dataset, "teacher", 0, "read")
+    d, teacher = data.load(dataset, folder), chapter.load_or_train(dataset, "teacher", 0, "read")
     found = {m: [] for m in methods}
     with tempfile.TemporaryDirectory() as cache:
-        for i in range(settings.whole("rounds", rounds, 1) + 1):
+        for i in range(checks.whole("rounds", rounds, 1) + 1):
             for m in random.Random(i).sample(methods, len(methods)):
                 found[m].append(once(d, m, teacher, cache))
     told = {

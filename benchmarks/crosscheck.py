@@ -26,7 +26,8 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from art.metrics import clever_t
 
-from rsnl_lib import bound, data, store, train
+from rsnl_lib import data, geometry, store, theorem
+from rsnl_lib.study import jobs
 
 
 class HeadStart(torch.nn.Module):
@@ -51,11 +52,13 @@ def foolbox_flips(model, x, bounds):
         torch.zeros(len(x), dtype=torch.long),
     )
     z, _, found = foolbox.attacks.DDNAttack(steps=1000)(model, x, lead, epsilons=None)
-    best = torch.where(found, bound.norm(z - x), torch.inf)
+    best = torch.where(found, geometry.norm(z - x), torch.inf)
     if found.any():  # not L2FMNAttack: its projection does nothing in 3.3.4
         follow = foolbox.attacks.L2BrendelBethgeAttack(steps=300)
         w, _, still = follow(model, x[found], lead[found], epsilons=None, starting_points=z[found])
-        best[found] = torch.where(still, bound.norm(w - x[found]), torch.inf).minimum(best[found])
+        best[found] = torch.where(still, geometry.norm(w - x[found]), torch.inf).minimum(
+            best[found]
+        )
     return best
 
 
@@ -95,14 +98,14 @@ def main():
     torch.manual_seed(args.seed), np.random.seed(args.seed)  # foolbox and ART draw from these
     draws, clock = torch.Generator().manual_seed(args.seed), [time.perf_counter()]
     net_S, net_T = (
-        store.load_checkpoint(path or train.checkpoint_path("digits", method))[0].double()
+        store.load_checkpoint(path or jobs.checkpoint_path("digits", method))[0].double()
         for path, method in ((args.student, args.method), (args.teacher, "teacher"))
     )
     d = data.load("digits")
-    m = bound.head_start(net_S, net_T, d.y_test)(d.x_test.double()).detach()
+    m = theorem.head_start(net_S, net_T, d.y_test)(d.x_test.double()).detach()
     ahead = torch.nonzero(m > 0)[: args.n, 0]
     x, y, m = d.x_test[ahead].double(), d.y_test[ahead], m[ahead]
-    h = bound.head_start(net_S, net_T, y)
+    h = theorem.head_start(net_S, net_T, y)
 
     def by_label(function, *rows):
         out = torch.empty_like(m)
@@ -114,13 +117,13 @@ def main():
 
     torch.testing.assert_close(by_label(lambda model, z: model(z)[:, 0].detach(), x), m)
     (flip, z), (boxed, _) = (
-        bound.smallest_flip(h, x, box=box, generator=draws) for box in (False, True)
+        theorem.smallest_flip(h, x, box=box, generator=draws) for box in (False, True)
     )
     R = args.factor * flip
-    ascent = bound.capped_radius(
-        m, bound.estimate_ascent(h, x, R[None], flip=z, generator=draws)[-1], R
+    ascent = theorem.capped_radius(
+        m, theorem.estimate_ascent(h, x, R[None], flip=z, generator=draws)[-1], R
     )
-    samples = bound.capped_radius(m, bound.estimate_sampling(h, x, R, generator=draws), R)
+    samples = theorem.capped_radius(m, theorem.estimate_sampling(h, x, R, generator=draws), R)
     clock += [time.perf_counter()]
     wide, narrow = (
         by_label(lambda model, z: foolbox_flips(model, z, box), x) for box in ((-10, 10), (0, 1))

@@ -32,18 +32,11 @@ import numpy as np  # noqa: E402
 import peer  # noqa: E402
 import torch  # noqa: E402
 
-from rsnl_lib import (
-    attacks,
-    data,
-    evaluate,
-    fast,
-    methods,
-    networks,
-    recipes,
-    settings,
-    store,
-    train,
-)  # noqa: E402
+from rsnl_lib import data, env, networks, store, train
+from rsnl_lib.measure import evaluate
+from rsnl_lib.networks import fast, modules
+from rsnl_lib.train import constants, loop, recipes  # noqa: E402
+from rsnl_lib.train import constants as constants_
 
 COLUMNS = (
     "line peer_ms ours_ms ratio low high floor ok rounds load hardware torch commit date".split()
@@ -56,7 +49,7 @@ PAIRS = {
     "mnist": ("mnist_student", "mnist_teacher", 1, 28, 128, "mnist"),
     "cifar": ("cifar_student1", "cifar_teacher", 3, 32, 64, "cifar10"),
 }
-DEVICE = settings.device("auto")
+DEVICE = env.device("auto")
 
 
 class Line(NamedTuple):
@@ -248,7 +241,7 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
     net, big, r, lam = (
         network(student, dtype).train(),
         network(teacher, dtype).eval(),
-        recipes.recipe("short", kind, "robust", C1=C1),
+        train.recipe("short", kind, "robust", C1=C1),
         2.0,
     )
     images, y = pictures(batch, channels, side)
@@ -260,12 +253,12 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
     variants = {"stock": lambda: peer.step(peer.cross_entropy, net_P, None, seen, y, r, lam)}
 
     def scores():
-        with attacks.frozen(big), fast.layers(big):
-            train._ask(big, seen, y, r.tau, "")
+        with modules.frozen(big), fast.layers(big):
+            constants._ask(big, seen, y, r.tau, "")
 
     variants["scores"] = scores
     for m in ("kd", "robust"):
-        how = methods.METHODS[m]
+        how = train.METHODS[m]
         variants[f"peer {m}"] = lambda loss_of=getattr(peer, m): peer.step(
             loss_of, net_P, big_P, seen, y, r, lam
         )
@@ -273,7 +266,7 @@ def pair(student, teacher, channels, side, batch, kind, dtype=torch.float, C1=10
             net,
             how,
             r,
-            lambda: train._batch(
+            lambda: loop._batch(
                 pick, x, both, a_T, g_T if how.gradients else None, lam, how, r, big
             ),
         )
@@ -323,7 +316,7 @@ def epochs(n=384, held=77):
     and train.fit's.
     """
     start, teacher = network("mnist_student"), network("mnist_teacher").eval()
-    r, how = recipes.recipe("short", "mnist", "robust", epochs=1), methods.METHODS["robust"]
+    r, how = train.recipe("short", "mnist", "robust", epochs=1), train.METHODS["robust"]
     (images, y), (images_v, y_v) = pictures(n, 1, 28), pictures(held, 1, 28, seed=1)
     x, x_v, y_x, y_xv = (t.to(DEVICE) for t in (tensors(images), tensors(images_v), y, y_v))
     d = data.Data("mnist", 10, x, y_x, x_v, y_xv, x_v, y_xv)
@@ -340,7 +333,9 @@ def epochs(n=384, held=77):
     def ours():
         net = copy.deepcopy(start)
         with fast.layers(net):
-            train._epochs(net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T, train.EVERY)
+            loop._epochs(
+                net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T, constants.EVERY
+            )
 
     return {
         "peer": (theirs, 1),
@@ -360,12 +355,12 @@ def paths(n=2000, batch=128):
         batches = peer.loader(images, y, MEAN[channels], STD[channels], batch, flip)
 
         def ours(
-            x=x, both=both, flip=flip, r=recipes.recipe("short", name.replace("cifar", "cifar10"))
+            x=x, both=both, flip=flip, r=train.recipe("short", name.replace("cifar", "cifar10"))
         ):
             order = torch.randperm(n)
             order = (order + n * torch.randint(2, (n,)) if flip else order).to(DEVICE)
             for pick in order.split(batch):
-                train._batch(pick, x, both, None, None, 1.0, methods.METHODS["standard"], r, None)
+                loop._batch(pick, x, both, None, None, 1.0, train.METHODS["standard"], r, None)
 
         made |= {
             f"peer {name}": (lambda batches=batches: peer.read(batches, DEVICE), 1),
@@ -398,8 +393,8 @@ def attacked(batch=128):
         import torchattacks
     except ImportError:
         return None
-    net, how = network("mnist_student").train(), methods.METHODS["pgd_at"]
-    r = recipes.recipe("short", "mnist", "pgd_at", attack_steps=10, step=0.25)
+    net, how = network("mnist_student").train(), train.METHODS["pgd_at"]
+    r = train.recipe("short", "mnist", "pgd_at", attack_steps=10, step=0.25)
     x, y = (
         torch.rand(batch, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(DEVICE),
         torch.arange(batch, device=DEVICE) % 10,
@@ -412,7 +407,7 @@ def attacked(batch=128):
         "peer": (lambda: peer.step(peer.cross_entropy, plain, None, ascent(x, y), y, r, 0.0), 1),
         "ours": (
             lambda: our_step(
-                net, how, r, lambda: train._batch(number, x, y, None, None, 0.0, how, r, None)
+                net, how, r, lambda: loop._batch(number, x, y, None, None, 0.0, how, r, None)
             ),
             1,
         ),
@@ -423,14 +418,14 @@ def teachers(batch=64):
     """The 9M teacher: score and input gradient of a batch against plain PyTorch with frozen
     weights; a training step with and without the transform.
     """
-    net, r = network("cifar_teacher").eval(), recipes.recipe("short", "cifar10", "teacher")
+    net, r = network("cifar_teacher").eval(), train.recipe("short", "cifar10", "teacher")
     images, y = pictures(batch, 3, 32)
     x, y = tensors(images).to(DEVICE), y.to(DEVICE)
     plain, twin = peer.network(net).requires_grad_(False), copy.deepcopy(net).train()
 
     def constants():
-        with attacks.frozen(net), fast.layers(net):
-            train._ask(net, x, y, r.tau, "tempered")
+        with modules.frozen(net), fast.layers(net):
+            constants_._ask(net, x, y, r.tau, "tempered")
 
     def step(transform):
         with fast.layers(twin, transform):
@@ -452,16 +447,16 @@ def crops(batch=64):
     net, big, how = (
         network("cifar_student1").train(),
         network("cifar_teacher").eval(),
-        methods.METHODS["kd"],
+        train.METHODS["kd"],
     )
-    r = recipes.recipe("short", "cifar10_pixels", "kd")
+    r = train.recipe("short", "cifar10_pixels", "kd")
     images, y = pictures(batch, 3, 32)
     x, y, number = tensors(images).to(DEVICE), y.to(DEVICE), torch.arange(batch, device=DEVICE)
     net_P, big_P = peer.network(net), peer.network(big).requires_grad_(False)
 
     def ours():
-        with attacks.frozen(big), fast.layers(big):
-            our_step(net, how, r, lambda: train._batch(number, x, y, None, None, 2.0, how, r, big))
+        with modules.frozen(big), fast.layers(big):
+            our_step(net, how, r, lambda: loop._batch(number, x, y, None, None, 2.0, how, r, big))
 
     return {
         "peer": (lambda: peer.step(peer.kd, net_P, big_P, peer.crop(x, r.crop), y, r, 2.0), 1),
@@ -550,7 +545,7 @@ def main(argv=None):
     if args.only == list(LINES):
         good &= missing()
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else ""
-    print(f"\nload average {load}, torch {torch.__version__}, {settings.hardware()}")
+    print(f"\nload average {load}, torch {torch.__version__}, {env.hardware()}")
     if args.rows:
         store.append(
             args.rows, [{**row, "load": load, **store.provenance()} for row in rows], COLUMNS

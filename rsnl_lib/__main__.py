@@ -6,20 +6,22 @@ import argparse
 import pathlib
 import sys
 
-from .settings import CHECKPOINTS, DATASETS, RESULTS
+from .data.catalogue import DATASETS
+from .env import CHECKPOINTS, RESULTS
 
 
 def campaign(args):
-    from . import reproduce
+    from .study import campaign
 
-    reproduce.campaign(args)
+    campaign.campaign(args)
 
 
 def show_register(args):
-    from . import jobs, mistakes, register, reproduce
+    from . import store
+    from .study import jobs, mistakes, register
 
     folders = [pathlib.Path(f) for f in args.work]
-    done = jobs.known(reproduce.read(RESULTS, *(f / "rows" for f in folders)))
+    done = jobs.known(store.result_rows(RESULTS, *(f / "rows" for f in folders)))
     every = register.networks()
     left = register.left(done)
     told = mistakes.known(every, mistakes.FOLDER, *(f / "mistakes" for f in folders))
@@ -40,25 +42,29 @@ def show_register(args):
 
 
 def page(args):
-    from . import page as p
+    from .workbook.page import make as p
 
     print(p.write(args.out or p.OUT))
 
 
 def show_data(args):
-    from . import data, parts
+    from . import data, env
+    from .data import sets
+    from .study import parts
 
     if args.unpack:
-        parts.unpack(args.unpack, data.data_folder(args.folder), args.name)
+        parts.unpack(args.unpack, env.data_folder(args.folder), args.name)
         data.files(args.name, args.folder)
-        return print(f"{args.name}: put together and verified in {data.data_folder(args.folder)}")
+        return print(f"{args.name}: put together and verified in {env.data_folder(args.folder)}")
     if args.pack:
-        place, (_, inside, known) = data.files(args.name, args.folder), data.FILES[args.name]
+        place, (_, inside, known) = data.files(args.name, args.folder), sets.FILES[args.name]
         made = parts.pack(
             {f"{inside}/{f}".strip("/"): place / inside / f for f in known}, args.pack, args.name
         )
         return print(*(f"{p} {p.stat().st_size / 2**20:.1f} MiB" for p in made), sep="\n")
-    from . import figures, store, whiten
+    from . import store
+    from .data import whiten
+    from .workbook import figures, palette
 
     d = data.load(args.name, args.folder)
     for part in ("train", "val", "test"):
@@ -74,10 +80,10 @@ def show_data(args):
         if d.space.startswith("pixels")
         else whiten.picture(d.x_train[:60], d.x_train)
     )
-    path = data.data_folder(args.folder) / f"{pathlib.Path(args.name).name}.png"
+    path = env.data_folder(args.folder) / f"{pathlib.Path(args.name).name}.png"
     store.write(
         path,
-        figures.png(
+        palette.png(
             figures.picture_grid(x, d.y_train[:60], f"{d.name}, first training images"), colours=256
         ),
     )
@@ -89,10 +95,12 @@ def show_networks(args):
 
     import torch
 
-    from . import networks, paper, settings, store
+    from . import checks, networks, store
+    from .data import catalogue
+    from .study import paper
 
-    settings.whole("repeats", args.repeats, 1)
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
+    checks.whole("repeats", args.repeats, 1)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
     print(
         f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}"
         f"{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
@@ -101,7 +109,7 @@ def show_networks(args):
     base, printed = {}, {(c["network"], c["quantity"]): c["printed"] for c in paper.cells()}
     for name in networks.NETWORKS:
         stem = name.split("_")[0]
-        net, shape = networks.build(name).eval(), networks.SHAPES[stem]
+        net, shape = networks.build(name).eval(), catalogue.SHAPES[stem]
         weights, mults = networks.count(net, shape)
         layers = sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in net.modules())
         took = {}
@@ -144,17 +152,19 @@ def show_networks(args):
 def train(args):
     import torch
 
-    from . import jobs, recipes, settings, store
-    from . import train as t
+    from . import checks, env, store, train
+    from .data import catalogue
+    from .study import jobs
+    from .train import recipes
 
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
-    device = settings.device(args.device)
-    settings.one_of("method", args.method, t.METHODS)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    device = env.device(args.device)
+    checks.one_of("method", args.method, train.METHODS)
     words = [f"{k}={v}" for k, v in map(recipes.setting, args.set)] + [f"init={args.init}"] * (
         args.init != "lsuv"
     )
     noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
-    network = args.network or t.network_for(
+    network = args.network or catalogue.network_for(
         f"{args.dataset}_mlp" if args.mlp else args.dataset, args.method
     )
     job = jobs.Job(
@@ -214,13 +224,13 @@ def opened(path):
 
 def guide(path, teacher=None):
     """(network, header, its teacher's file) of a checkpoint: `teacher`, or what lies beside it."""
-    from . import train as t
+    from .study import jobs
 
     path = pathlib.Path(path)
     net, head = opened(path)
     name, recipe = head["network"].replace("student", "teacher"), head["recipe"]
     own, first = (
-        t.checkpoint_path(head["dataset"], "teacher", s, name, recipe, path.parent)
+        jobs.checkpoint_path(head["dataset"], "teacher", s, name, recipe, path.parent)
         for s in (head["seed"], 0)
     )
     return (
@@ -250,15 +260,15 @@ def pupil(path, teacher=None):
 
 
 def run_of(head):
-    from . import settings
+    from . import env
 
     return {
         **{
             k: head.get(k, "")
             for k in ("dataset", "method", "network", "teacher", "recipe", "settings", "seed")
         },
-        "hardware": settings.hardware(),
-        "commit": settings.commit(),
+        "hardware": env.hardware(),
+        "commit": env.commit(),
     }
 
 
@@ -282,17 +292,16 @@ def text(value):
 def margins(args):
     import torch
 
-    from . import data, evaluate, settings, store
-    from . import train as t
+    from . import checks, data, store, theorem, train
 
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
-    settings.whole("images", args.images, 1)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    checks.whole("images", args.images, 1)
     for path in last_epochs(args.checkpoints):
         net, head, teacher = pupil(path, args.teacher)
         d = data.load(head["dataset"], args.folder)
         x, y = d.x_test[: args.images], d.y_test[: args.images]
-        tau = t.recipe(head["recipe"], head["dataset"], head["method"]).tau
-        found = evaluate.margins(
+        tau = train.recipe(head["recipe"], head["dataset"], head["method"]).tau
+        found = theorem.margins(
             net,
             teacher,
             x,
@@ -325,23 +334,25 @@ def margins(args):
 def attack(args):
     import torch
 
-    from . import data, jobs, reproduce, settings, store, withstand
+    from . import checks, data, store
+    from .measure import toolbox
+    from .study import jobs
 
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
-    settings.whole("images", args.images, 1)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    checks.whole("images", args.images, 1)
     file = pathlib.Path(args.rows or RESULTS / "attacks.csv")
     store.can_write(file)
     for path in last_epochs(args.checkpoints):
-        known = jobs.known(reproduce.read(file.parent)) if file.is_file() else {}
+        known = jobs.known(store.result_rows(file.parent)) if file.is_file() else {}
         net, head = opened(path)
         have = known.get(tuple(head.get(k, "") for k in jobs.NAMES), {})
         wanted = [
             entry
-            for entry in withstand.plan(head["dataset"])
+            for entry in toolbox.plan(head["dataset"])
             if entry not in have and entry[0] in args.kinds
         ]
         d = data.load(head["dataset"], args.folder)
-        found = withstand.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
+        found = toolbox.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
         store.append(file, found)
         print(
             f"{pathlib.Path(path).name}: "
@@ -358,10 +369,10 @@ def attack(args):
 def ladder(args):
     import torch
 
-    from . import bound, data, evaluate, settings, store
+    from . import checks, data, store, theorem
 
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
-    settings.whole("images", args.images, 1)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    checks.whole("images", args.images, 1)
     net, head, teacher = pupil(args.checkpoint, args.teacher)
     if teacher is None:
         raise ValueError(f"{args.checkpoint} is a teacher; name a student's checkpoint")
@@ -369,14 +380,14 @@ def ladder(args):
     with torch.no_grad():
         lead = torch.cat(
             [
-                bound.head_start(net, teacher, y)(x) > 0
+                theorem.head_start(net, teacher, y)(x) > 0
                 for x, y in zip(d.x_test.split(100), d.y_test.split(100))
             ]
         )
     pick = lead.nonzero()[: args.images, 0]
     fixed = {**run_of(head), "p": args.p, "box": args.box}
     for space in args.spaces:
-        rows = evaluate.ladder(
+        rows = theorem.ladder(
             net,
             teacher,
             d.x_test[pick],
@@ -425,10 +436,12 @@ def ladder(args):
 def similarity(args):
     import torch
 
-    from . import boundary, data, jobs, settings, store
+    from . import checks, data, env, store
+    from .geometry import boundary
+    from .study import jobs
 
-    torch.set_num_threads(settings.whole("threads", args.threads, 1))
-    settings.whole("images", args.images, 1)
+    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    checks.whole("images", args.images, 1)
     kept = {}  # of each reference, where its boundary lies
 
     def walks(place, net, d):
@@ -449,8 +462,8 @@ def similarity(args):
             **{k: head.get(k, "") for k in jobs.NAMES},
             "reference": place.stem,
             **{k: text(v) if isinstance(v, float) else v for k, v in found.items()},
-            "hardware": settings.hardware(),
-            "commit": settings.commit(),
+            "hardware": env.hardware(),
+            "commit": env.commit(),
         }
         store.append(args.rows or RESULTS / "similarity.csv", [row], store.SIMILARITY_COLUMNS)
         print(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
 
 from . import networks
-from .settings import RESULTS, commit, hardware
+from .env import commit, hardware
 
 COLUMNS = (
     "dataset method network teacher recipe settings train_noise seed perturbation level unit space"
@@ -204,7 +204,7 @@ def append(path, rows, columns=COLUMNS):
             raise
 
 
-def read(*paths):
+def frame(*paths):
     """The rows of one or more CSV files as one pandas frame; a row that stands twice counts
     once.
     """
@@ -247,58 +247,17 @@ def lines(path, missing_ok=False):
         return list(csv.DictReader(f))
 
 
-def who(row):
-    """The method of a row, its teacher told: "kd by pgd_at" is KD's student of the robust teacher,
-    "robust_teacher" that teacher.
+def result_rows(*folders):
+    """All rows (dicts of text) of the result files in `folders`, each once; a file of another kind
+    or cut off is left out.
     """
-    if row["network"].endswith("_teacher") and row["method"] == "pgd_at":
-        return "robust_teacher"
-    return row["method"] + (" by pgd_at" if "pgd_at" in row["teacher"] else "")
-
-
-def registered(rows):
-    """Which rows of a frame belong to the second register (data/claims), judged by itself: MNIST's
-    and USPS's teachers from seed 3 on, students from seed 13 on.
-    """
-    teachers = rows.network.str.endswith("_teacher")
-    return rows.dataset.isin(["mnist", "usps"]) & (
-        (teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13))
-    )
-
-
-def everyone(dataset):
-    """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers
-    plain or robust, trained without noise; `method` as `who` tells it.
-    """
-    rows = read(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
-    own, guide = f"{dataset}_teacher", rows.teacher.str.partition(" seed ")[0]
-    rows = rows[
-        (rows.dataset == dataset)
-        & rows.network.isin([own, f"{dataset}_student"])
-        & (rows.recipe == "short")
-        & (rows.settings == "")
-        & (rows.train_noise == "")
-        & guide.isin(["", own, f"{own} pgd_at"])
-    ]
-    rows = rows[~registered(rows)]
-    return rows.assign(method=[who(r) for r in rows.to_dict("records")])
-
-
-def shipped(dataset, methods):
-    """The rows of the data set's own teachers and students on its own images: recipe "short"
-    unchanged, trained without noise, as their teachers were.
-    """
-    rows = read(RESULTS / f"{dataset}.csv")
-    guide = rows.teacher.str.partition(" seed ")[0]
-    rows, guide = rows[~registered(rows)], guide[~registered(rows)]
-    own = (rows.network == f"{dataset}_student") | (rows.network == f"{dataset}_teacher") & (
-        rows.method == "teacher"
-    )
-    return rows[
-        own
-        & rows.method.isin(methods)
-        & (rows.recipe == "short")
-        & (rows.settings == "")
-        & (rows.train_noise == "")
-        & guide.isin(["", f"{dataset}_teacher"])
-    ]
+    rows = {}
+    for folder in folders:
+        for path in sorted(pathlib.Path(folder).glob("*.csv")):
+            with open(path, newline="", errors="replace") as f:
+                lines = csv.reader(f)
+                if next(lines, None) == COLUMNS:
+                    rows.update(
+                        dict.fromkeys(tuple(line) for line in lines if len(line) == len(COLUMNS))
+                    )
+    return [dict(zip(COLUMNS, row)) for row in rows]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from rsnl_lib import page
+from rsnl_lib.workbook.page import make
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MUTANTS = [  # name, file, what stands there, what shall stand there, the test that should notice
@@ -139,8 +139,8 @@ def broken(folder, file, there, instead):
             f"{file} holds {there!r} {text.count(there)} times; a mutant needs exactly one"
         )
     source.write_text(text.replace(there, instead), "utf-8")
-    page.HERE = folder / "page"
-    (folder / "figure3.html").write_bytes(page.made())
+    make.HERE = folder / "page"
+    (folder / "figure3.html").write_bytes(make.made())
     return folder / "figure3.html"
 
 

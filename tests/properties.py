@@ -18,8 +18,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from rsnl_lib import bound, certify, interval, lipsdp  # noqa: E402
-from rsnl_lib.networks import Maxout  # noqa: E402
+from rsnl_lib import geometry, theorem
+from rsnl_lib.networks.modules import Maxout  # noqa: E402
+
+# noqa: E402
 
 TOL = 1e-9
 BODIES = {  # name: the layers below the last, for images of c channels, h x w
@@ -142,20 +144,20 @@ def felt(g, x, p, box):
     g = -g
     if box:
         g = torch.where(x == 0, g.clamp_min(0), torch.where(x == 1, g.clamp_max(0), g))
-    return bound.norm(g, p)
+    return geometry.norm(g, p)
 
 
 def seen_gap(h, x, R, p, box, draws):
     """The largest felt gradient of h at `draws` random points of B_q(x, R), a third of them on its
     rim, and at x.
     """
-    best = felt(bound.gradient(h, x)[1], x, p, box)
+    best = felt(theorem.gradient(h, x)[1], x, p, box)
     for k in range(draws):
-        d = bound.random_in_ball(x, R, bound.DUAL[p])
+        d = geometry.random_in_ball(x, R, geometry.DUAL[p])
         if k % 3 == 0:
-            d = d * bound.like(R / bound.norm(d, bound.DUAL[p]), d)
+            d = d * geometry.like(R / geometry.norm(d, geometry.DUAL[p]), d)
         z = (x + d).clamp(0, 1) if box else x + d
-        best = torch.maximum(best, felt(bound.gradient(h, z)[1], x, p, box))
+        best = torch.maximum(best, felt(theorem.gradient(h, z)[1], x, p, box))
     return best
 
 
@@ -192,26 +194,27 @@ def one_pair(tally, n, effort=1.0):
     pick = lambda values: values[int(torch.randint(len(values), ()))]
     lipsdp_turn = torch.rand(()) < 0.25
     kinds = [pick(DENSE if lipsdp_turn else tuple(BODIES)) for _ in "ST"]
-    shape, classes, space = pick(SHAPES), pick((2, 3, 5)), pick(bound.SPACES)
+    shape, classes, space = pick(SHAPES), pick((2, 3, 5)), pick(geometry.SPACES)
     p, box = (2, False) if lipsdp_turn else (pick((1, 2, math.inf)), bool(pick((0, 1))))
-    tau, q = 1 + 3 * torch.rand(()).item(), bound.DUAL[p]
+    tau, q = 1 + 3 * torch.rand(()).item(), geometry.DUAL[p]
     S, T = (network(kind, shape, classes, 0.5 + 3 * torch.rand(()).item()) for kind in kinds)
     x = images(n, shape)
     with torch.no_grad():
         leads = torch.stack(
-            [bound.head_start(S, T, torch.full((n,), k), space, tau)(x) for k in range(classes)], 1
+            [theorem.head_start(S, T, torch.full((n,), k), space, tau)(x) for k in range(classes)],
+            1,
         )
     y = torch.where(torch.rand(n) < 0.8, leads.argmax(1), torch.randint(classes, (n,)))
-    h = bound.head_start(S, T, y, space, tau)
+    h = theorem.head_start(S, T, y, space, tau)
     m = h(x).detach()
     ahead = m > 1e-9
-    r, z = bound.smallest_flip(
+    r, z = theorem.smallest_flip(
         h, x, q, box, restarts=max(1, round(2 * effort)), steps=6, seeds=images(40, shape)
     )
 
-    whole, _ = certify.sound_radii(S, T, x, y, "spectral", p, space, tau, box)
-    fixed, integral = certify.sound_radii(S, T, x, y, "interval", p, space, tau, box, parts=6)
-    tally.check("sound m <= m", interval.sound_lead(S, T, x, y, space, tau), m)
+    whole, _ = theorem.sound_radii(S, T, x, y, "spectral", p, space, tau, box)
+    fixed, integral = theorem.sound_radii(S, T, x, y, "interval", p, space, tau, box, parts=6)
+    tally.check("sound m <= m", theorem.sound_lead(S, T, x, y, space, tau), m)
     tally.check("spectral radius <= flip", whole, r, ahead)
     tally.check("interval fixed point <= flip", fixed, r, ahead)
     tally.check("interval integral <= flip", integral, r, ahead)
@@ -225,17 +228,17 @@ def one_pair(tally, n, effort=1.0):
         * 2
         * torch.rand(n, dtype=x.dtype)
     )
-    above = interval.sound_interval(S, T, x, y, R, p, space, tau, box)
-    every = certify.sound_spectral(S, T, y, p, space, tau)
+    above = theorem.sound_interval(S, T, x, y, R, p, space, tau, box)
+    every = theorem.sound_spectral(S, T, y, p, space, tau)
     seen = seen_gap(h, x, R, p, box, 6)
     if not box:
-        seen = torch.maximum(seen, bound.estimate_ascent(h, x, R[None], p, starts=1, steps=4)[0])
+        seen = torch.maximum(seen, theorem.estimate_ascent(h, x, R[None], p, starts=1, steps=4)[0])
     tally.check("gap seen <= interval bound", seen, above)
     tally.check("gap seen <= spectral bound", seen, every)
     if lipsdp_turn:
         few = ahead.nonzero()[:6, 0]
         if len(few):
-            joint = lipsdp.sound_lipsdp(S, T, x[few], y[few], R[few], space, tau, steps=15)
+            joint = theorem.sound_lipsdp(S, T, x[few], y[few], R[few], space, tau, steps=15)
             tally.check("gap seen <= lipsdp bound", seen[few], joint)
             tally.check("lipsdp fixed point <= flip", torch.minimum(R[few], m[few] / joint), r[few])
     return int(ahead.sum())
@@ -249,12 +252,12 @@ def logistic(tally, n):
     m, steps = torch.sigmoid(u) - 0.5, 400
     slope = lambda v: torch.sigmoid(v) * torch.sigmoid(-v)
     G = lambda s: slope((u - s).clamp_min(0))
-    r = bound.integral_radius(m, G, u, steps)
+    r = theorem.integral_radius(m, G, u, steps)
     tally.check("logistic family: integral <= u", r, u)
     tally.check("logistic family: u <= integral + 2 u / steps", u, r + 2 * u / steps)
     tally.check(
         "logistic family: fixed point <= integral",
-        bound.fixed_point(m, G, steps=60),
+        theorem.fixed_point(m, G, steps=60),
         r + 2 * u / steps,
     )
 

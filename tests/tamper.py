@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from test_notebooks import compared  # noqa: E402
 
-from rsnl_lib import nbtools  # noqa: E402
+from rsnl_lib.workbook import render  # noqa: E402
 
 
 def change(nb):
@@ -80,9 +80,9 @@ def tamper(path):
 
 
 if __name__ == "__main__":
-    nbtools.environment()
+    render.environment()
     words = []
-    for source in nbtools.chosen(sys.argv[1:]):
-        words.append(tamper(nbtools.stored(source)))
+    for source in render.chosen(sys.argv[1:]):
+        words.append(tamper(render.stored(source)))
         print(f"{source.stem:28} {words[-1]}", flush=True)
     sys.exit(not all(w.startswith("red") for w in words))

@@ -12,19 +12,23 @@ from torch import nn
 from torchvision.models import resnet18
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from rsnl_lib import adversarial, attacks, data, networks, recipes, train
-from rsnl_lib.adversarial import divergence, kl, trust
-from rsnl_lib.methods import METHODS, Batch
+from rsnl_lib import data, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.train import attacks, loop, recipes
+from rsnl_lib.train.methods import adversarial
+from rsnl_lib.train.methods.adversarial import divergence, kl, trust
+from rsnl_lib.train.methods.base import Batch
+from rsnl_lib.train.methods.listed import METHODS
 
 LN3 = math.log(3)
-FULL = data.digits()
+FULL = sets.digits()
 D = FULL._replace(
     x_train=FULL.x_train[:90],
     y_train=FULL.y_train[:90],
     x_val=FULL.x_val[:40],
     y_val=FULL.y_val[:40],
 )
-R = recipes.Recipe(
+R = train.Recipe(
     "test", 4, lr=1e-2, batch=40, tau=2.0, alpha=0.75, beta=0.5, attack_steps=3, step=0.5, begin=0.3
 )
 TERMS = {
@@ -407,17 +411,17 @@ def test_a_pixel_at_its_bound_can_turn():
 
 
 def test_replays_divide_the_epochs_of_the_recipe_and_are_counted_in_its_schedule(monkeypatch):
-    r = recipes.recipe("short", "digits", "fast_ard", replays=4)
-    assert (r.epochs, r.replays) == (15, 4) and recipes.recipe(
+    r = train.recipe("short", "digits", "fast_ard", replays=4)
+    assert (r.epochs, r.replays) == (15, 4) and train.recipe(
         "short", "digits", "fast_ard", replays=7
     ).epochs == 9
     assert (
-        recipes.recipe("short", "digits", "fast_ard", replays=4, epochs=50).epochs == 50
-        and recipes.recipe("short", "digits").replays == 1
+        train.recipe("short", "digits", "fast_ard", replays=4, epochs=50).epochs == 50
+        and train.recipe("short", "digits").replays == 1
     )
-    asked, true = [], train.rate_at
+    asked, true = [], recipes.rate_at
     monkeypatch.setattr(
-        train,
+        loop,
         "rate_at",
         lambda r, step, steps: (asked.append((step, steps)), true(r, step, steps))[1],
     )
@@ -470,8 +474,8 @@ def test_a_second_drop_taken_from_the_base_rate_is_no_second_drop():
         [0.1, 0.01, 0.01, 0.001, 0.001]
     )
     assert published[:150] == meant[:150] and published[150:] == pytest.approx([0.01] * 50)
-    r = recipes.Recipe("test", 1)
-    assert min(train.rate_at(r, s, 200) for s in range(200)) < 1e-3, (
+    r = train.Recipe("test", 1)
+    assert min(recipes.rate_at(r, s, 200) for s in range(200)) < 1e-3, (
         "our own schedule is a function of the step, with no rate in force to lose"
     )
 
@@ -496,10 +500,10 @@ def test_a_resumed_run_equals_the_uninterrupted_one(method, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return accuracy(*args)
 
-    monkeypatch.setattr(train, "accuracy", fails)
+    monkeypatch.setattr(loop, "accuracy", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(student(), state=state)
-    monkeypatch.setattr(train, "accuracy", accuracy)
+    monkeypatch.setattr(loop, "accuracy", accuracy)
     resumed = fit(student(5), state=state)
     assert rows(resumed) == rows(whole) and len(whole.history) == 4
     assert all(
@@ -570,9 +574,9 @@ def test_a_short_run_buys_robustness(method):
     """
     d = FULL._replace(x_train=FULL.x_train[:150], y_train=FULL.y_train[:150])
     x, y = FULL.x_val[:150], FULL.y_val[:150]
-    make = lambda: train.start("digits_mlp_student", d)
-    r = recipes.Recipe("test", 15, batch=30, lr=1e-2, alpha=0.9, attack_steps=5, step=0.4, tau=2.0)
-    teacher = train.fit(train.start("digits_mlp_teacher", d), d, "pgd_at", r).last
+    make = lambda: networks.start("digits_mlp_student", d)
+    r = train.Recipe("test", 15, batch=30, lr=1e-2, alpha=0.9, attack_steps=5, step=0.4, tau=2.0)
+    teacher = train.fit(networks.start("digits_mlp_teacher", d), d, "pgd_at", r).last
     extra = {"replays": 3, "epochs": 8, "step": 1.0} if method == "fast_ard" else {}
     nets = [
         train.fit(make(), d, m, r._replace(**more), 0, teacher).last
@@ -660,7 +664,7 @@ def test_the_attack_of_a_method_is_the_same_with_the_fast_layers_of_training(qui
 
 
 def test_recipes_hold_the_published_settings_and_those_chosen_here():
-    make = recipes.recipe
+    make = train.recipe
     for dataset, epsilon in {
         "digits": 0.15,
         "mnist": 0.1,
@@ -720,4 +724,4 @@ def test_recipes_hold_the_published_settings_and_those_chosen_here():
 )
 def test_bad_settings_are_named_with_what_would_be_right(change, said):
     with pytest.raises(ValueError, match=said):
-        recipes.recipe("short", "digits", "ard", **change)
+        train.recipe("short", "digits", "ard", **change)

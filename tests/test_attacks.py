@@ -10,16 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rsnl_lib import attacks, ball, data, fast, networks, settings, store
+from rsnl_lib import env, geometry, networks, store
+from rsnl_lib.data import catalogue, sets
+from rsnl_lib.networks import fast
+from rsnl_lib.train import attacks
 
-D = data.digits()
+D = sets.digits()
 X, Y = D.x_test[:24], D.y_test[:24]  # many of their pixels are exactly 0 or 1
 CE = attacks.cross_entropy(Y)
 
 
 @pytest.fixture(scope="module")
 def net():
-    return store.load_checkpoint(settings.CHECKPOINTS / "digits_student-kd-short-s0.safetensors")[0]
+    return store.load_checkpoint(env.CHECKPOINTS / "digits_student-kd-short-s0.safetensors")[0]
 
 
 def small(*more):
@@ -169,7 +172,7 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
     g = torch.randn(3, 1, 8, 8, generator=seeded()) * torch.tensor([1e-35, 0.0, 1e30]).view(
         3, 1, 1, 1
     )
-    moves = ball.steepest(g, attacks.NORMS[norm])
+    moves = geometry.steepest(g, attacks.NORMS[norm])
     size = moves.abs().amax((1, 2, 3)) if norm == "inf" else moves.flatten(1).norm(dim=1)
     torch.testing.assert_close(size, torch.tensor([1.0, 0.0, 1.0]))
 
@@ -177,11 +180,11 @@ def test_a_gradient_of_zero_is_no_step_and_a_tiny_one_a_whole_step(norm):
 def test_the_nearest_point_of_the_ball():
     d = torch.tensor([[3.0, -4.0], [0.3, 0.4], [0.0, 0.0]]).view(3, 1, 1, 2)
     assert torch.equal(
-        ball.onto_ball(d, 1.0, math.inf).view(3, 2),
+        geometry.onto_ball(d, 1.0, math.inf).view(3, 2),
         torch.tensor([[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]]),
     )
     torch.testing.assert_close(
-        ball.onto_ball(d, 1.0).view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
+        geometry.onto_ball(d, 1.0).view(3, 2), torch.tensor([[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]])
     )
 
 
@@ -297,7 +300,7 @@ def test_attacks_within_fast_layers_are_the_plain_ones(name):
     net = networks.build(name).double().train()
     net = nn.Sequential(*(m for m in net if not isinstance(m, nn.Dropout)))
     x = torch.rand(
-        6, 1, *networks.SHAPES[name.split("_")[0]][1:], generator=seeded(), dtype=torch.float64
+        6, 1, *catalogue.SHAPES[name.split("_")[0]][1:], generator=seeded(), dtype=torch.float64
     )
     y = torch.arange(6)
     ask = lambda norm: attacks.pgd(

@@ -22,26 +22,13 @@ from safetensors.torch import save
 from test_widgets import controls
 from torch import nn
 
-from rsnl_lib import (
-    __main__,
-    bound,
-    certify,
-    check,
-    data,
-    evaluate,
-    figures,
-    hints,
-    interval,
-    losses,
-    networks,
-    perturb,
-    settings,
-    sliders,
-    store,
-    train,
-    whiten,
-    widgets,
-)
+from rsnl_lib import __main__, checks, data, env, geometry, networks, store, theorem, train
+from rsnl_lib.data import perturb, whiten
+from rsnl_lib.measure import evaluate, inference
+from rsnl_lib.study import jobs
+from rsnl_lib.train import hints, losses, recipes
+from rsnl_lib.workbook import chapter, checkers, figures, widgets
+from rsnl_lib.workbook.widgets import noise, theory
 
 NAN, INF = float("nan"), float("inf")
 X, Y = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
@@ -54,9 +41,9 @@ ROWS = pd.DataFrame(
 ROW = dict.fromkeys(store.COLUMNS, "")
 HEADER = {"network": "digits_mlp_student", "classes": 10}
 SHIPPED = {
-    "STUDENT": train.checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
-    "TEACHER": train.checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4"),
-    "MNIST": train.checkpoint_path("mnist", "teacher", 0),
+    "STUDENT": jobs.checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
+    "TEACHER": jobs.checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4"),
+    "MNIST": jobs.checkpoint_path("mnist", "teacher", 0),
 }
 
 
@@ -183,63 +170,63 @@ def bad(function, what, call, value, remedy, kind=ValueError, **given):
 bad(
     "settings.parameters",
     "misspelt name",
-    lambda: settings.parameters({"In": ["# Parameters\ntaau = 4.0"]}, tau=3.0),
+    lambda: chapter.parameters({"In": ["# Parameters\ntaau = 4.0"]}, tau=3.0),
     "'taau'",
     "this notebook has: tau",
 )
 bad(
     "settings.parameters",
     "unknown profile",
-    lambda: settings.parameters({}, profile="fast"),
+    lambda: chapter.parameters({}, profile="fast"),
     "profile='fast'",
     "choose one of: read",
 )
 bad(
     "settings.parameters",
     "seed -1",
-    lambda: settings.parameters({}, seed=-1),
+    lambda: chapter.parameters({}, seed=-1),
     "seed=-1",
     "at least 0",
 )
 bad(
     "settings.parameters",
     "SNR NaN",
-    lambda: settings.parameters({}, snr=NAN),
+    lambda: chapter.parameters({}, snr=NAN),
     "snr=nan",
     "finite number",
 )
 bad(
     "settings.parameters",
     "tau None",
-    lambda: settings.parameters({}, tau=None),
+    lambda: chapter.parameters({}, tau=None),
     "tau=None",
     "finite number above zero",
 )
 bad(
     "settings.device",
     "unknown",
-    lambda: settings.device("tpu"),
+    lambda: env.device("tpu"),
     "'tpu'",
     "choose one of: cpu, cuda",
 )
 bad(
     "settings.one_of",
     "a list for a name",
-    lambda: settings.one_of("method", ["kd"], train.METHODS),
+    lambda: checks.one_of("method", ["kd"], train.METHODS),
     "['kd']",
     "choose one of",
 )
 bad(
     "settings.positive",
     "two numbers",
-    lambda: settings.positive("tau", torch.ones(2)),
+    lambda: checks.positive("tau", torch.ones(2)),
     "tau=tensor([1., 1.])",
     "above zero",
 )
 bad(
     "settings.whole",
     "a truth value",
-    lambda: settings.whole("draws", True, 1),
+    lambda: checks.whole("draws", True, 1),
     "draws=True",
     "whole number of at least 1",
 )
@@ -490,44 +477,50 @@ bad(
 )
 
 # losses
-bad("losses.score", "tau 0", lambda: losses.score(A, Y, 0), "tau=0", "above zero")
+bad("losses.score", "tau 0", lambda: geometry.score(A, Y, 0), "tau=0", "above zero")
 bad(
-    "losses.score", "labels too large", lambda: losses.score(A[:, :7], Y), "0 to 9", "labels 0 to 6"
+    "losses.score",
+    "labels too large",
+    lambda: geometry.score(A[:, :7], Y),
+    "0 to 9",
+    "labels 0 to 6",
 )
-bad("losses.score", "negative label", lambda: losses.score(A, Y - 1), "-1 to 8", "labels 0 to 9")
+bad("losses.score", "negative label", lambda: geometry.score(A, Y - 1), "-1 to 8", "labels 0 to 9")
 bad(
     "losses.score",
     "float labels",
-    lambda: losses.score(A, Y.float()),
+    lambda: geometry.score(A, Y.float()),
     "torch.float32",
     "must be torch.int64",
 )
 bad(
     "losses.score",
     "int32 labels",
-    lambda: losses.score(A, Y.int()),
+    lambda: geometry.score(A, Y.int()),
     "torch.int32",
     "must be torch.int64",
 )
 bad(
     "losses.height",
     "unknown space",
-    lambda: losses.height(A, Y, "odds"),
+    lambda: geometry.height(A, Y, "odds"),
     "'odds'",
     "choose one of: probability",
 )
-bad("losses.height", "negative label", lambda: losses.height(A, Y - 1), "-1 to 8", "labels 0 to 9")
+bad(
+    "losses.height", "negative label", lambda: geometry.height(A, Y - 1), "-1 to 8", "labels 0 to 9"
+)
 bad(
     "losses.height",
     "labels as a list",
-    lambda: losses.height(A, Y.tolist()),
+    lambda: geometry.height(A, Y.tolist()),
     "labels are a list",
     "torch.Tensor",
 )
 bad(
     "losses.height",
     "one label a row",
-    lambda: losses.height(A, Y[:, None]),
+    lambda: geometry.height(A, Y[:, None]),
     "(20, 1)",
     "want (n, classes)",
 )
@@ -627,28 +620,28 @@ bad(
 bad(
     "losses.input_gradient",
     "batch norm in training",
-    lambda: losses.input_gradient(nn.Sequential(nn.BatchNorm2d(1), net()), X, Y),
+    lambda: geometry.input_gradient(nn.Sequential(nn.BatchNorm2d(1), net()), X, Y),
     "BatchNorm2d",
     "net.eval()",
 )
 bad(
     "losses.input_gradient",
     "bytes for pixels",
-    lambda: losses.input_gradient(net(), X.byte(), Y),
+    lambda: geometry.input_gradient(net(), X.byte(), Y),
     "torch.uint8",
     "float tensor",
 )
 bad(
     "losses.input_gradient",
     "label of no class",
-    lambda: losses.input_gradient(net(7), X, Y),
+    lambda: geometry.input_gradient(net(7), X, Y),
     "0 to 9",
     "labels 0 to 6",
 )
 bad(
     "losses.input_gradient",
     "unknown space",
-    lambda: losses.input_gradient(net(), X, Y, space="odds"),
+    lambda: geometry.input_gradient(net(), X, Y, space="odds"),
     "'odds'",
     "choose one of",
 )
@@ -739,28 +732,28 @@ bad(
 bad(
     "train.optimiser",
     "unknown",
-    lambda: train.optimiser(net(), R._replace(optimiser="adma")),
+    lambda: recipes.optimiser(net(), R._replace(optimiser="adma")),
     "'adma'",
     "choose one of: adamw",
 )
 bad(
     "train.start",
     "unknown start",
-    lambda: train.start("digits_student", D, init="zeros"),
+    lambda: networks.start("digits_student", D, init="zeros"),
     "'zeros'",
     "choose one of: lsuv",
 )
 bad(
     "train.start",
     "network of other images",
-    lambda: train.start("mnist_student", D),
+    lambda: networks.start("mnist_student", D),
     "(1, 8, 8)",
     "network made for them",
 )
 bad(
     "train.start",
     "no images",
-    lambda: train.start("digits_student", D._replace(x_train=X[:0])),
+    lambda: networks.start("digits_student", D._replace(x_train=X[:0])),
     "(0, 1, 8, 8)",
     "give at least one",
 )
@@ -954,28 +947,28 @@ bad(
 bad(
     "train.load_or_train",
     "unknown profile",
-    lambda: train.load_or_train("digits", "kd", profile="fast"),
+    lambda: chapter.load_or_train("digits", "kd", profile="fast"),
     "'fast'",
     "choose one of: read",
 )
 bad(
     "train.load_or_train",
     "unknown method",
-    lambda: train.load_or_train("digits", "distil"),
+    lambda: chapter.load_or_train("digits", "distil"),
     "'distil'",
     "choose one of: teacher",
 )
 bad(
     "train.load_or_train",
     "settings of a shipped network",
-    lambda: train.load_or_train("digits", "kd", tau=2.0),
+    lambda: chapter.load_or_train("digits", "kd", tau=2.0),
     "cannot change tau",
     "profile='smoke'",
 )
 bad(
     "train.load_or_train",
     "not shipped",
-    lambda: train.load_or_train("digits", "kd", 987),
+    lambda: chapter.load_or_train("digits", "kd", 987),
     "s987",
     "train it with",
     FileNotFoundError,
@@ -983,7 +976,9 @@ bad(
 bad(
     "train.load_or_train",
     "no teacher",
-    lambda: train.load_or_train("digits", "kd", profile="smoke", data=D, network="digits_student"),
+    lambda: chapter.load_or_train(
+        "digits", "kd", profile="smoke", data=D, network="digits_student"
+    ),
     "'kd'",
     "pass one",
 )
@@ -992,7 +987,7 @@ bad(
 bad(
     "hints.guided",
     "no middle layer",
-    lambda: hints.guided(net()),
+    lambda: networks.guided(net()),
     "Sequential has no middle layer",
     "before the last",
 )
@@ -1059,80 +1054,84 @@ FEW = {"restarts": 1, "steps": 1}
 bad(
     "evaluate.margins",
     "unknown certificate",
-    lambda: evaluate.margins(net(), net(), X, Y, sound="magic", **FEW),
+    lambda: theorem.margins(net(), net(), X, Y, sound="magic", **FEW),
     "'magic'",
     "choose one of: none",
 )
 bad(
     "evaluate.margins",
     "class counts differ",
-    lambda: evaluate.margins(net(11), net(), X, Y, **FEW),
+    lambda: theorem.margins(net(11), net(), X, Y, **FEW),
     "(1, 10)",
     "same classes",
 )
 bad(
     "evaluate.margins",
     "SNR infinite",
-    lambda: evaluate.margins(net(), net(), X, Y, snr=INF, **FEW),
+    lambda: theorem.margins(net(), net(), X, Y, snr=INF, **FEW),
     "snr=inf",
     "finite number",
 )
 bad(
     "evaluate.margins",
     "label of no class",
-    lambda: evaluate.margins(net(7), net(7), X, Y, **FEW),
+    lambda: theorem.margins(net(7), net(7), X, Y, **FEW),
     "0 to 9",
     "labels 0 to 6",
 )
 bad(
     "evaluate.margins",
     "no images",
-    lambda: evaluate.margins(net(), net(), X[:0], Y[:0], **FEW),
+    lambda: theorem.margins(net(), net(), X[:0], Y[:0], **FEW),
     "x is empty",
     "no images",
 )
 bad(
     "evaluate.ladder",
     "norm 3",
-    lambda: evaluate.ladder(net(), net(), X, Y, p=3, **FEW),
+    lambda: theorem.ladder(net(), net(), X, Y, p=3, **FEW),
     "p=3",
     "choose one of: 1, 2",
 )
 bad(
     "evaluate.ladder",
     "unknown certificate",
-    lambda: evaluate.ladder(net(), net(), X, Y, sound=["magic"], **FEW),
+    lambda: theorem.ladder(net(), net(), X, Y, sound=["magic"], **FEW),
     "'magic'",
     "choose one of: spectral",
 )
 bad(
     "evaluate.ladder",
     "unknown space",
-    lambda: evaluate.ladder(net(), net(), X, Y, "odds", **FEW),
+    lambda: theorem.ladder(net(), net(), X, Y, "odds", **FEW),
     "'odds'",
     "choose one of: probability",
 )
 bad(
     "evaluate.ladder",
     "class counts differ",
-    lambda: evaluate.ladder(net(11), net(), X, Y, **FEW),
+    lambda: theorem.ladder(net(11), net(), X, Y, **FEW),
     "(1, 11)",
     "same classes",
 )
 bad(
     "evaluate.ladder",
     "student nowhere ahead",
-    lambda: evaluate.ladder(net(), net(), X, Y, **FEW),
+    lambda: theorem.ladder(net(), net(), X, Y, **FEW),
     "none of the 20 images",
     "give images where it leads",
 )
 bad(
-    "evaluate.wilson", "none of none", lambda: evaluate.wilson(0, 0), "0 correct of 0", "at least 1"
+    "evaluate.wilson",
+    "none of none",
+    lambda: inference.wilson(0, 0),
+    "0 correct of 0",
+    "at least 1",
 )
 bad(
     "evaluate.wilson",
     "more than all",
-    lambda: evaluate.wilson(5, 3),
+    lambda: inference.wilson(5, 3),
     "5 correct of 3",
     "must be 0 to n",
 )
@@ -1141,193 +1140,197 @@ bad(
 bad(
     "bound.head_start",
     "class counts differ",
-    lambda: bound.head_start(net(11), net(), Y)(X),
+    lambda: theorem.head_start(net(11), net(), Y)(X),
     "(20, 11)",
     "same classes",
 )
 bad(
     "bound.head_start",
     "unknown space",
-    lambda: bound.head_start(net(), net(), Y, "odds")(X),
+    lambda: theorem.head_start(net(), net(), Y, "odds")(X),
     "'odds'",
     "choose one of",
 )
 bad(
     "bound.right_answer",
     "label of no class",
-    lambda: bound.right_answer(net(7), Y)(X),
+    lambda: theorem.right_answer(net(7), Y)(X),
     "0 to 9",
     "labels 0 to 6",
 )
 bad(
     "bound.measure",
     "norm 3",
-    lambda: bound.measure(net(), net(), X, Y, p=3),
+    lambda: theorem.measure(net(), net(), X, Y, p=3),
     "p=3",
     "choose one of: 1, 2",
 )
 bad(
     "bound.measure",
     "tau 0",
-    lambda: bound.measure(net(), net(), X, Y, "tempered", 0),
+    lambda: theorem.measure(net(), net(), X, Y, "tempered", 0),
     "tau=0",
     "above zero",
 )
 bad(
     "bound.measure",
     "bytes for pixels",
-    lambda: bound.measure(net(), net(), X.byte(), Y),
+    lambda: theorem.measure(net(), net(), X.byte(), Y),
     "torch.uint8",
     "float tensor",
 )
-bad("bound.norm", "Frobenius", lambda: bound.norm(X, "fro"), "p='fro'", "choose one of: 1, 2")
+bad("bound.norm", "Frobenius", lambda: geometry.norm(X, "fro"), "p='fro'", "choose one of: 1, 2")
 bad(
-    "bound.in_box", "pixel above 1", lambda: bound.in_box(X + 1), "run from 1", "must lie in [0, 1]"
+    "bound.in_box",
+    "pixel above 1",
+    lambda: theorem.in_box(X + 1),
+    "run from 1",
+    "must lie in [0, 1]",
 )
 bad(
     "bound.onto_ball",
     "norm 3",
-    lambda: bound.onto_ball(X, torch.ones(20), 3),
+    lambda: geometry.onto_ball(X, torch.ones(20), 3),
     "q=3",
     "choose one of",
 )
 bad(
     "bound.estimate_sampling",
     "no draws",
-    lambda: bound.estimate_sampling(lambda z: z.flatten(1).sum(1), X, torch.ones(20), draws=0),
+    lambda: theorem.estimate_sampling(lambda z: z.flatten(1).sum(1), X, torch.ones(20), draws=0),
     "draws=0",
     "at least 1",
 )
 bad(
     "bound.estimate_ascent",
     "norm 3",
-    lambda: bound.estimate_ascent(lambda z: z.flatten(1).sum(1), X, torch.ones(1, 20), 3),
+    lambda: theorem.estimate_ascent(lambda z: z.flatten(1).sum(1), X, torch.ones(1, 20), 3),
     "p=3",
     "choose one of",
 )
 bad(
     "bound.fixed_point",
     "no steps",
-    lambda: bound.fixed_point(torch.ones(1), lambda s: s, steps=0),
+    lambda: theorem.fixed_point(torch.ones(1), lambda s: s, steps=0),
     "steps=0",
     "at least 1",
 )
 bad(
     "bound.smallest_flip",
     "NaN images",
-    lambda: bound.smallest_flip(bound.right_answer(net(), Y), X * NAN),
+    lambda: theorem.smallest_flip(theorem.right_answer(net(), Y), X * NAN),
     "NaN",
     "must be finite",
 )
 bad(
     "bound.smallest_flip",
     "no restarts",
-    lambda: bound.smallest_flip(bound.right_answer(net(), Y), X, restarts=0),
+    lambda: theorem.smallest_flip(theorem.right_answer(net(), Y), X, restarts=0),
     "restarts=0",
     "at least 1",
 )
 bad(
     "bound.smallest_flip",
     "norm 3",
-    lambda: bound.smallest_flip(bound.right_answer(net(), Y), X, 3),
+    lambda: theorem.smallest_flip(theorem.right_answer(net(), Y), X, 3),
     "q=3",
     "choose one of",
 )
 bad(
     "bound.gaussian_flip_share",
     "sigma 0",
-    lambda: bound.gaussian_flip_share(F_S, F_S, 0),
+    lambda: theorem.gaussian_flip_share(F_S, F_S, 0),
     "sigma=0",
     "above zero",
 )
 bad(
     "certify.sound_radii",
     "unknown method",
-    lambda: certify.sound_radii(net(), net(), X, Y, "crown"),
+    lambda: theorem.sound_radii(net(), net(), X, Y, "crown"),
     "'crown'",
     "choose one of: spectral",
 )
 bad(
     "certify.sound_radii",
     "label of no class",
-    lambda: certify.sound_radii(net(), net(), X, Y + 1),
+    lambda: theorem.sound_radii(net(), net(), X, Y + 1),
     "1 to 10",
     "labels 0 to 9",
 )
 bad(
     "certify.sound_radii",
     "class counts differ",
-    lambda: certify.sound_radii(net(11), net(), X, Y),
+    lambda: theorem.sound_radii(net(11), net(), X, Y),
     "(1, 11)",
     "same classes",
 )
 bad(
     "certify.sound_radii",
     "LipSDP in another norm",
-    lambda: certify.sound_radii(net(), net(), X, Y, "lipsdp", 1),
+    lambda: theorem.sound_radii(net(), net(), X, Y, "lipsdp", 1),
     "p=1",
     "use 'interval'",
 )
 bad(
     "certify.sound_radii",
     "unknown layer",
-    lambda: certify.sound_radii(net(10, nn.Tanh()), net(), X, Y),
+    lambda: theorem.sound_radii(net(10, nn.Tanh()), net(), X, Y),
     "Tanh",
     "certify.votes",
 )
 bad(
     "certify.lipschitz",
     "negative label",
-    lambda: certify.lipschitz(net(), Y - 1),
+    lambda: theorem.lipschitz(net(), Y - 1),
     "-1 to 8",
     "labels 0 to 9",
 )
 bad(
     "certify.operator_norm",
     "norm 3",
-    lambda: certify.operator_norm(net()[1], 3),
+    lambda: theorem.operator_norm(net()[1], 3),
     "q=3",
     "choose one of: 1, 2",
 )
 bad(
     "certify.votes",
     "sigma -1",
-    lambda: certify.votes(net(), net(), X, Y, -1),
+    lambda: theorem.votes(net(), net(), X, Y, -1),
     "sigma=-1",
     "above zero",
 )
 bad(
     "certify.votes",
     "alpha 2",
-    lambda: certify.votes(net(), net(), X, Y, 0.1, alpha=2),
+    lambda: theorem.votes(net(), net(), X, Y, 0.1, alpha=2),
     "alpha=2",
     "between 0 and 1",
 )
 bad(
     "certify.votes",
     "no draws",
-    lambda: certify.votes(net(), net(), X, Y, 0.1, 0),
+    lambda: theorem.votes(net(), net(), X, Y, 0.1, 0),
     "draws=0",
     "at least 1",
 )
 bad(
     "certify.flip_in_plane",
     "reach 0",
-    lambda: certify.flip_in_plane(net(), net(), Y[:1], reach=0),
+    lambda: theorem.flip_in_plane(net(), net(), Y[:1], reach=0),
     "reach=0",
     "above zero",
 )
 bad(
     "interval.sound_interval",
     "outside the box",
-    lambda: interval.sound_interval(net(), net(), X + 1, Y, F_S, box=True),
+    lambda: theorem.sound_interval(net(), net(), X + 1, Y, F_S, box=True),
     "run from 1",
     "must lie in [0, 1]",
 )
 bad(
     "interval.sound_interval",
     "tau 0",
-    lambda: interval.sound_interval(net(), net(), X, Y, F_S, tau=0),
+    lambda: theorem.sound_interval(net(), net(), X, Y, F_S, tau=0),
     "tau=0",
     "above zero",
 )
@@ -1469,7 +1472,7 @@ bad(
 bad(
     "store.read",
     "missing",
-    lambda: store.read("r.csv"),
+    lambda: store.frame("r.csv"),
     "no results r.csv",
     "make them with",
     FileNotFoundError,
@@ -1477,7 +1480,7 @@ bad(
 bad(
     "store.read",
     "row lacks a cell",
-    lambda: store.read("r.csv"),
+    lambda: store.frame("r.csv"),
     "row 3 has 1 cells",
     "delete that row",
     files={"r.csv": b"epoch,loss\n1,2\n3\n"},
@@ -1485,7 +1488,7 @@ bad(
 bad(
     "store.read",
     "row of more cells",
-    lambda: store.read("r.csv"),
+    lambda: store.frame("r.csv"),
     "row 2 has 3 cells",
     "delete that row",
     files={"r.csv": b"epoch,loss\n1,2,3\n"},
@@ -1493,7 +1496,7 @@ bad(
 bad(
     "store.read",
     "empty file",
-    lambda: store.read("r.csv"),
+    lambda: store.frame("r.csv"),
     "r.csv is no table",
     "make the file again",
     files={"r.csv": b""},
@@ -1501,7 +1504,7 @@ bad(
 bad(
     "store.shipped",
     "unknown data set",
-    lambda: store.shipped("minst", ["kd"]),
+    lambda: jobs.shipped("minst", ["kd"]),
     "minst.csv",
     "make them with",
     FileNotFoundError,
@@ -1582,21 +1585,21 @@ bad(
 bad(
     "sliders.examples",
     "no teacher",
-    lambda: sliders.examples({"robust": net()}, X, Y),
+    lambda: widgets.examples({"robust": net()}, X, Y),
     "network='teacher'",
     "choose one of: robust",
 )
 bad(
     "sliders.examples",
     "unknown student",
-    lambda: sliders.examples({"kd": net(), "teacher": net()}, X, Y),
+    lambda: widgets.examples({"kd": net(), "teacher": net()}, X, Y),
     "'robust'",
     "choose one of: kd",
 )
 bad(
     "sliders.plane",
     "reach 0",
-    lambda: sliders.plane(net(), net(), X, Y, X[:2], 0),
+    lambda: widgets.plane(net(), net(), X, Y, X[:2], 0),
     "reach=0",
     "above zero",
 )
@@ -1788,7 +1791,7 @@ def test_the_table_is_wide_and_no_function_fills_it():
 
 
 def test_a_right_number_of_another_library_is_not_refused():
-    assert settings.whole("size", np.int64(3)) == 3 and settings.finite("snr", np.float32(3)) == 3.0
+    assert checks.whole("size", np.int64(3)) == 3 and checks.finite("snr", np.float32(3)) == 3.0
     assert perturb.occlude(X, np.int64(2)).shape == X.shape
 
 
@@ -1809,7 +1812,7 @@ def test_what_is_refused_stays_as_it_was():
 @pytest.fixture
 def shown(monkeypatch):
     kept = []
-    for module in (widgets, sliders):
+    for module in (noise, theory):
         monkeypatch.setattr(module, "show", lambda widget, still, text: kept.append(widget))
     return lambda: controls(kept[0])
 
@@ -1864,7 +1867,7 @@ def test_a_bad_image_is_said_in_the_explorer(shown):
 def test_a_label_of_no_class_is_said_in_the_examples(shown):
     y = Y.clone()
     y[2] = 10
-    sliders.examples({"robust": net(), "teacher": net()}, X, y)
+    widgets.examples({"robust": net(), "teacher": net()}, X, y)
     c = shown()
     c["image"].value = 2
     alert(c, "labels run from 10 to 10", "labels 0 to 9")
@@ -1876,7 +1879,7 @@ def test_a_function_that_fails_is_said_beside_the_push(shown):
             raise ValueError("f_S is given up to 0.5 only; push less")
         return 0.6 + 0 * d
 
-    sliders.push(
+    widgets.push(
         {
             "mine": dict(
                 f_S=fails, f_T=lambda d: 0.5 + 0 * d, ratio=1, sure=1, slope=0.1, reach=1, words=""
@@ -1893,16 +1896,16 @@ def test_a_function_that_fails_is_said_beside_the_push(shown):
 @pytest.mark.parametrize(
     "checker, answer, value, remedy",
     [
-        (check.snr_ratio, 3, "3 is no function", "give its name"),
-        (check.snr_ratio, lambda db: "10", "TypeError", "what it returns"),
+        (checkers.snr_ratio, 3, "3 is no function", "give its name"),
+        (checkers.snr_ratio, lambda db: "10", "TypeError", "what it returns"),
         (
-            check.noise,
+            checkers.noise,
             lambda x, ratio, g: 1 / 0,
             "ZeroDivisionError: division by zero",
             "your function",
         ),
-        (check.score_loss, None, "None is no function", "give its name"),
-        (check.predict_scores, "kd", "give a list", "of teacher, standard"),
+        (checkers.score_loss, None, "None is no function", "give its name"),
+        (checkers.predict_scores, "kd", "give a list", "of teacher, standard"),
     ],
 )
 def test_an_exercise_is_told_what_is_wrong(checker, answer, value, remedy, capsys):

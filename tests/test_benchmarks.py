@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from rsnl_lib import evaluate, settings, train
+from rsnl_lib import env, train
+from rsnl_lib.measure import evaluate
 
-FOLDER = settings.ROOT / "benchmarks"
+FOLDER = env.ROOT / "benchmarks"
 
 
 def loaded(name, called):

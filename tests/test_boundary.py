@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rsnl_lib import boundary, data, networks, store, train
+from rsnl_lib import data, env, networks, store, train
+from rsnl_lib.data import sets
+from rsnl_lib.geometry import boundary
+from rsnl_lib.study import jobs
+from rsnl_lib.train import methods
+from rsnl_lib.train.methods import supporting
 
 D = torch.float64
 NAN = math.nan
@@ -284,14 +289,14 @@ P_S = torch.tensor(
 def test_base_samples_are_those_both_get_right_and_disagree_on_most(count, want):
     # right: 0, 1, 4. Off the true class they differ by 0.04 + 0.04, 0.09 + 0.09 and 0; on it by
     # 0.16, 0 and 0: that must not count.
-    got = boundary.base_samples(P_T.log(), P_S.log(), torch.zeros(5, dtype=torch.long), count)
+    got = supporting.base_samples(P_T.log(), P_S.log(), torch.zeros(5, dtype=torch.long), count)
     assert got.tolist() == want
 
 
 def test_the_weights_are_the_teachers_other_classes_and_the_draws_follow_them():
     a = torch.tensor([[1.0, 4.0, 2.0, 0.0]])
     q = a.softmax(1)[0]
-    k, p = boundary.targets(a.expand(20_000, 4), torch.Generator().manual_seed(0))
+    k, p = supporting.targets(a.expand(20_000, 4), torch.Generator().manual_seed(0))
     torch.testing.assert_close(p[0], (q / (1 - q[1])).index_fill(0, torch.tensor(1), 0))
     torch.testing.assert_close(p.sum(1), torch.ones(20_000))
     seen, expected = torch.bincount(k, minlength=4), p[0] * 20_000
@@ -303,16 +308,16 @@ def test_the_weights_are_the_teachers_other_classes_and_the_draws_follow_them():
 
 
 def test_a_saturated_teacher_still_has_weights():
-    _, p = boundary.targets(torch.tensor([[300.0, 1.0, 0.0]]))
+    _, p = supporting.targets(torch.tensor([[300.0, 1.0, 0.0]]))
     torch.testing.assert_close(p, torch.tensor([[0, math.e / (1 + math.e), 1 / (1 + math.e)]]))
 
 
 def test_the_draw_repeats_by_generator_and_by_the_global_seed():
     a = torch.zeros(50, 10)
-    draw = lambda seed: (torch.manual_seed(seed), boundary.targets(a)[0])[1].tolist()
+    draw = lambda seed: (torch.manual_seed(seed), supporting.targets(a)[0])[1].tolist()
     assert draw(1) == draw(1) != draw(2)
     first, second = (
-        boundary.targets(a, torch.Generator().manual_seed(3))[0].tolist() for _ in range(2)
+        supporting.targets(a, torch.Generator().manual_seed(3))[0].tolist() for _ in range(2)
     )
     assert first == second and 0 not in first
 
@@ -324,7 +329,7 @@ def test_the_draw_repeats_by_generator_and_by_the_global_seed():
     "share, alpha, beta", [(0, 4, 2), (0.5, 2.5, 2 / 3), (0.75, 1.75, 0), (0.99, 1.03, 0)]
 )
 def test_the_schedules(share, alpha, beta):
-    assert boundary.schedule(share) == pytest.approx((alpha, beta), abs=1e-12)
+    assert supporting.schedule(share) == pytest.approx((alpha, beta), abs=1e-12)
 
 
 def soft(a_T, a_S, tau=2.0):
@@ -342,7 +347,7 @@ def test_the_loss_by_hand():
         classes(0, 1, 1),
     )  # the second both get wrong; at (3, 4) f_T = (2, 25), f_S = (1, 3)
     b = Batch(x, y, teacher(x).detach(), teacher, 0.25)
-    got = boundary.bss(student, b, R, eta=0.3, count=3)
+    got = methods.bss(student, b, R, eta=0.3, count=3)
     t, u = 0.3 * 2.0001, 0.3 * 23.0001  # from (0, 0) along (3, 4) / 5, from (3, 4) against it
     from_0, from_1 = soft((2, 5 * t), (1, 0.6 * t)), soft((2, 25 - 5 * u), (1, 3 - 0.6 * u))
     ce = lambda own, other: math.log(1 + math.exp(other - own))
@@ -356,7 +361,7 @@ def test_the_loss_by_hand():
     for name, (weight, value) in want.items():
         assert got[name][0] == pytest.approx(weight), name
         assert got[name][1].item() == pytest.approx(value, rel=1e-6), name
-    assert boundary.bss(student, b, R, eta=0.3)["bss"][1].item() == pytest.approx(
+    assert methods.bss(student, b, R, eta=0.3)["bss"][1].item() == pytest.approx(
         from_0, rel=1e-6
     )  # a quarter of three is one; p differ by 0.15 each there, by 0.12 here
 
@@ -364,14 +369,14 @@ def test_the_loss_by_hand():
 def setting(share=0.25):
     """A student and a teacher that are right about most digits, and a batch of them."""
     path = {
-        m: train.checkpoint_path("digits", m, 0, f"digits_mlp_{n}", "tau4")
+        m: jobs.checkpoint_path("digits", m, 0, f"digits_mlp_{n}", "tau4")
         for m, n in (("teacher", "teacher"), ("kd", "student"))
     }
     teacher, student = (
         store.load_checkpoint(path["teacher"])[0],
         store.load_checkpoint(path["kd"])[0].train(),
     )
-    d = data.digits()
+    d = sets.digits()
     x, y = d.x_train[:100], d.y_train[:100]
     with torch.no_grad():
         return student, teacher, Batch(x, y, teacher(x), teacher, share)
@@ -382,7 +387,7 @@ def setting(share=0.25):
 def test_each_term_alone_reaches_the_student_and_never_the_teacher(term, rule):
     student, teacher, b = setting()
     before = [p.clone() for p in teacher.parameters()]
-    weight, value = boundary.bss(student, b, R, rule=rule)[term]
+    weight, value = methods.bss(student, b, R, rule=rule)[term]
     assert weight > 0 and value > 0
     value.backward()
     for name, p in student.named_parameters():
@@ -400,15 +405,19 @@ def test_the_draws_of_a_run_repeat_and_only_accepted_samples_count():
 
     def terms(seed):
         torch.manual_seed(seed)
-        return {name: value.item() for name, (_, value) in boundary.bss(student, b, R).items()}
+        return {name: value.item() for name, (_, value) in methods.bss(student, b, R).items()}
 
     assert terms(0) == terms(0) and terms(0)["bss"] != terms(1)["bss"]
     assert 0.05 < terms(0)["bss_share"] <= 25 / 100
     with torch.no_grad():
         torch.manual_seed(0)
-        pick = boundary.base_samples(b.a_T, student(b.x), b.y, 25)
+        pick = supporting.base_samples(b.a_T, student(b.x), b.y, 25)
         s = boundary.search(
-            b.teacher, b.x[pick], b.a_T[pick].argmax(1), boundary.targets(b.a_T[pick])[0], eta=None
+            b.teacher,
+            b.x[pick],
+            b.a_T[pick].argmax(1),
+            supporting.targets(b.a_T[pick])[0],
+            eta=None,
         )
         kept = boundary.losses.soft_cross_entropy(
             student(s.x[s.accepted]), s.logits[s.accepted], R.tau
@@ -431,14 +440,14 @@ def test_where_no_sample_is_made_the_term_is_zero_and_can_still_be_trained_on(wh
         b = b._replace(y=(b.a_T.argmax(1) + 1) % 10)
     if why != "nothing accepted":
         b = b._replace(teacher=Silent().eval())
-    terms = boundary.bss(student, b, R, eta=1e-9 if why == "nothing accepted" else 0.3)
+    terms = methods.bss(student, b, R, eta=1e-9 if why == "nothing accepted" else 0.3)
     assert terms["bss"][1].item() == 0 and terms["bss_share"][1].item() == 0 and terms["ce"][1] > 0
     assert terms["bss"][0] == (0 if why == "beta is zero" else 2)
     terms["bss"][1].backward()
     assert all(p.grad is None or not p.grad.any() for p in student.parameters())
     loss = sum(
         weight * value
-        for weight, value in boundary.bss(
+        for weight, value in methods.bss(
             student, b, R, eta=1e-9 if why == "nothing accepted" else 0.3
         ).values()
     )
@@ -638,7 +647,7 @@ def test_nothing_to_average_is_nan_and_counted():
 
 def test_the_samples_of_a_real_teacher_lie_on_its_boundary():
     teacher, x, y = (
-        store.load_checkpoint(train.checkpoint_path("digits", "teacher"))[0],
+        store.load_checkpoint(jobs.checkpoint_path("digits", "teacher"))[0],
         *data.gallery("digits"),
     )
     with torch.no_grad():
@@ -648,7 +657,7 @@ def test_the_samples_of_a_real_teacher_lie_on_its_boundary():
         teacher,
         x[right],
         y[right],
-        boundary.targets(a[right], torch.Generator().manual_seed(0))[0],
+        supporting.targets(a[right], torch.Generator().manual_seed(0))[0],
         eta=None,
     )
     ok = s.accepted
@@ -702,25 +711,28 @@ def test_a_bad_search_is_refused_by_name_and_value(given_, said):
     "call, said",
     [
         (
-            lambda: boundary.base_samples(P_T, P_S[:, :2], torch.zeros(5, dtype=torch.long), 1),
+            lambda: supporting.base_samples(P_T, P_S[:, :2], torch.zeros(5, dtype=torch.long), 1),
             r"\(5, 2\) and teacher logits \(5, 3\)",
         ),
         (
-            lambda: boundary.base_samples(P_T, P_S, torch.zeros(5, dtype=torch.long), 0),
+            lambda: supporting.base_samples(P_T, P_S, torch.zeros(5, dtype=torch.long), 0),
             "count=0 must be",
         ),
-        (lambda: boundary.base_samples(P_T, P_S, torch.full((5,), 3), 1), "labels run from 3 to 3"),
-        (lambda: boundary.targets(torch.zeros(4, 1)), r"logits \(4, 1\) leave no other class"),
-        (lambda: boundary.targets(torch.zeros(4)), r"logits \(4,\) leave"),
-        (lambda: boundary.schedule(1.5), "share=1.5 must lie between 0 and 1"),
-        (lambda: boundary.schedule(-0.1), "share=-0.1 must lie"),
-        (lambda: boundary.schedule(NAN), "share=nan must be a finite number"),
         (
-            lambda: boundary.bss(three(), Batch(ORIGIN, FROM, three()(ORIGIN), None, 0.0), R),
+            lambda: supporting.base_samples(P_T, P_S, torch.full((5,), 3), 1),
+            "labels run from 3 to 3",
+        ),
+        (lambda: supporting.targets(torch.zeros(4, 1)), r"logits \(4, 1\) leave no other class"),
+        (lambda: supporting.targets(torch.zeros(4)), r"logits \(4,\) leave"),
+        (lambda: supporting.schedule(1.5), "share=1.5 must lie between 0 and 1"),
+        (lambda: supporting.schedule(-0.1), "share=-0.1 must lie"),
+        (lambda: supporting.schedule(NAN), "share=nan must be a finite number"),
+        (
+            lambda: methods.bss(three(), Batch(ORIGIN, FROM, three()(ORIGIN), None, 0.0), R),
             "b.teacher=None",
         ),
         (
-            lambda: boundary.bss(
+            lambda: methods.bss(
                 three(), Batch(ORIGIN, FROM, three()(ORIGIN), three().train(), 0.0), R
             ),
             "training mode",
@@ -755,7 +767,7 @@ def test_the_command_compares_with_the_teacher_beside_and_with_one_that_is_named
     from rsnl_lib import __main__ as cli
 
     pair = {
-        m: train.CHECKPOINTS / f"digits_{n}-{m}-short-s0.safetensors"
+        m: env.CHECKPOINTS / f"digits_{n}-{m}-short-s0.safetensors"
         for m, n in (("teacher", "teacher"), ("kd", "student"), ("robust", "student"))
     }
     cli.main(
@@ -784,7 +796,7 @@ def test_the_command_compares_with_the_teacher_beside_and_with_one_that_is_named
     assert [r["reference"] for r in rows] == [pair["teacher"].stem] * 3 + [
         pair["robust"].stem
     ] and rows[0]["mag"] == rows[0]["ang"] == "1"
-    d = data.digits()
+    d = sets.digits()
     with torch.no_grad():
         want = boundary.similarity(
             *(store.load_checkpoint(pair[m])[0] for m in ("teacher", "kd")),
@@ -809,7 +821,7 @@ def test_a_single_sample_is_no_trouble_to_batch_norm_in_training():
         )  # says the first image's class of every image
     for seed in range(20):
         torch.manual_seed(seed)
-        terms = boundary.bss(normed, b, R, count=1)
+        terms = methods.bss(normed, b, R, count=1)
         if terms["bss_share"][1] > 0:
             assert terms["bss_share"][1].item() == pytest.approx(1 / 100) and terms["bss"][1] > 0
             return

@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rsnl_lib import bound, certify, interval, lipsdp
-from rsnl_lib.networks import Maxout, digits_student, digits_teacher
+from rsnl_lib import geometry, theorem
+from rsnl_lib.networks.modules import Maxout
+from rsnl_lib.networks.zoo import digits_student, digits_teacher
+from rsnl_lib.theorem import interval
 
 inf = math.inf
 D = torch.float64
@@ -62,16 +64,18 @@ def two_class(w, b):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_interval_bound_is_above_every_gradient_that_sampling_and_ascent_find(kind, p):
     S, T, x, y = pair(kind, KINDS[(3 * KINDS.index(kind) + 2) % len(KINDS)], seed=KINDS.index(kind))
-    for space, box in itertools.product(bound.SPACES, (False, True)):
-        h = bound.head_start(S, T, y, space, 2.0)
+    for space, box in itertools.product(geometry.SPACES, (False, True)):
+        h = theorem.head_start(S, T, y, space, 2.0)
         for size in (0.02, 0.3, 2.0):
             R = torch.full((3,), size, dtype=D)
-            above = interval.sound_interval(S, T, x, y, R, p, space, 2.0, box)
+            above = theorem.sound_interval(S, T, x, y, R, p, space, 2.0, box)
             seen = properties.seen_gap(h, x, R, p, box, 8)
             if not box:
                 seen = torch.maximum(
                     seen,
-                    bound.estimate_ascent(h, x, R[None], p, starts=1, steps=3, generator=gen())[0],
+                    theorem.estimate_ascent(h, x, R[None], p, starts=1, steps=3, generator=gen())[
+                        0
+                    ],
                 )
             assert (seen <= above).all(), (space, box, size, seen / above)
 
@@ -82,9 +86,9 @@ def test_at_radius_zero_the_interval_bound_is_the_slope_at_x(kind):
     x = (
         x * 0.9 + 0.05 + 0.01 * torch.rand(x.shape, dtype=D)
     )  # no equal pixels: no ties in the pools
-    for space, p in itertools.product(bound.SPACES, (1, 2, inf)):
-        want = bound.point_gap(bound.head_start(S, T, y, space, 3.0), x, p)
-        got = interval.sound_interval(S, T, x, y, torch.zeros(3, dtype=D), p, space, 3.0)
+    for space, p in itertools.product(geometry.SPACES, (1, 2, inf)):
+        want = theorem.point_gap(theorem.head_start(S, T, y, space, 3.0), x, p)
+        got = theorem.sound_interval(S, T, x, y, torch.zeros(3, dtype=D), p, space, 3.0)
         torch.testing.assert_close(got, want, rtol=1e-6, atol=0)
         assert (got >= want).all()
 
@@ -95,13 +99,13 @@ def test_in_a_box_only_feasible_directions_count_and_only_at_the_border(seed, p,
     kind = data.draw(st.sampled_from(KINDS))
     S, T, x, y = pair(kind, "maxout", seed, n=4)
     R, none = torch.full((4,), 0.1, dtype=D), torch.zeros(4, dtype=D)
-    free, boxed = (interval.sound_interval(S, T, x, y, R, p, box=box) for box in (False, True))
+    free, boxed = (theorem.sound_interval(S, T, x, y, R, p, box=box) for box in (False, True))
     assert (boxed <= free * (1 + 1e-12)).all()
     inside = x.clamp(0.01, 0.99)  # no pixel at 0 or 1: nothing is infeasible
-    free, boxed = (interval.sound_interval(S, T, inside, y, R, p, box=box) for box in (False, True))
+    free, boxed = (theorem.sound_interval(S, T, inside, y, R, p, box=box) for box in (False, True))
     torch.testing.assert_close(boxed, free)
-    want = properties.felt(bound.gradient(bound.head_start(S, T, y), x)[1], x, p, True)
-    at_x = interval.sound_interval(S, T, x, y, none, p, box=True)
+    want = properties.felt(theorem.gradient(theorem.head_start(S, T, y), x)[1], x, p, True)
+    at_x = theorem.sound_interval(S, T, x, y, none, p, box=True)
     assert (at_x >= want - 1e-12).all()
 
 
@@ -112,11 +116,11 @@ def test_the_cone_of_the_box_by_hand():
     S, T, y = two_class((2, -3, 1), 9), two_class((0, 0, 0), 0), torch.tensor([0])
     x, one = t(0, 1, 0.5).view(1, 1, 1, 3), t(1)
     for p, free in ((1, 6), (2, math.sqrt(14)), (inf, 3)):
-        assert interval.sound_interval(S, T, x, y, one, p).item() == pytest.approx(free, rel=1e-6)
-        assert interval.sound_interval(S, T, x, y, one, p, box=True).item() == pytest.approx(
+        assert theorem.sound_interval(S, T, x, y, one, p).item() == pytest.approx(free, rel=1e-6)
+        assert theorem.sound_interval(S, T, x, y, one, p, box=True).item() == pytest.approx(
             1, rel=1e-6
         )
-        assert interval.sound_interval(
+        assert theorem.sound_interval(
             S, T, x.clamp(1e-6, 1 - 1e-6), y, one, p, box=True
         ).item() == pytest.approx(free, rel=1e-6)
 
@@ -131,7 +135,7 @@ def test_neurons_far_from_their_threshold_keep_their_slope_and_near_ones_do_not(
         t(0).view(1, 1, 1, 1),
     )  # relu(x + 1) and relu(x - 1)
     for R, want in ((0.99, 3), (1.01, 8)):  # beyond 1 the slope may be 0, 3 or 8
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6)
+        assert theorem.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6)
 
 
 def test_at_the_border_of_the_box_a_neuron_may_fall_though_its_pixel_cannot_rise():
@@ -141,7 +145,7 @@ def test_at_the_border_of_the_box_a_neuron_may_fall_though_its_pixel_cannot_rise
     )
     T, y, x = two_class((0,), 0), torch.tensor([0]), t(1).view(1, 1, 1, 1)
     for R, want in ((0.4, 0), (0.6, 5)):
-        assert interval.sound_interval(S, T, x, y, t(R), box=True).item() == pytest.approx(
+        assert theorem.sound_interval(S, T, x, y, t(R), box=True).item() == pytest.approx(
             want, rel=1e-6, abs=1e-8
         )
 
@@ -152,7 +156,7 @@ def test_a_maximum_keeps_every_piece_that_may_win():
     )
     T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)  # max(1, 3 x, -2 x)
     for R, want in ((0.3, 0), (0.4, 3), (0.6, 3)):
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
+        assert theorem.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
             want, rel=1e-6, abs=1e-8
         )
     pooled = nn.Sequential(
@@ -165,13 +169,13 @@ def test_a_maximum_keeps_every_piece_that_may_win():
     )
     x = t(0, 1).view(1, 1, 1, 2)  # max(x_0, x_1): in B_1 they meet at R = 1
     for R, want in ((0.99, 1), (1.01, 1)):
-        assert interval.sound_interval(
+        assert theorem.sound_interval(
             pooled, two_class((0, 0), 0), x, y, t(R), inf
         ).item() == pytest.approx(want, rel=1e-6)
-    assert interval.sound_interval(
+    assert theorem.sound_interval(
         pooled, two_class((0, 0), 0), x, y, t(0.49), 1
     ).item() == pytest.approx(1, rel=1e-6)
-    assert interval.sound_interval(
+    assert theorem.sound_interval(
         pooled, two_class((0, 0), 0), x, y, t(0.51), 1
     ).item() == pytest.approx(2, rel=1e-6)
 
@@ -192,7 +196,7 @@ def test_pool_windows_whose_slopes_are_uncertain_keep_every_value_that_may_win()
     )
     T, y, x = two_class((0,), 0), torch.tensor([0]), t(0).view(1, 1, 1, 1)
     for R, want in ((0.05, 0), (0.45, 0), (0.7, 2)):
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
+        assert theorem.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(
             want, rel=1e-6, abs=1e-8
         )
 
@@ -207,7 +211,7 @@ def test_softmax_weights_move_over_the_ball():
     )
     w = lambda s: 1 / (1 + math.exp(3 - 6 * s))
     for R in (0.0, 0.2, 0.5, 2.0):
-        assert interval.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(6 * w(R), rel=1e-6)
+        assert theorem.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(6 * w(R), rel=1e-6)
 
 
 def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
@@ -219,11 +223,11 @@ def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
     y, x = torch.tensor([0]), t(0).view(1, 1, 1, 1)
     for R in (1e-3, 3e-3, 5e-3, 7e-3):
         z = torch.linspace(-R, R, 501, dtype=D).view(-1, 1, 1, 1)
-        seen = bound.point_gap(bound.head_start(S, T, y.expand(501)), z).max()
-        assert interval.sound_interval(S, T, x, y, t(R)) >= seen
+        seen = theorem.point_gap(theorem.head_start(S, T, y.expand(501)), z).max()
+        assert theorem.sound_interval(S, T, x, y, t(R)) >= seen
 
 
-@pytest.mark.parametrize("space", bound.SPACES)
+@pytest.mark.parametrize("space", geometry.SPACES)
 @pytest.mark.parametrize(
     "kind, other",
     [
@@ -235,13 +239,13 @@ def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
 )
 def test_lipsdp_is_above_every_gradient_that_sampling_and_ascent_find(kind, other, space):
     S, T, x, y = pair(kind, other, seed=5)
-    h = bound.head_start(S, T, y, space, 2.0)
+    h = theorem.head_start(S, T, y, space, 2.0)
     for size in (0.02, 0.3, 1.5):
         R = torch.full((3,), size, dtype=D)
-        above = lipsdp.sound_lipsdp(S, T, x, y, R, space, 2.0, steps=15)
+        above = theorem.sound_lipsdp(S, T, x, y, R, space, 2.0, steps=15)
         seen = torch.maximum(
             properties.seen_gap(h, x, R, 2, False, 40),
-            bound.estimate_ascent(h, x, R[None], generator=gen())[0],
+            theorem.estimate_ascent(h, x, R[None], generator=gen())[0],
         )
         assert (seen <= above).all(), (size, seen / above)
 
@@ -252,35 +256,35 @@ def test_lipsdp_lets_cancel_what_the_pair_shares_and_beats_both_other_bounds():
     with torch.no_grad():
         T[1].weight.add_(0.02 * torch.randn(T[1].weight.shape, dtype=D, generator=gen()))
     R = torch.full((3,), 5.0, dtype=D)
-    joint = lipsdp.sound_lipsdp(S, T, x, y, R, steps=60)
-    seen = bound.estimate_ascent(bound.head_start(S, T, y), x, R[None], generator=gen())[0]
-    spectral = certify.sound_spectral(S, T, y)
+    joint = theorem.sound_lipsdp(S, T, x, y, R, steps=60)
+    seen = theorem.estimate_ascent(theorem.head_start(S, T, y), x, R[None], generator=gen())[0]
+    spectral = theorem.sound_spectral(S, T, y)
     assert (seen <= joint).all() and (joint <= 0.6 * spectral).all()
-    assert (joint <= 0.65 * interval.sound_interval(S, T, x, y, R)).all()
+    assert (joint <= 0.65 * theorem.sound_interval(S, T, x, y, R)).all()
 
 
 @pytest.mark.parametrize("steps", [1, 4, 40])
 def test_lipsdp_stays_sound_wherever_its_descent_stops_and_improves(steps):
     S, T, x, y = pair("maxout", "softplus", seed=8)
     R = torch.full((3,), 0.8, dtype=D)
-    got = lipsdp.sound_lipsdp(S, T, x, y, R, steps=steps, rate=0.5)
+    got = theorem.sound_lipsdp(S, T, x, y, R, steps=steps, rate=0.5)
     assert (
-        got >= properties.seen_gap(bound.head_start(S, T, y), x, R, 2, False, 300)
+        got >= properties.seen_gap(theorem.head_start(S, T, y), x, R, 2, False, 300)
     ).all() and got.isfinite().all()
-    assert (got <= lipsdp.sound_lipsdp(S, T, x, y, R, steps=1) * (1 + 1e-9)).all()
+    assert (got <= theorem.sound_lipsdp(S, T, x, y, R, steps=1) * (1 + 1e-9)).all()
 
 
 def test_lipsdp_of_one_neuron_by_hand():
     """relu(x) near its threshold against 0.5 x: the gap is at most 0.5, and LipSDP says so."""
     S = nn.Sequential(nn.Flatten(), linear([[1]], [0]), nn.ReLU(), linear([[1], [0]], [1, 0]))
     T, x, y = two_class((0.5,), 0), t(0.1).view(1, 1, 1, 1), torch.tensor([0])
-    assert lipsdp.sound_lipsdp(S, T, x, y, t(1), steps=300, rate=0.1).item() == pytest.approx(
+    assert theorem.sound_lipsdp(S, T, x, y, t(1), steps=300, rate=0.1).item() == pytest.approx(
         0.5, rel=1e-3
     )
-    assert lipsdp.sound_lipsdp(S, T, x, y, t(0.05)).item() == pytest.approx(
+    assert theorem.sound_lipsdp(S, T, x, y, t(0.05)).item() == pytest.approx(
         0.5, rel=2e-3
     )  # there the slope is 1
-    assert lipsdp.sound_lipsdp(
+    assert theorem.sound_lipsdp(
         S, two_class((-0.5,), 0), x, y, t(1), steps=300, rate=0.1
     ).item() == pytest.approx(1.5, rel=1e-3)
 
@@ -302,16 +306,16 @@ def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_lon
         linear([[1], [0]], [1, 0]),
     )
     T, x, y = two_class((slope,), 0), t(0.1).view(1, 1, 1, 1), torch.tensor([0])
-    got = lipsdp.sound_lipsdp(S, T, x, y, t(1), steps=100, rate=rate).item()
+    got = theorem.sound_lipsdp(S, T, x, y, t(1), steps=100, rate=rate).item()
     assert want <= got <= want * 1.01
 
 
 def test_lipsdp_also_works_where_gradients_are_off():
     S, T, x, y = pair("relu", "relu", 0, (1, 2, 2), n=2)
-    want = certify.sound_radii(S, T, x, y, "lipsdp")
+    want = theorem.sound_radii(S, T, x, y, "lipsdp")
     with torch.no_grad():
         assert all(
-            torch.equal(a, b) for a, b in zip(want, certify.sound_radii(S, T, x, y, "lipsdp"))
+            torch.equal(a, b) for a, b in zip(want, theorem.sound_radii(S, T, x, y, "lipsdp"))
         )
 
 
@@ -391,7 +395,7 @@ def test_the_norm_of_each_layer_is_no_less_than_that_of_its_matrices(layer, shap
     Js = matrices(layer, shape)
     for q in QS:
         want = max(torch.linalg.matrix_norm(J, q).item() for J in Js)
-        got = certify.operator_norm(layer, q)
+        got = theorem.operator_norm(layer, q)
         assert got >= want * (1 - 1e-12), (q, got, want)
         if q in exact:
             assert got == pytest.approx(want, rel=1e-9), q
@@ -402,7 +406,7 @@ def test_activations_have_norm_one(layer):
     x = torch.linspace(-9, 9, 4001, dtype=D).requires_grad_()
     (slopes,) = torch.autograd.grad(layer(x).sum(), x)
     assert slopes.max().item() == pytest.approx(1, abs=1e-6) and [
-        certify.operator_norm(layer, q) for q in QS
+        theorem.operator_norm(layer, q) for q in QS
     ] == [1, 1, 1]
 
 
@@ -420,16 +424,16 @@ def test_the_product_of_norms_by_hand(space, share):
     root = math.sqrt(5)  # rows' differences: (1, -2), (1, 0), (0, 2)
     for p, size, steep in ((1, 3, (3, 3, 2)), (2, 3, (root, root, 2)), (inf, 3, (2, 2, 2))):
         want = torch.tensor(steep, dtype=D) * size * share
-        torch.testing.assert_close(certify.lipschitz(net, y, p, space, 3.0), want)
-        torch.testing.assert_close(certify.sound_spectral(net, net, y, p, space, 3.0), 2 * want)
+        torch.testing.assert_close(theorem.lipschitz(net, y, p, space, 3.0), want)
+        torch.testing.assert_close(theorem.sound_spectral(net, net, y, p, space, 3.0), 2 * want)
 
 
 def test_unknown_spaces_and_norms_are_named():
     net, y, x, R = two_class((1, 1), 0), torch.tensor([0]), torch.zeros(1, 1, 1, 2, dtype=D), t(1)
     for call in (
-        lambda **k: certify.sound_spectral(net, net, y, **k),
-        lambda **k: interval.sound_interval(net, net, x, y, R, **k),
-        lambda **k: certify.sound_radii(net, net, x, y, **k),
+        lambda **k: theorem.sound_spectral(net, net, y, **k),
+        lambda **k: theorem.sound_interval(net, net, x, y, R, **k),
+        lambda **k: theorem.sound_radii(net, net, x, y, **k),
     ):
         with pytest.raises(ValueError, match="p=3 is unknown; choose one of: 1, 2, inf"):
             call(p=3)
@@ -450,9 +454,9 @@ def test_for_two_linear_networks_the_certificate_is_the_distance(p, q):
         p
     ]  # gap (3, -2, 0), h(x) = .3 - .4 + .3
     for method in ("interval", "lipsdp") if p == 2 else ("interval",):
-        for r in certify.sound_radii(S, T, x, y, method, p):
+        for r in theorem.sound_radii(S, T, x, y, method, p):
             assert r.item() == pytest.approx(want, rel=1e-6) and r.item() <= want
-    r, _ = bound.smallest_flip(bound.head_start(S, T, y), x, q, generator=gen())
+    r, _ = theorem.smallest_flip(theorem.head_start(S, T, y), x, q, generator=gen())
     assert r.item() == pytest.approx(want, rel=1e-9)
 
 
@@ -462,17 +466,17 @@ def test_for_two_linear_networks_the_certificate_is_the_distance(p, q):
     kind=st.sampled_from(KINDS),
     pq=st.sampled_from([(1, inf), (2, 2), (inf, 1)]),
     box=st.booleans(),
-    space=st.sampled_from(bound.SPACES),
+    space=st.sampled_from(geometry.SPACES),
 )
 def test_no_certificate_is_longer_than_a_flip_and_the_radii_are_in_order(
     seed, kind, pq, box, space
 ):
     p, q = pq
     S, T, x, y = pair(kind, "relu", seed, n=6)
-    h = bound.head_start(S, T, y, space, 2.0)
-    r, _ = bound.smallest_flip(h, x, q, box, restarts=1, steps=6, generator=gen(seed))
-    whole, same = certify.sound_radii(S, T, x, y, "spectral", p, space, 2.0, box)
-    fixed, integral = certify.sound_radii(S, T, x, y, "interval", p, space, 2.0, box, parts=6)
+    h = theorem.head_start(S, T, y, space, 2.0)
+    r, _ = theorem.smallest_flip(h, x, q, box, restarts=1, steps=6, generator=gen(seed))
+    whole, same = theorem.sound_radii(S, T, x, y, "spectral", p, space, 2.0, box)
+    fixed, integral = theorem.sound_radii(S, T, x, y, "interval", p, space, 2.0, box, parts=6)
     assert (integral <= r + 1e-9).all()
     assert (
         (whole <= fixed * (1 + 1e-9)).all()
@@ -484,10 +488,10 @@ def test_no_certificate_is_longer_than_a_flip_and_the_radii_are_in_order(
 
 def test_lipsdp_radii_are_the_longest_and_below_the_flips():
     S, T, x, y = pair("relu", "softplus", seed=11, n=8, classes=2)
-    r, _ = bound.smallest_flip(bound.head_start(S, T, y), x, generator=gen())
+    r, _ = theorem.smallest_flip(theorem.head_start(S, T, y), x, generator=gen())
     before = torch.zeros(8, dtype=D)
-    for method in certify.SOUND:
-        fixed, integral = certify.sound_radii(S, T, x, y, method)
+    for method in theorem.SOUND:
+        fixed, integral = theorem.sound_radii(S, T, x, y, method)
         assert (before <= fixed * (1 + 1e-9)).all() and (integral <= r + 1e-9).all(), method
         before = fixed
     assert (before > 0).any()
@@ -505,11 +509,12 @@ def test_the_projects_convolutional_networks_are_known():
     S, T = (make().double().eval() for make in (digits_student, digits_teacher))
     x, y = torch.rand(2, 1, 8, 8, dtype=D), torch.tensor([3, 5])
     R = t(0.01, 0.01)
-    above = interval.sound_interval(S, T, x, y, R)
+    above = theorem.sound_interval(S, T, x, y, R)
     assert (
-        above >= bound.estimate_sampling(bound.head_start(S, T, y), x, R, draws=20, generator=gen())
+        above
+        >= theorem.estimate_sampling(theorem.head_start(S, T, y), x, R, draws=20, generator=gen())
     ).all()
-    assert (above <= certify.sound_spectral(S, T, y)).all()
+    assert (above <= theorem.sound_spectral(S, T, y)).all()
 
 
 class Custom(nn.Module):
@@ -558,10 +563,10 @@ def test_layers_that_no_bound_knows_are_named(layer, said):
     x, y = torch.zeros(1, 1, 2, 2, dtype=D), torch.tensor([0])
     for S, T in ((bad, good), (good, bad)):
         for call in (
-            lambda: interval.sound_interval(S, T, x, y, t(1)),
-            lambda: certify.sound_spectral(S, T, y),
-            lambda: certify.sound_radii(S, T, x, y),
-            lambda: lipsdp.sound_lipsdp(S, T, x, y, t(1)),
+            lambda: theorem.sound_interval(S, T, x, y, t(1)),
+            lambda: theorem.sound_spectral(S, T, y),
+            lambda: theorem.sound_radii(S, T, x, y),
+            lambda: theorem.sound_lipsdp(S, T, x, y, t(1)),
         ):
             with pytest.raises(ValueError, match=said):
                 call()
@@ -580,7 +585,7 @@ def test_options_of_layers_that_no_bound_knows_are_named(layers, said):
     S = nn.Sequential(*layers, nn.Flatten())
     x, y = torch.rand(1, 2, 3, 3, dtype=D), torch.tensor([0])
     with pytest.raises(ValueError, match=said):
-        interval.sound_interval(S, S, x, y, t(1))
+        theorem.sound_interval(S, S, x, y, t(1))
 
 
 def test_lipsdp_and_the_certificates_refuse_what_they_cannot_do():
@@ -589,25 +594,25 @@ def test_lipsdp_and_the_certificates_refuse_what_they_cannot_do():
     with pytest.raises(
         ValueError, match="MaxPool2d is no layer that LipSDP knows here; use sound_interval"
     ):
-        certify.sound_radii(S, T, x, y, "lipsdp")
+        theorem.sound_radii(S, T, x, y, "lipsdp")
     with pytest.raises(
         ValueError,
         match="Maxout with 3 pieces is no layer that LipSDP knows here; it knows 2 pieces",
     ):
-        lipsdp.sound_lipsdp(three, T, x, y, t(1, 1, 1))
+        theorem.sound_lipsdp(three, T, x, y, t(1, 1, 1))
     with pytest.raises(
         ValueError,
         match="method='lipsdp' is for p=2 without a box, not p=1, box=False; use 'interval'",
     ):
-        certify.sound_radii(T, T, x, y, "lipsdp", p=1)
+        theorem.sound_radii(T, T, x, y, "lipsdp", p=1)
     with pytest.raises(ValueError, match="p=2, box=True"):
-        certify.sound_radii(T, T, x, y, "lipsdp", box=True)
+        theorem.sound_radii(T, T, x, y, "lipsdp", box=True)
     with pytest.raises(
         ValueError, match="method='crown' is unknown; choose one of: spectral, interval, lipsdp"
     ):
-        certify.sound_radii(T, T, x, y, "crown")
+        theorem.sound_radii(T, T, x, y, "crown")
     with pytest.raises(ValueError, match="Conv2d with groups=2"):
-        certify.operator_norm(nn.Conv2d(2, 2, 1, groups=2), 2)
+        theorem.operator_norm(nn.Conv2d(2, 2, 1, groups=2), 2)
 
 
 @pytest.mark.parametrize(
@@ -628,9 +633,7 @@ def test_lipsdp_and_the_certificates_refuse_what_they_cannot_do():
 def test_bad_input_to_the_bounds_is_named(change, said):
     S, T, x, y = pair("relu", "relu")
     with pytest.raises(ValueError, match=said):
-        interval.sound_interval(
-            **{"net_S": S, "net_T": T, "x": x, "y": y, "R": t(1, 1, 1)} | change
-        )
+        theorem.sound_interval(**{"net_S": S, "net_T": T, "x": x, "y": y, "R": t(1, 1, 1)} | change)
 
 
 # Float64, rounding, modes ------------------------------------------------------------------------
@@ -642,13 +645,13 @@ def test_float32_networks_and_images_are_certified_in_float64():
     double = copy.deepcopy(S).double(), copy.deepcopy(T).double(), x.double(), y
     R = torch.full((3,), 0.2)
     for got, want in (
-        (interval.sound_interval(S, T, x, y, R), interval.sound_interval(*double, R.double())),
-        (interval.sound_lead(S, T, x, y), interval.sound_lead(*double)),
-        (certify.sound_spectral(S, T, y), certify.sound_spectral(double[0], double[1], y)),
-        *zip(certify.sound_radii(S, T, x, y), certify.sound_radii(*double)),
+        (theorem.sound_interval(S, T, x, y, R), theorem.sound_interval(*double, R.double())),
+        (theorem.sound_lead(S, T, x, y), theorem.sound_lead(*double)),
+        (theorem.sound_spectral(S, T, y), theorem.sound_spectral(double[0], double[1], y)),
+        *zip(theorem.sound_radii(S, T, x, y), theorem.sound_radii(*double)),
         (
-            lipsdp.sound_lipsdp(S, S, x, y, R),
-            lipsdp.sound_lipsdp(double[0], double[0], x.double(), y, R.double()),
+            theorem.sound_lipsdp(S, S, x, y, R),
+            theorem.sound_lipsdp(double[0], double[0], x.double(), y, R.double()),
         ),
     ):
         assert got.dtype == D and torch.equal(got, want)
@@ -663,10 +666,10 @@ def test_where_float32_sees_a_lead_that_is_none_nothing_is_certified():
         two_class((0, 0), 0).float(),
     )
     x, y = torch.ones(1, 1, 1, 2), torch.tensor([0])
-    assert bound.head_start(S, T, y)(x).item() == 0.5
-    assert interval.sound_lead(S, T, x, y).item() == pytest.approx(-0.5, abs=0.01)
-    for method in certify.SOUND:
-        assert [r.item() for r in certify.sound_radii(S, T, x, y, method)] == [0, 0]
+    assert theorem.head_start(S, T, y)(x).item() == 0.5
+    assert theorem.sound_lead(S, T, x, y).item() == pytest.approx(-0.5, abs=0.01)
+    for method in theorem.SOUND:
+        assert [r.item() for r in theorem.sound_radii(S, T, x, y, method)] == [0, 0]
 
 
 def exact_logits(net, x, part=lambda a: a):
@@ -697,7 +700,7 @@ def exact_logits(net, x, part=lambda a: a):
 )
 def test_the_sound_lead_is_below_the_rational_one_and_close_to_it(seed, kind, scale):
     S, T, x, y = pair(kind, "relu", seed, (1, 2, 2), 2, 2, scale)
-    lead = interval.sound_lead(S, T, x, y)
+    lead = theorem.sound_lead(S, T, x, y)
     for i in range(2):
         own, other = y[i].item(), 1 - y[i].item()
         a, b = exact_logits(S, x[i]), exact_logits(T, x[i])
@@ -723,7 +726,7 @@ def test_the_sound_lead_is_below_the_rational_one_under_cancellation():
             torch.tensor([0]),
         )
         a = exact_logits(S, x[0])
-        lead = Fraction(interval.sound_lead(S, T, x, y).item())
+        lead = Fraction(theorem.sound_lead(S, T, x, y).item())
         assert lead <= a[0] - a[1] and a[0] - a[1] - lead <= Fraction(1e-8) * (
             1 + Fraction(big.abs().max().item())
         )
@@ -747,15 +750,15 @@ def test_the_sound_lead_knows_that_a_batch_norms_mean_and_bias_may_cancel():
             decimal.Decimal(norm.bias.item())
             - decimal.Decimal(mean) * decimal.Decimal(weight) / (1 + decimal.Decimal(1e-5)).sqrt()
         )
-        assert decimal.Decimal(interval.sound_lead(net, flat, x, y).item()) <= exact
-        assert decimal.Decimal(interval.sound_lead(flat, net, x, y).item()) <= -exact
+        assert decimal.Decimal(theorem.sound_lead(net, flat, x, y).item()) <= exact
+        assert decimal.Decimal(theorem.sound_lead(flat, net, x, y).item()) <= -exact
 
 
-@pytest.mark.parametrize("space", bound.SPACES)
+@pytest.mark.parametrize("space", geometry.SPACES)
 @pytest.mark.parametrize("scale", [0.5, 5.0])
 def test_the_sound_lead_is_below_that_of_fifty_digits_for_many_classes(space, scale):
     S, T, x, y = pair("relu", "maxout", 4, (1, 2, 2), 4, 12, scale)
-    lead = interval.sound_lead(S, T, x, y, space, 3.0)
+    lead = theorem.sound_lead(S, T, x, y, space, 3.0)
 
     def height(net, i):
         a = [
@@ -779,10 +782,10 @@ def test_the_sound_lead_is_below_that_of_fifty_digits_for_many_classes(space, sc
 
 def test_certificates_take_networks_at_rest_and_leave_mode_and_weights_as_they_were():
     S, T, x, y = pair("batch norm 2d", "relu", 9, (1, 3, 3), n=2)
-    want = [certify.sound_radii(S, T, x, y, method)[1] for method in certify.SOUND]
+    want = [theorem.sound_radii(S, T, x, y, method)[1] for method in theorem.SOUND]
     S.train(), T.train()
     before = [{k: v.clone() for k, v in net.state_dict().items()} for net in (S, T)]
-    got = [certify.sound_radii(S, T, x, y, method)[1] for method in certify.SOUND]
+    got = [theorem.sound_radii(S, T, x, y, method)[1] for method in theorem.SOUND]
     assert all(torch.equal(a, b) for a, b in zip(got, want))
     for net, kept in zip((S, T), before):
         assert all(m.training for m in net.modules()) and all(
@@ -798,7 +801,7 @@ def test_votes_where_all_are_won_by_hand():
     S, T, y = two_class((0, 0), 1), two_class((0, 0), 0), torch.tensor([0])
     x = torch.zeros(1, 1, 1, 2)
     for n, alpha in ((1000, 0.001), (50, 0.05)):
-        radius, low = certify.votes(S.float(), T.float(), x, y, 0.5, n, alpha, gen())
+        radius, low = theorem.votes(S.float(), T.float(), x, y, 0.5, n, alpha, gen())
         assert low.item() == pytest.approx(alpha ** (1 / n), rel=1e-9)
         assert 0.5 * math.erfc(-radius.item() / 0.5 / math.sqrt(2)) == pytest.approx(
             alpha ** (1 / n), rel=1e-9
@@ -809,7 +812,7 @@ def test_votes_give_the_clopper_pearson_bound_of_the_share_that_was_won():
     """P(Binomial(n, low) >= wins) = alpha."""
     S, T, y, n, alpha = two_class((1, 0), 0.8), two_class((0, 0), 0), torch.tensor([0]), 200, 0.01
     x, sigma = torch.zeros(1, 1, 1, 2, dtype=D), 1.0
-    _, low = certify.votes(S, T, x, y, sigma, n, alpha, gen(3))
+    _, low = theorem.votes(S, T, x, y, sigma, n, alpha, gen(3))
     low, g = low.item(), gen(3)
     wins = sum(bool(torch.randn(1, 1, 1, 2, dtype=D, generator=g)[..., 0] > -0.8) for _ in range(n))
     tail = sum(math.comb(n, k) * low**k * (1 - low) ** (n - k) for k in range(wins, n + 1))
@@ -821,11 +824,11 @@ def test_votes_without_a_majority_certify_nothing():
         torch.zeros(3, dtype=torch.int64),
         torch.tensor([-2.0, 0.0, 0.05], dtype=D).view(3, 1, 1, 1),
     )
-    radius, low = certify.votes(
+    radius, low = theorem.votes(
         two_class((1,), 0), two_class((0,), 0), x, y, 0.5, 300, generator=gen()
     )
     assert (low < 0.5).all() and low.min() >= 0 and torch.equal(radius, torch.zeros(3, dtype=D))
-    never = certify.votes(two_class((0,), -1), two_class((0,), 0), x, y, 0.5, 50)
+    never = theorem.votes(two_class((0,), -1), two_class((0,), 0), x, y, 0.5, 50)
     assert torch.equal(never[1], torch.zeros(3, dtype=D)) and torch.equal(never[0], never[1])
 
 
@@ -834,10 +837,10 @@ def test_the_vote_radius_of_an_affine_head_start_is_below_its_distance(sigma):
     S, T = two_class((3, -4), 0.25), two_class((0, 0), 0)
     x = torch.rand(40, 1, 1, 2, dtype=D, generator=gen()) - 0.5
     y = torch.zeros(40, dtype=torch.int64)
-    h = bound.head_start(S, T, y)(x).detach()
-    radius, low = certify.votes(S, T, x, y, sigma, 400, generator=gen(1))
-    same, _ = certify.votes(S, T, x, y, sigma, 400, generator=gen(1))
-    other, _ = certify.votes(S, T, x, y, sigma, 400, generator=gen(2))
+    h = theorem.head_start(S, T, y)(x).detach()
+    radius, low = theorem.votes(S, T, x, y, sigma, 400, generator=gen(1))
+    same, _ = theorem.votes(S, T, x, y, sigma, 400, generator=gen(1))
+    other, _ = theorem.votes(S, T, x, y, sigma, 400, generator=gen(2))
     assert torch.equal(radius, same) and not torch.equal(radius, other)
     assert (radius <= (h / 5).clamp_min(0)).all() and (radius > 0).any()
     assert (low <= torch.special.ndtr(h / 5 / sigma)).all()
@@ -853,7 +856,7 @@ def test_the_vote_radius_of_an_affine_head_start_is_below_its_distance(sigma):
 )
 def test_bad_votes_are_named(sigma, draws, said):
     with pytest.raises(ValueError, match=said):
-        certify.votes(
+        theorem.votes(
             two_class((1,), 0),
             two_class((1,), 0),
             torch.zeros(1, 1, 1, 1, dtype=D),
@@ -876,10 +879,10 @@ def test_in_the_plane_the_flip_of_an_affine_pair_is_its_distance(q):
     for w, b in (((3.0, -4.0), 1.5), ((0.7, 0.7), 0.33), ((-5.0, 0.2), 0.01)):
         S, T, y = two_class(w, b + 1), two_class((0, 0), 1), torch.tensor([0])
         want = b / torch.linalg.vector_norm(t(*w), p).item()
-        low, high = certify.flip_in_plane(plain(S), plain(T), y, q)
+        low, high = theorem.flip_in_plane(plain(S), plain(T), y, q)
         assert low <= want * (1 + 1e-9) and want <= high * (1 + 1e-9) and high - low <= 1e-3 * high
-    assert certify.flip_in_plane(plain(two_class((0.1, 0), 3)), plain(T), y, q) == (1.0, inf)
-    assert certify.flip_in_plane(plain(two_class((0.1, 0), 0)), plain(T), y, q) == (0, 0)
+    assert theorem.flip_in_plane(plain(two_class((0.1, 0), 3)), plain(T), y, q) == (1.0, inf)
+    assert theorem.flip_in_plane(plain(two_class((0.1, 0), 0)), plain(T), y, q) == (0, 0)
 
 
 def polar(S, T, y, q, reach, angles=720, radii=1000):
@@ -890,7 +893,7 @@ def polar(S, T, y, q, reach, angles=720, radii=1000):
     r = torch.linspace(0, reach, radii + 1, dtype=D)[1:]
     z = (way[:, None] * r[:, None]).flatten(0, 1)
     with torch.no_grad():
-        flipped = (bound.head_start(S, T, y.expand(len(z)))(z) <= 0).view(angles, radii)
+        flipped = (theorem.head_start(S, T, y.expand(len(z)))(z) <= 0).view(angles, radii)
     return r[flipped.any(0)].min().item() if flipped.any() else inf, reach / radii
 
 
@@ -903,9 +906,9 @@ def test_in_the_plane_the_flip_of_a_maxout_pair_is_that_of_a_fine_polar_grid(see
     with torch.no_grad():
         for net in (S, T):
             net[0].layer.weight.mul_(4)
-        S[1].bias[0] += 0.3 - bound.head_start(S, T, y)(x).item()
+        S[1].bias[0] += 0.3 - theorem.head_start(S, T, y)(x).item()
     want, step = polar(S, T, y, q, 1.0)
-    low, high = certify.flip_in_plane(S, T, y, q, tol=1e-3)
+    low, high = theorem.flip_in_plane(S, T, y, q, tol=1e-3)
     assert want < inf and high - low <= 1e-3 * high
     assert low <= want and high >= want - step - 2e-3 * want, (low, high, want)
     assert high <= want * (1 + 1e-3) + 1e-9
@@ -917,11 +920,11 @@ def test_in_the_plane_a_thin_wedge_between_the_first_cells_centres_is_not_missed
     """
     S = nn.Sequential(Maxout(linear([[1, 30], [1, -30]], [0, 0]), 2), linear([[1], [0]], [0.3, 0]))
     for q in QS:
-        low, high = certify.flip_in_plane(S, plain(two_class((0, 0), 0)), torch.tensor([0]), q)
+        low, high = theorem.flip_in_plane(S, plain(two_class((0, 0), 0)), torch.tensor([0]), q)
         assert low <= 0.3 <= high * (1 + 1e-9) and high <= 0.3 * 1.0011
 
 
-@pytest.mark.parametrize("space", bound.SPACES)
+@pytest.mark.parametrize("space", geometry.SPACES)
 def test_the_certificate_in_the_plane_is_below_the_exact_flip_in_every_space(space):
     torch.manual_seed(6)
     S, T = (
@@ -930,10 +933,12 @@ def test_the_certificate_in_the_plane_is_below_the_exact_flip_in_every_space(spa
     )
     y, x = torch.tensor([0]), torch.zeros(1, 2, dtype=D)
     with torch.no_grad():
-        S[2].bias[0] += 0.1 - (bound.head_start(S, T, y)(x)).item()
-    low, high = certify.flip_in_plane(S, T, y, 2, space, 2.0, reach=3.0)
-    fixed, integral = certify.sound_radii(S, T, x, y, space=space, tau=2.0)
-    found = bound.smallest_flip(bound.head_start(S, T, y, space, 2.0), x, generator=gen())[0].item()
+        S[2].bias[0] += 0.1 - (theorem.head_start(S, T, y)(x)).item()
+    low, high = theorem.flip_in_plane(S, T, y, 2, space, 2.0, reach=3.0)
+    fixed, integral = theorem.sound_radii(S, T, x, y, space=space, tau=2.0)
+    found = theorem.smallest_flip(theorem.head_start(S, T, y, space, 2.0), x, generator=gen())[
+        0
+    ].item()
     assert 0 < fixed.item() <= integral.item() <= high and low <= found * (1 + 1e-9)
     assert high < inf and found <= 1.05 * high
 
@@ -941,7 +946,7 @@ def test_the_certificate_in_the_plane_is_below_the_exact_flip_in_every_space(spa
 def test_in_plane_gives_the_network_at_x_and_along_the_axes():
     S, _, x, _ = pair("overlapping max", "relu", n=1)
     axes = torch.randn(2, *SHAPE, dtype=D, generator=gen())
-    flat = certify.in_plane(S, x, axes)
+    flat = theorem.in_plane(S, x, axes)
     torch.testing.assert_close(flat(torch.zeros(1, 2, dtype=D)), S(x))
     torch.testing.assert_close(flat(t(0.3, -2)[None]), S(x + 0.3 * axes[:1] - 2 * axes[1:]))
     assert torch.equal(x, pair("overlapping max", "relu", n=1)[2])

@@ -7,7 +7,9 @@ import math
 import pytest
 from scipy import stats
 
-from rsnl_lib import claims, evaluate, jobs, withstand
+from rsnl_lib.data import catalogue
+from rsnl_lib.measure import inference, toolbox
+from rsnl_lib.study import claims, jobs
 
 ALL = claims.read()
 
@@ -53,10 +55,10 @@ def test_the_claims_are_whole():
 def test_every_level_that_a_line_asks_for_is_one_that_is_measured(file):
     for line in claims.read(claims.FILES[file]):
         if line["perturbation"] in claims.ATTACKS:
-            measured = withstand.plan(line["dataset"])
+            measured = toolbox.plan(line["dataset"])
         else:
-            measured = evaluate.levels(line["dataset"]) + [
-                (name, 0, "test") for name in jobs.ELSEWHERE.get(line["dataset"], ())
+            measured = catalogue.levels(line["dataset"]) + [
+                (name, 0, "test") for name in catalogue.ELSEWHERE.get(line["dataset"], ())
             ]
         assert set(claims.asked(line)) <= set(measured), line
 
@@ -110,12 +112,14 @@ def test_a_drop_is_against_clean():
 
 def test_the_paired_test_is_scipys():
     values = [0.3, 1.2, 0.8, -0.1, 0.9]
-    mean, low, high, p = claims.paired(values)
+    mean, low, high, p = inference.paired(values)
     known = stats.ttest_1samp(values, 0)
     assert (mean, p) == pytest.approx((0.62, known.pvalue)) and (low, high) == pytest.approx(
         tuple(known.confidence_interval(0.95))
     )
-    assert all(map(math.isnan, claims.paired([0.5])[1:])) and claims.paired([1.0, 1.0, 1.0]) == (
+    assert all(map(math.isnan, inference.paired([0.5])[1:])) and inference.paired(
+        [1.0, 1.0, 1.0]
+    ) == (
         1.0,
         1.0,
         1.0,
@@ -124,19 +128,19 @@ def test_the_paired_test_is_scipys():
 
 
 def test_holm_by_hand():
-    assert claims.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert claims.holm([0.01, math.nan, 0.5])[0] == pytest.approx(0.03) and math.isnan(
-        claims.holm([0.01, math.nan])[1]
+    assert inference.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert inference.holm([0.01, math.nan, 0.5])[0] == pytest.approx(0.03) and math.isnan(
+        inference.holm([0.01, math.nan])[1]
     )
-    assert claims.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert inference.holm([0.6, 0.9]) == [1.0, 1.0]
 
 
 def test_detectable_effects_grow_with_the_spread():
-    assert claims.detectable([0, 2]) == pytest.approx(
+    assert inference.detectable([0, 2]) == pytest.approx(
         (stats.t.ppf(0.975, 1) + stats.t.ppf(0.8, 1)) * 1.0
     )
-    assert claims.detectable([1, 2, 3]) < claims.detectable([0, 2, 4]) and math.isnan(
-        claims.detectable([1])
+    assert inference.detectable([1, 2, 3]) < inference.detectable([0, 2, 4]) and math.isnan(
+        inference.detectable([1])
     )
 
 

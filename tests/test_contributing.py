@@ -6,16 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, figures, methods, networks, settings, train
+from rsnl_lib import env, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.workbook import palette
 
-TEXT = (settings.ROOT / "CONTRIBUTING.md").read_text()
+TEXT = (env.ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^## A method of your own$.*?^```python\n(.*?)^```$", re.M | re.S)
 
 
 @pytest.fixture
 def confident():
     """Run the code block; afterwards both dicts are as they were. Gives what the block defines."""
-    kept = [(d, dict(d)) for d in (methods.METHODS, figures.METHODS)]
+    kept = [(d, dict(d)) for d in (train.METHODS, palette.METHODS)]
     space = {}
     try:
         exec(BLOCK.search(TEXT).group(1), space)
@@ -32,20 +34,20 @@ def entropy(net, x):
 
 
 def test_the_example_adds_one_method_and_one_style(confident):
-    assert list(methods.METHODS)[-1] == list(figures.METHODS)[-1] == "confident"
+    assert list(train.METHODS)[-1] == list(palette.METHODS)[-1] == "confident"
     assert (
-        methods.METHODS["confident"].terms is confident["confident"]
-        and methods.METHODS is train.METHODS
+        train.METHODS["confident"].terms is confident["confident"]
+        and train.METHODS is train.METHODS
     )
     assert (
-        len({s["color"] for s in figures.METHODS.values()})
-        == len({s["marker"] for s in figures.METHODS.values()})
-        == len(figures.METHODS)
+        len({s["color"] for s in palette.METHODS.values()})
+        == len({s["marker"] for s in palette.METHODS.values()})
+        == len(palette.METHODS)
     )
 
 
 def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident):
-    full = data.digits()
+    full = sets.digits()
     d = full._replace(
         x_train=full.x_train[:300],
         y_train=full.y_train[:300],
@@ -53,7 +55,7 @@ def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident)
         y_val=full.y_val[:60],
     )
     teacher = train.fit(
-        train.start("digits_mlp_teacher", d),
+        networks.start("digits_mlp_teacher", d),
         d,
         "teacher",
         train.recipe("short", "digits", "teacher", epochs=8, batch=20),
@@ -80,4 +82,4 @@ def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident)
 
 
 def test_the_example_leaves_no_trace():
-    assert "confident" not in methods.METHODS and "confident" not in figures.METHODS
+    assert "confident" not in train.METHODS and "confident" not in palette.METHODS

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rsnl_lib import data, settings
+from rsnl_lib import data, env
+from rsnl_lib.data import sets
 
-HERE = settings.data_folder()
+HERE = env.data_folder()
 mnist_there = pytest.mark.skipif(
     not (HERE / "MNIST" / "raw").is_dir(),
     reason="MNIST is not downloaded; set RSNL_DATA or run: python -m rsnl_lib data mnist",
@@ -19,7 +20,7 @@ mnist_there = pytest.mark.skipif(
 
 
 def test_digits_are_split_into_disjoint_stratified_parts_in_range():
-    d, again = data.load("digits"), data.digits()
+    d, again = data.load("digits"), sets.digits()
     parts = [(d.x_train, d.y_train), (d.x_val, d.y_val), (d.x_test, d.y_test)]
     assert [len(x) for x, _ in parts] == [len(y) for _, y in parts] == [1000, 297, 500]
     every = torch.cat([y for _, y in parts]).bincount() / 1797
@@ -80,18 +81,18 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
 ):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    kind, place, known = data.FILES["mnist"]
+    kind, place, known = sets.FILES["mnist"]
     for name in known:
         (raw / name).write_bytes(name.encode())
-    whole = {name: data.hashlib.md5(name.encode()).hexdigest() for name in known}
-    monkeypatch.setitem(data.FILES, "mnist", (kind, place, whole))
+    whole = {name: sets.hashlib.md5(name.encode()).hexdigest() for name in known}
+    monkeypatch.setitem(sets.FILES, "mnist", (kind, place, whole))
     victim = raw / "train-labels-idx1-ubyte"
     victim.unlink()
     if harm == "cut":
         victim.write_bytes(b"train")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError) as error:
-        data.mnist(tmp_path)
+        sets.mnist(tmp_path)
     said = str(error.value)
     assert (
         f"{victim} is {'damaged' if harm == 'cut' else 'missing'}" in said
@@ -102,18 +103,18 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
 
 def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
     def fail(root, train, download):
-        (data.pathlib.Path(root) / "MNIST").mkdir()
+        (sets.pathlib.Path(root) / "MNIST").mkdir()
         raise RuntimeError("no route")
 
     monkeypatch.setattr("torchvision.datasets.MNIST", fail)
     with pytest.raises(OSError, match="could not be downloaded .no route.*dataset='digits'"):
-        data.mnist(tmp_path / "new")
+        sets.mnist(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_download_moves_in_beside_what_is_left_of_an_older_one(tmp_path, monkeypatch):
     def loaded(root, train, download):
-        raw = data.pathlib.Path(root) / "MNIST" / "raw"
+        raw = sets.pathlib.Path(root) / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
         (raw / "one").write_text("1")
 
@@ -126,7 +127,7 @@ def test_a_download_moves_in_beside_what_is_left_of_an_older_one(tmp_path, monke
 
 def test_the_gallery_holds_the_first_test_images_of_each_class():
     x, y = data.gallery("digits", 30)
-    d = data.digits()
+    d = sets.digits()
     assert x.shape == (30, 1, 8, 8) and y.tolist() == [c for c in range(10) for _ in range(3)]
     for c in (0, 9):
         assert torch.equal(x[3 * c : 3 * c + 3], d.x_test[d.y_test == c][:3])
@@ -227,7 +228,7 @@ def test_one_flipped_byte_of_mnist_is_found(tmp_path):
     path.unlink()
     path.write_bytes(content)
     with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is damaged"):
-        data.mnist(tmp_path)
+        sets.mnist(tmp_path)
 
 
 def there(*names):
@@ -304,9 +305,11 @@ def test_usps_as_published_lies_inside_usps_and_resized_is_the_same_digits_large
 
 @there("cifar-10-batches-py")
 def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe_of_its_own():
-    from rsnl_lib import jobs, recipes
+    from rsnl_lib import train
+    from rsnl_lib.data import catalogue
+    from rsnl_lib.study import jobs
 
-    d, known = data.load("cifar10_pixels", HERE), data.cifar("cifar10", HERE, whitened=False)
+    d, known = data.load("cifar10_pixels", HERE), sets.cifar("cifar10", HERE, whitened=False)
     assert (
         d.name == "cifar10_pixels"
         and d.space == "pixels [0,1]"
@@ -314,17 +317,17 @@ def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe
         and data.here("cifar10_pixels", HERE)
     )
     assert (
-        jobs.IMAGES[d.name] == (len(d.x_train), len(d.x_test))
+        catalogue.IMAGES[d.name] == (len(d.x_train), len(d.x_test))
         and jobs.Job(d.name, "kd").net == "cifar_student4"
     )
-    r = recipes.recipe("short", d.name, "ard")
+    r = train.recipe("short", d.name, "ard")
     assert (r.clamp, r.flip, r.crop, r.epsilon, r.tau) == (
         True,
         True,
         4,
         8 / 255,
         30.0,
-    ) and not recipes.recipe("short", "cifar10", "ard").clamp
+    ) and not train.recipe("short", "cifar10", "ard").clamp
 
 
 @pytest.mark.parametrize(
@@ -335,7 +338,7 @@ def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe
     ],
 )
 def test_cifar_has_the_published_sizes_and_class_counts(name, each):
-    d = data.cifar(name, HERE, whitened=False)
+    d = sets.cifar(name, HERE, whitened=False)
     parts = (d.x_train, d.x_val, d.x_test)
     assert [tuple(x.shape) for x in parts] == [(n, 3, 32, 32) for n in (40000, 10000, 10000)]
     assert d.classes == 50000 // each and d.name == name and d.space == "pixels [0,1]"
@@ -364,13 +367,13 @@ def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(
     tmp_path, monkeypatch, name, victim, harm
 ):
     key = name.removesuffix("_resized")
-    kind, place, known = data.FILES[key]
+    kind, place, known = sets.FILES[key]
     where = tmp_path / place
     where.mkdir(parents=True, exist_ok=True)
     for f in known:
         (where / f).write_bytes(f.encode())
     monkeypatch.setitem(
-        data.FILES, key, (kind, place, {f: data.hashlib.md5(f.encode()).hexdigest() for f in known})
+        sets.FILES, key, (kind, place, {f: sets.hashlib.md5(f.encode()).hexdigest() for f in known})
     )
     assert data.files(key, tmp_path) == tmp_path  # whole files pass
     (where / victim).write_bytes(b"cut") if harm == "cut" else (where / victim).unlink()
@@ -393,12 +396,12 @@ def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(
 def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(
     tmp_path, monkeypatch, name
 ):
-    kind, place, known = data.FILES[name]
+    kind, place, known = sets.FILES[name]
 
     def fail(root, train, download):
         if not train:  # half of it had come
             raise RuntimeError("no route")
-        (data.pathlib.Path(root) / (place or "usps.bz2")).mkdir()
+        (sets.pathlib.Path(root) / (place or "usps.bz2")).mkdir()
 
     monkeypatch.setattr(f"torchvision.datasets.{kind}", fail)
     said = (
@@ -414,7 +417,7 @@ def test_a_download_of_single_files_moves_them_beside_other_sets(tmp_path, monke
     monkeypatch.setattr(
         "torchvision.datasets.USPS",
         lambda root, train, download: (
-            data.pathlib.Path(root) / ("usps.bz2" if train else "usps.t.bz2")
+            sets.pathlib.Path(root) / ("usps.bz2" if train else "usps.t.bz2")
         ).write_text(str(train)),
     )
     (tmp_path / "MNIST").mkdir()
@@ -432,7 +435,7 @@ def test_one_flipped_byte_of_usps_is_found(tmp_path):
         content[1000] ^= name == "usps.t.bz2"
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match="usps.t.bz2 is damaged"):
-        data.usps(tmp_path)
+        sets.usps(tmp_path)
 
 
 def pictures(path, counts, mode="L", size=(12, 10)):
@@ -593,5 +596,5 @@ def test_a_folder_of_other_files_is_said_before_anything_is_downloaded(tmp_path)
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / "MNIST" / "raw" / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds files, but none of mnist's; delete that folder"):
-        data.mnist(tmp_path)
+        sets.mnist(tmp_path)
     assert (tmp_path / "MNIST" / "raw" / "notes.txt").read_text() == "mine"

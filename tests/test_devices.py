@@ -11,19 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import (
-    attacks,
-    bound,
-    certify,
-    evaluate,
-    fast,
-    losses,
-    networks,
-    perturb,
-    recipes,
-    train,
-)
-from rsnl_lib.methods import METHODS
+from rsnl_lib import geometry, networks, theorem, train
+from rsnl_lib.data import perturb
+from rsnl_lib.measure import evaluate
+from rsnl_lib.networks import fast, modules
+from rsnl_lib.train import attacks, constants, loop, recipes
+from rsnl_lib.train.methods.listed import METHODS
 
 META = torch.device("meta")
 WAITING = ("bss",)  # walks whose length depends on the images: it waits at every step, and says so
@@ -150,20 +143,20 @@ def images(n=8, side=8):
 
 def step(method, net, teacher):
     """One step of a method, as `train._epochs` takes it."""
-    r, (x, y) = recipes.recipe("short", "digits", method, attack_steps=2), images()
+    r, (x, y) = train.recipe("short", "digits", method, attack_steps=2), images()
     how = METHODS[method]
     a_T, g_T = (teacher(x).detach(), torch.empty_like(x)) if how.scores else (None, None)
     order = torch.randperm(8).to(META)
-    batch = train._batch(order, x, y, a_T, g_T, 2.0, how, r, teacher)._replace(share=0.5, carry={})
+    batch = loop._batch(order, x, y, a_T, g_T, 2.0, how, r, teacher)._replace(share=0.5, carry={})
     optimiser = recipes.optimiser(net, r)
-    with attacks.frozen(teacher), fast.layers(net.train()), fast.layers(teacher.eval()):
+    with modules.frozen(teacher), fast.layers(net.train()), fast.layers(teacher.eval()):
         terms = how.terms(net, batch, r)
         loss = sum(weight * value for weight, value in terms.values())
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
         optimiser.step()
-        networks.clip_kernels_(net)
+        modules.clip_kernels_(net)
     return loss, [p.grad for p in net.parameters()]
 
 
@@ -181,7 +174,7 @@ def test_the_step_that_must_wait_is_known():
 def test_the_teachers_constants_of_every_space_wait_for_nothing():
     x, y = images()
     for space in ("tempered", "logit", "probability", ""):
-        a, g = train._ask(there("digits_teacher").eval(), x, y, 3.0, space)
+        a, g = constants._ask(there("digits_teacher").eval(), x, y, 3.0, space)
         assert a.device == META and (g is None or g.shape == x.shape)
 
 
@@ -214,7 +207,7 @@ def pair():
 def test_margins_are_measured_there(monkeypatch):
     x, y = images(4)
     with far_away(monkeypatch) as waits:
-        found = evaluate.margins(
+        found = theorem.margins(
             *pair(),
             x,
             y,
@@ -232,8 +225,8 @@ def test_margins_are_measured_there(monkeypatch):
 def test_the_search_for_the_smallest_flip_stays_there(q, monkeypatch):
     x, y = images(3)
     with far_away(monkeypatch):
-        r, point = bound.smallest_flip(
-            bound.head_start(*pair(), y),
+        r, point = theorem.smallest_flip(
+            theorem.head_start(*pair(), y),
             x,
             q,
             restarts=2,
@@ -246,15 +239,15 @@ def test_the_search_for_the_smallest_flip_stays_there(q, monkeypatch):
 def test_estimates_and_votes_stay_there(monkeypatch):
     x, y = images(3)
     S, T = pair()
-    h, R = bound.head_start(S, T, y), torch.empty(3, device=META)
+    h, R = theorem.head_start(S, T, y), torch.empty(3, device=META)
     with far_away(monkeypatch):
         assert (
-            bound.random_in_ball(x, R, generator=torch.Generator()).device
-            == bound.random_in_ball(x, R).device
+            geometry.random_in_ball(x, R, generator=torch.Generator()).device
+            == geometry.random_in_ball(x, R).device
             == META
         )
-        assert bound.estimate_sampling(h, x, R, draws=3).shape == (3,)
-        radius, low = certify.votes(S, T, x, y, 0.1, draws=3, generator=torch.Generator())
+        assert theorem.estimate_sampling(h, x, R, draws=3).shape == (3,)
+        radius, low = theorem.votes(S, T, x, y, 0.1, draws=3, generator=torch.Generator())
     assert radius.shape == low.shape == (3,)
 
 
@@ -283,15 +276,15 @@ def test_an_attack_waits_for_nothing(norm, start):
 
 def test_scores_and_heights_wait_for_nothing():
     a, y = torch.empty(5, 10, device=META), torch.empty(5, dtype=torch.long, device=META)
-    own, others = losses.split_logits(a, y)
+    own, others = geometry.split_logits(a, y)
     assert own.shape == (5,) and others.shape == (5, 10)
-    assert losses.height(a, y).device == losses.score(a, y).device == META
+    assert geometry.height(a, y).device == geometry.score(a, y).device == META
 
 
 def test_numbers_of_a_gpu_are_single_precision_and_its_index_is_kept(monkeypatch):
-    from rsnl_lib import settings
+    from rsnl_lib import env
 
     with monkeypatch.context() as m:
         m.setattr(torch.cuda, "is_available", lambda: True)
         m.setattr(torch.backends.cudnn, "allow_tf32", True)
-        assert str(settings.device("cuda:1")) == "cuda:1" and not torch.backends.cudnn.allow_tf32
+        assert str(env.device("cuda:1")) == "cuda:1" and not torch.backends.cudnn.allow_tf32

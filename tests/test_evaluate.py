@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, evaluate, networks
+from rsnl_lib import networks
+from rsnl_lib.data import catalogue, sets
+from rsnl_lib.measure import evaluate, inference
 
-D = data.digits()
+D = sets.digits()
 X, Y = D.x_test[:120], D.y_test[:120]
 PLAN = [
     ("clean", 0, ""),
@@ -109,7 +111,7 @@ def test_the_order_of_evaluation_and_the_global_seed_change_nothing():
     "dataset, count", [("digits", 1 + 13 + 6 + 13 + 5), ("mnist", 1 + 10 + 6 + 10 + 7)]
 )
 def test_the_levels_of_a_data_set(dataset, count):
-    plan = evaluate.levels(dataset)
+    plan = catalogue.levels(dataset)
     assert len(set(plan)) == len(plan) == count and plan[0] == ("clean", 0, "")
 
 
@@ -123,7 +125,7 @@ def test_the_levels_of_a_data_set(dataset, count):
     ],
 )
 def test_wilson_against_published_values(correct, n, low, high):
-    assert evaluate.wilson(correct, n) == pytest.approx((low, high), abs=1e-4)
+    assert inference.wilson(correct, n) == pytest.approx((low, high), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,16 @@ import re
 import pytest
 import torch
 
-from rsnl_lib import check, losses, perturb, settings
+from rsnl_lib import env
+from rsnl_lib.data import perturb
+from rsnl_lib.train import losses
+from rsnl_lib.workbook import checkers
 
 CELLS = re.compile(r"^# %%.*$", re.M)
 
 
 def exercises():
-    for path in sorted((settings.ROOT / "notebooks" / "src").glob("*.py")):
+    for path in sorted((env.ROOT / "notebooks" / "src").glob("*.py")):
         cells = CELLS.split(path.read_text())
         for stub, fold in zip(cells, cells[1:]):
             if call := re.search(r"^check\.(\w+)\(.*\)$", stub, re.M):
@@ -24,12 +27,12 @@ ALL = list(exercises())
 
 
 def run(code):
-    exec(code, {"check": check, "torch": torch, "losses": losses, "perturb": perturb})
+    exec(code, {"check": checkers, "torch": torch, "losses": losses, "perturb": perturb})
 
 
 def test_every_chapter_has_exercises():
     chapters = {p.id[:2] for p in ALL}
-    assert chapters == {p.name[:2] for p in (settings.ROOT / "notebooks" / "src").glob("*.py")}
+    assert chapters == {p.name[:2] for p in (env.ROOT / "notebooks" / "src").glob("*.py")}
 
 
 @pytest.mark.parametrize("stub, solution, call", ALL)
@@ -44,9 +47,9 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
 @pytest.mark.parametrize(
     "checker, answer, hint",
     [
-        (check.snr_ratio, lambda db: 10 ** (db / 20), "amplitudes"),
+        (checkers.snr_ratio, lambda db: 10 ** (db / 20), "amplitudes"),
         (
-            check.noise,
+            checkers.noise,
             lambda x, ratio, g: (
                 x
                 + torch.randn(x.shape, generator=g, dtype=x.dtype)
@@ -55,23 +58,27 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
             "variance",
         ),
         (
-            check.noise,
+            checkers.noise,
             lambda x, ratio, g: x + torch.randn(x.shape, generator=g, dtype=x.dtype),
             "by itself",
         ),
-        (check.noise, lambda x, ratio, g: None, "tensor"),
-        (check.score_loss, lambda f_S, f_T, gamma: torch.relu(gamma + f_S - f_T).mean(), "swapped"),
-        (check.which_term, ["gradient"], "exactly zero"),
-        (check.predict_scores, ["nobody"], "'nobody'"),
+        (checkers.noise, lambda x, ratio, g: None, "tensor"),
         (
-            check.project,
+            checkers.score_loss,
+            lambda f_S, f_T, gamma: torch.relu(gamma + f_S - f_T).mean(),
+            "swapped",
+        ),
+        (checkers.which_term, ["gradient"], "exactly zero"),
+        (checkers.predict_scores, ["nobody"], "'nobody'"),
+        (
+            checkers.project,
             lambda d, epsilon: (
                 d / d.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1) * epsilon
             ),
             "stretched",
         ),
         (
-            check.project,
+            checkers.project,
             lambda d, epsilon: (
                 d
                 * (epsilon / d.flatten(1).norm(dim=1).view(-1, 1, 1, 1)).clamp_max(1)
@@ -80,13 +87,13 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
             ),
             "length is zero",
         ),
-        (check.project, lambda d, epsilon: d.clamp(-epsilon, epsilon), "shortened to length 1"),
-        (check.attack_passes, 20, "trains out"),
-        (check.attack_passes, 11, "a forward and a backward"),
-        (check.newton, lambda L, g: L / g.norm() ** 2 * g, "wrong direction"),
-        (check.newton, lambda L, g: -L / g.norm() * g, "square of the gradient"),
-        (check.newton, lambda L, g: torch.tensor([-L / g.sum(), -L / g.sum()]), "detour"),
-        (check.similar, 1.5, "at most 1"),
+        (checkers.project, lambda d, epsilon: d.clamp(-epsilon, epsilon), "shortened to length 1"),
+        (checkers.attack_passes, 20, "trains out"),
+        (checkers.attack_passes, 11, "a forward and a backward"),
+        (checkers.newton, lambda L, g: L / g.norm() ** 2 * g, "wrong direction"),
+        (checkers.newton, lambda L, g: -L / g.norm() * g, "square of the gradient"),
+        (checkers.newton, lambda L, g: torch.tensor([-L / g.sum(), -L / g.sum()]), "detour"),
+        (checkers.similar, 1.5, "at most 1"),
     ],
 )
 def test_typical_mistakes_are_explained(checker, answer, hint, capsys):

@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rsnl_lib import data, fast, losses, methods, networks, perturb, recipes, train
+from rsnl_lib import checks, geometry, networks, train
+from rsnl_lib.data import perturb, sets
+from rsnl_lib.networks import fast
+from rsnl_lib.train import loop, methods
 
-D = data.digits()
-R = recipes.Recipe("test", 2, batch=40, hint_epochs=1)
-STUDENT_METHODS = [m for m in methods.METHODS if m != "teacher"]
+D = sets.digits()
+R = train.Recipe("test", 2, batch=40, hint_epochs=1)
+STUDENT_METHODS = [m for m in train.METHODS if m != "teacher"]
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +32,17 @@ def plain_gradient(net, teacher, x, y, method, r, lam):
     """The step as it is written down: live teacher, torch.maximum, PyTorch's own convolution and
     second derivative.
     """
-    how, net = methods.METHODS[method], copy.deepcopy(net)
+    how, net = train.METHODS[method], copy.deepcopy(net)
     a_T, g_T = None, None
     if how.scores:
         with torch.no_grad():
             a_T = teacher(x)
     if how.gradients:
         x_ = x.clone().requires_grad_()
-        f = losses.height(teacher(x_), y, how.gradients, r.tau)
+        f = geometry.height(teacher(x_), y, how.gradients, r.tau)
         (g_T,) = torch.autograd.grad(f.sum(), x_)
     torch.manual_seed(5)
-    terms = how.terms(net, methods.Batch(x, y, a_T, g_T, lam, teacher if how.live else None), r)
+    terms = how.terms(net, train.Batch(x, y, a_T, g_T, lam, teacher if how.live else None), r)
     sum(w * v for w, v in terms.values()).backward()
     return [p.grad for p in net.parameters()]
 
@@ -51,7 +54,7 @@ def test_the_fast_gradient_is_the_plain_one_in_float64(pair, method, flip, monke
     difference at most 1e-10.
     """
     student, teacher = pair
-    how, r = methods.METHODS[method], R._replace(flip=flip)
+    how, r = train.METHODS[method], R._replace(flip=flip)
     x, y = D.x_train[:64].double(), D.y_train[:64]
     monkeypatch.setattr(
         networks.Maxout, "forward", lambda self, z: torch.maximum(*self.layer(z).chunk(2, 1))
@@ -67,7 +70,7 @@ def test_the_fast_gradient_is_the_plain_one_in_float64(pair, method, flip, monke
     net = copy.deepcopy(student)
     with fast.layers(net):
         torch.manual_seed(5)
-        batch = train._batch(pick, both, labels, a_T, g_T, 2.0, how, r, teacher)
+        batch = loop._batch(pick, both, labels, a_T, g_T, 2.0, how, r, teacher)
         sum(w * v for w, v in how.terms(net, batch, r).values()).backward()
     seen = torch.where((pick >= 64)[:, None, None, None], x.flip(-1), x) if flip else x
     want = plain_gradient(student, teacher, seen, y, method, r, 2.0)
@@ -149,7 +152,7 @@ def test_the_block_leaves_the_network_as_it_was():
     net = networks.build("digits_student")
     state, kinds = copy.deepcopy(net.state_dict()), [type(m) for m in net.modules()]
     with pytest.raises(RuntimeError), fast.layers(net):
-        assert type(net[0]) is fast.Maxout and type(net[0].layer) is fast.Conv2d
+        assert type(net[0]) is networks.Maxout and type(net[0].layer) is fast.Conv2d
         assert net[1].layer.weight.is_contiguous(memory_format=torch.channels_last)
         raise RuntimeError
     assert [type(m) for m in net.modules()] == kinds
@@ -202,7 +205,7 @@ def test_the_step_does_not_wait_for_the_device(pair, monkeypatch):
         monkeypatch.setattr(
             torch.Tensor, name, lambda t, *a, old=old, name=name: (read.append(name), old(t, *a))[1]
         )
-    monkeypatch.setattr(losses, "true_class", lambda a, y: y)  # asked on a CPU alone
+    monkeypatch.setattr(checks, "true_class", lambda a, y: y)  # asked on a CPU alone
     counts = []
     for n in (80, 200):
         d = D._replace(x_train=D.x_train[:n], y_train=D.y_train[:n])
@@ -230,11 +233,11 @@ def test_flips_show_each_image_or_its_mirror_image(pair):
         return methods.robust(net, b, r)
 
     d = D._replace(x_train=D.x_train[:120], y_train=D.y_train[:120])
-    methods.METHODS["spy"] = methods.Method(spy, scores=True, gradients="tempered")
+    train.METHODS["spy"] = train.Method(spy, scores=True, gradients="tempered")
     try:
         train.fit(student, d, "spy", R._replace(epochs=1, flip=True), seed=3, teacher=teacher)
     finally:
-        del methods.METHODS["spy"]
+        del train.METHODS["spy"]
     x, a, g = (torch.cat([getattr(b, k) for b in seen]) for k in ("x", "a_T", "g_T"))
     straight = (x[:, None] == d.x_train).flatten(2).all(2)
     mirrored = (x[:, None] == d.x_train.flip(-1)).flatten(2).all(2)
@@ -243,16 +246,16 @@ def test_flips_show_each_image_or_its_mirror_image(pair):
     )
     assert 35 < (mirrored & ~straight).any(1).sum() < 85
     y = torch.cat([b.y for b in seen])
-    want_a, want_g = losses.input_gradient(teacher, x, y, R.tau)
+    want_a, want_g = geometry.input_gradient(teacher, x, y, R.tau)
     assert torch.allclose(a, want_a, atol=1e-4) and torch.allclose(g, want_g, atol=1e-3)
 
 
 def test_crops_ask_the_teacher_live_and_say_so(pair, capsys):
     student, teacher = copy.deepcopy(pair[0]).float(), copy.deepcopy(pair[1]).float()
     torch.manual_seed(0)
-    how, r = methods.METHODS["robust"], R._replace(crop=2)
-    b = train._batch(torch.arange(30), D.x_train, D.y_train, None, None, 1.0, how, r, teacher)
-    want_a, want_g = losses.input_gradient(teacher, b.x, b.y, r.tau)
+    how, r = train.METHODS["robust"], R._replace(crop=2)
+    b = loop._batch(torch.arange(30), D.x_train, D.y_train, None, None, 1.0, how, r, teacher)
+    want_a, want_g = geometry.input_gradient(teacher, b.x, b.y, r.tau)
     assert (
         not torch.equal(b.x, D.x_train[:30])
         and torch.equal(b.a_T, want_a)
@@ -278,16 +281,16 @@ def test_a_random_crop_moves_and_fills_with_zeros():
 
 def test_bf16_points_the_same_way_and_is_off_by_default(pair):
     assert not any(
-        recipes.recipe(n, d).bf16 for n in ("short", "paper") for d in ("mnist", "cifar10")
+        train.recipe(n, d).bf16 for n in ("short", "paper") for d in ("mnist", "cifar10")
     )
     net, teacher = copy.deepcopy(pair[0]).float(), copy.deepcopy(pair[1]).float()
     x, y = D.x_train[:64], D.y_train[:64]
-    a_T, g_T = losses.input_gradient(teacher, x, y, 3.0)
+    a_T, g_T = geometry.input_gradient(teacher, x, y, 3.0)
     got = []
     for on in (False, True):
         net.zero_grad()
         with fast.layers(net), torch.autocast("cpu", torch.bfloat16, enabled=on):
-            terms = methods.robust(net, methods.Batch(x, y, a_T.detach(), g_T, 2.0), R)
+            terms = methods.robust(net, train.Batch(x, y, a_T.detach(), g_T, 2.0), R)
             sum(w * v for w, v in terms.values()).backward()
         got.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
     assert F.cosine_similarity(*got, dim=0) > 0.99 and not torch.equal(*got)
@@ -295,9 +298,9 @@ def test_bf16_points_the_same_way_and_is_off_by_default(pair):
 
 def test_flips_are_for_cifar_alone():
     assert [
-        recipes.recipe("short", d).flip for d in ("digits", "mnist", "usps", "cifar10", "cifar100")
+        train.recipe("short", d).flip for d in ("digits", "mnist", "usps", "cifar10", "cifar100")
     ] == [False] * 3 + [True] * 2
-    assert recipes.recipe("paper", "cifar10").flip
+    assert train.recipe("paper", "cifar10").flip
 
 
 @pytest.mark.parametrize("padding", [0, 2])
@@ -326,7 +329,7 @@ def test_a_frozen_teacher_gives_its_constants_without_a_weight_gradient(monkeypa
         and not any(weight or bias for _, weight, bias in asked)
         and all(p.requires_grad for p in teacher.parameters())
     )
-    want_a, want_g = losses.input_gradient(teacher, x, y, 3.0)
+    want_a, want_g = geometry.input_gradient(teacher, x, y, 3.0)
     (
         torch.testing.assert_close(a, want_a.detach()),
         torch.testing.assert_close(g, want_g, rtol=1e-9, atol=1e-12),

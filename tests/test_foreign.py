@@ -11,8 +11,13 @@ from torch import nn
 from torchvision.models import MobileNetV3, mobilenet_v3_small, resnet18
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
-from rsnl_lib import data, evaluate, hints, losses, networks, train
-from rsnl_lib.methods import METHODS, Batch
+from rsnl_lib import data, geometry, networks, train
+from rsnl_lib.data import catalogue, sets
+from rsnl_lib.measure import evaluate
+from rsnl_lib.networks import modules
+from rsnl_lib.train import hints, losses
+from rsnl_lib.train.methods.base import Batch
+from rsnl_lib.train.methods.listed import METHODS
 
 TWICE = [
     "gradient_only",
@@ -176,12 +181,12 @@ def test_the_replaced_hardsigmoid_is_the_same_function_under_the_same_names():
     net, other = student("whole").eval(), networks.twice_differentiable(student("whole")).eval()
     assert not any(isinstance(m, nn.Hardsigmoid) for m in other.modules())
     assert net.state_dict().keys() == other.state_dict().keys()
-    for a, b in zip(*(losses.input_gradient(n, D.x_train, D.y_train) for n in (net, other))):
+    for a, b in zip(*(geometry.input_gradient(n, D.x_train, D.y_train) for n in (net, other))):
         torch.testing.assert_close(a, b)
     x = torch.linspace(-5, 5, 201, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(networks.Hardsigmoid()(x), nn.functional.hardsigmoid(x))
+    torch.testing.assert_close(modules.Hardsigmoid()(x), nn.functional.hardsigmoid(x))
     at = torch.tensor([-4.0, 0.5, 4.0], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda z: networks.Hardsigmoid()(z) ** 2, at)
+    assert torch.autograd.gradgradcheck(lambda z: modules.Hardsigmoid()(z) ** 2, at)
 
 
 def test_layers_that_work_in_place_change_no_gradient_and_no_second_gradient():
@@ -191,7 +196,7 @@ def test_layers_that_work_in_place_change_no_gradient_and_no_second_gradient():
         for m in net.modules():
             if hasattr(m, "inplace"):
                 m.inplace = inplace
-        a, g = losses.input_gradient(net.eval(), D.x_train, D.y_train, 2.0, create_graph=True)
+        a, g = geometry.input_gradient(net.eval(), D.x_train, D.y_train, 2.0, create_graph=True)
         second = torch.autograd.grad(g.square().sum() + a.sum(), list(net.parameters()))
         ends.append((a, g, *second))
     for a, b in zip(*ends):
@@ -204,7 +209,7 @@ def test_the_second_gradient_of_a_mobilenet_agrees_with_finite_differences():
     x, y = D.x_train[:4].double(), D.y_train[:4]
     weight = net.features[3].block[0][0].weight
     gap = lambda: losses.gradient_loss(
-        losses.input_gradient(net, x, y, 2.0, create_graph=True)[1], torch.zeros_like(x)
+        geometry.input_gradient(net, x, y, 2.0, create_graph=True)[1], torch.zeros_like(x)
     )
     way = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0), dtype=weight.dtype)
     slope = (torch.autograd.grad(gap(), weight)[0] * way).sum()
@@ -217,13 +222,17 @@ def test_the_second_gradient_of_a_mobilenet_agrees_with_finite_differences():
 
 def test_the_hint_lies_on_the_way_of_the_images_and_never_in_a_squeeze_and_excitation(teacher):
     net = student("whole")
-    assert hints.guided(net) not in hints.passed(net, D.x_train[:2])  # by the list alone: a gate
+    assert networks.guided(net) not in networks.passed(
+        net, D.x_train[:2]
+    )  # by the list alone: a gate
     names = {m: n for n, m in net.named_modules()}
-    way = [names[m] for m in hints.passed(net, D.x_train[:2])]
+    way = [names[m] for m in networks.passed(net, D.x_train[:2])]
     assert len(way) == 1 + 2 + 7 * 3 + 1 and not any(
         "fc" in n for n in way
     )  # from the tenth block on maps have one place
-    assert way[16] == "features.6.block.1.0" and names[hints.guided(net, D.x_train[:2])] == way[16]
+    assert (
+        way[16] == "features.6.block.1.0" and names[networks.guided(net, D.x_train[:2])] == way[16]
+    )
 
     class Turned(nn.Module):
         """Lists its layers in another order than images pass them."""
@@ -241,7 +250,7 @@ def test_the_hint_lies_on_the_way_of_the_images_and_never_in_a_squeeze_and_excit
             return self.last(self.c(self.b(self.a(x))).flatten(1))
 
     turned = Turned()
-    assert hints.passed(turned, torch.rand(2, 1, 8, 8)) == [turned.a, turned.b, turned.c]
+    assert networks.passed(turned, torch.rand(2, 1, 8, 8)) == [turned.a, turned.b, turned.c]
 
 
 def test_the_hint_stage_keeps_frozen_statistics_and_refuses_a_teacher_in_training(teacher):
@@ -259,9 +268,9 @@ def test_the_hint_stage_keeps_frozen_statistics_and_refuses_a_teacher_in_trainin
 def test_a_sweep_takes_foreign_networks(teacher):
     net = student("whole")
     rows = evaluate.sweep(
-        {"T": teacher, "S": net}, D.x_test, D.y_test, evaluate.levels("cifar10"), draws=1
+        {"T": teacher, "S": net}, D.x_test, D.y_test, catalogue.levels("cifar10"), draws=1
     )
-    assert len(rows) == 2 * len(evaluate.levels("cifar10")) and not net.training
+    assert len(rows) == 2 * len(catalogue.levels("cifar10")) and not net.training
     assert [r["correct"] for r in rows[:2]] == [
         32,
         round(32 * train.accuracy(net, D.x_test, D.y_test)),
@@ -275,7 +284,7 @@ def tanh_net():
 
 
 def digits(n=32):
-    d = data.digits()
+    d = sets.digits()
     return d._replace(
         x_train=d.x_train[:n], y_train=d.y_train[:n], x_val=d.x_val[:8], y_val=d.y_val[:8]
     )

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rsnl_lib import fast, fourier, losses, networks
+from rsnl_lib import geometry, networks
+from rsnl_lib.networks import fast, fourier
+from rsnl_lib.train import losses
 
 
 @settings(max_examples=60, deadline=None)
@@ -121,7 +123,7 @@ def test_a_teacher_by_frequencies_trains_and_is_asked_as_the_plain_one():
     )
 
     def ask(one):
-        a, g = losses.input_gradient(one, x, y, 3.0, create_graph=True)
+        a, g = geometry.input_gradient(one, x, y, 3.0, create_graph=True)
         (F.cross_entropy(a, y) + losses.gradient_loss(g, torch.zeros_like(g))).backward()
         return [g.detach(), *(p.grad for p in one.parameters())]
 

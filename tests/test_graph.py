@@ -9,9 +9,13 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch
 from torch import nn
 
-from rsnl_lib import data, fast, graph, losses, networks, train
-from rsnl_lib.methods import METHODS as ALL
-from rsnl_lib.methods import Batch, Method
+from rsnl_lib import geometry, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.networks import fast
+from rsnl_lib.train import constants, losses
+from rsnl_lib.train.methods.base import Batch, Method
+from rsnl_lib.train.methods.listed import METHODS as ALL
+from rsnl_lib.workbook import loss_graph
 
 NAMES = (
     "0",
@@ -56,12 +60,12 @@ TWICE = {
 
 @pytest.fixture(scope="module")
 def traces():
-    return {m: graph.trace(m) for m in METHODS}
+    return {m: loss_graph.trace(m) for m in METHODS}
 
 
 def live(teacher, x, y, tau, space):
     """A teacher whose answers keep their graph: the fault that the figure is there to show."""
-    return losses.input_gradient(teacher, x, y, tau, create_graph=True, space=space)
+    return geometry.input_gradient(teacher, x, y, tau, create_graph=True, space=space)
 
 
 def arrows(fig):
@@ -73,7 +77,7 @@ def texts(fig):
 
 
 def test_robust_is_the_papers_figure(traces):
-    found = graph.reach(traces["robust"])
+    found = loss_graph.reach(traces["robust"])
     assert list(found) == ["ce", "kd", "gradient", "score"] and traces["robust"].terms == {
         "ce": 1,
         "kd": 4,
@@ -94,7 +98,7 @@ def test_robust_is_the_papers_figure(traces):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_which_terms_use_the_teacher_and_which_differentiate_twice(traces, method):
-    found = graph.reach(traces[method])
+    found = loss_graph.reach(traces[method])
     assert set(USES) == set(METHODS)
     assert {t: [q for q in found[t]["uses"] if q.endswith("T")] for t in found} == {
         "ce": []
@@ -125,7 +129,7 @@ def test_the_walk_agrees_with_autograd(method, names):
     teacher, student, d = (
         networks.build(names[0]).eval(),
         networks.build(names[1]).eval(),
-        data.digits(),
+        sets.digits(),
     )
     x, y, r = d.x_train[:6], d.y_train[:6], train.recipe()
     a_T, g_T = train.teacher_constants(
@@ -137,7 +141,7 @@ def test_the_walk_agrees_with_autograd(method, names):
         for n, p in student.named_parameters()
         if n.endswith("weight")
     }
-    found = graph.reach(graph.trace(method, teacher, student, x, y, r))
+    found = loss_graph.reach(loss_graph.trace(method, teacher, student, x, y, r))
     for term, (weight, loss) in METHODS[method].terms(student, b, r).items():
         if weight:
             reached = torch.autograd.grad(
@@ -164,18 +168,18 @@ def test_the_walk_agrees_with_autograd(method, names):
     ],
 )
 def test_a_live_teacher_is_seen_and_drawn(traces, method, terms):
-    traced = graph.trace(method, ask=live)
-    found = graph.reach(traced)
+    traced = loss_graph.trace(method, ask=live)
+    found = loss_graph.reach(traced)
     assert [t for t in found if found[t]["teacher"]] == terms and all(
         found[t]["teacher"] == TEACHER for t in terms
     )
-    red = [p for p in arrows(graph.figure(traced)) if to_hex(p.get_edgecolor()) == "#cc0000"]
+    red = [p for p in arrows(loss_graph.figure(traced)) if to_hex(p.get_edgecolor()) == "#cc0000"]
     ends = {tuple(p.get_gid().split()[:2]) for p in red}
     assert {("a_T", box) for box in TEACHER} <= ends and (
         "kd" not in terms or ("kd", "a_T") in ends
     )
-    assert any("INTO THE TEACHER" in t.get_text() for t in texts(graph.figure(traced)))
-    good = graph.figure(traces[method])
+    assert any("INTO THE TEACHER" in t.get_text() for t in texts(loss_graph.figure(traced)))
+    good = loss_graph.figure(traces[method])
     assert not any("TEACHER" in t.get_text() for t in texts(good)) and "#cc0000" not in {
         to_hex(p.get_edgecolor()) for p in arrows(good)
     }
@@ -183,7 +187,7 @@ def test_a_live_teacher_is_seen_and_drawn(traces, method, terms):
 
 def test_both_ways_of_training_to_ask_the_teacher_give_constants(traces):
     for method in ("robust", "kd", "direct"):
-        assert graph.trace(method, ask=train._ask).edges == traces[method].edges
+        assert loss_graph.trace(method, ask=constants._ask).edges == traces[method].edges
 
 
 def test_a_method_that_calls_the_teacher_itself_is_seen():
@@ -195,8 +199,8 @@ def test_a_method_that_calls_the_teacher_itself_is_seen():
     def careful(net, b, r):
         return {"kd": (1.0, losses.soft_cross_entropy(net(b.x), teacher(b.x).detach(), r.tau))}
 
-    assert graph.reach(graph.trace(Method(careless), teacher))["kd"]["teacher"] == TEACHER
-    assert graph.reach(graph.trace(Method(careful), teacher))["kd"] == {
+    assert loss_graph.reach(loss_graph.trace(Method(careless), teacher))["kd"]["teacher"] == TEACHER
+    assert loss_graph.reach(loss_graph.trace(Method(careful), teacher))["kd"] == {
         "plain": STUDENT,
         "double": [],
         "teacher": [],
@@ -209,14 +213,16 @@ def test_weights_used_without_calling_their_layer_are_found():
         def forward(self, x):
             return nn.functional.linear(x.flatten(1), self[0].weight, self[0].bias)
 
-    traced = graph.trace("kd", Bare(nn.Linear(64, 10)).eval(), Bare(nn.Linear(64, 10)), ask=live)
-    assert graph.reach(traced)["kd"] == {
+    traced = loss_graph.trace(
+        "kd", Bare(nn.Linear(64, 10)).eval(), Bare(nn.Linear(64, 10)), ask=live
+    )
+    assert loss_graph.reach(traced)["kd"] == {
         "plain": ["student.0"],
         "double": [],
         "teacher": ["teacher.0"],
         "uses": ["a_T", "a_S"],
     }
-    assert len(arrows(graph.figure(traced))) == len(traced.edges)
+    assert len(arrows(loss_graph.figure(traced))) == len(traced.edges)
 
 
 def test_an_answer_that_is_one_of_several_outputs_is_known():
@@ -224,7 +230,9 @@ def test_an_answer_that_is_one_of_several_outputs_is_known():
         def forward(self, x):
             return super().forward(x).chunk(2, 1)[1]
 
-    found = graph.reach(graph.trace("kd", student=Second(nn.Flatten(), nn.Linear(64, 20))))
+    found = loss_graph.reach(
+        loss_graph.trace("kd", student=Second(nn.Flatten(), nn.Linear(64, 20)))
+    )
     assert found["kd"] == {
         "plain": ["student.1"],
         "double": [],
@@ -235,20 +243,20 @@ def test_an_answer_that_is_one_of_several_outputs_is_known():
 
 def test_a_students_gradient_without_a_graph_is_a_constant():
     def lost(net, b, r):
-        a_S, g_S = losses.input_gradient(net, b.x, b.y, r.tau)
+        a_S, g_S = geometry.input_gradient(net, b.x, b.y, r.tau)
         return {
             "ce": (1.0, losses.kd_loss(net(b.x), b.a_T, b.y, 1.0, r.tau)),
             "gradient": (1.0, losses.gradient_loss(g_S, b.g_T)),
         }
 
-    traced = graph.trace(Method(lost))
-    assert graph.reach(traced)["gradient"] == {
+    traced = loss_graph.trace(Method(lost))
+    assert loss_graph.reach(traced)["gradient"] == {
         "plain": [],
         "double": [],
         "teacher": [],
         "uses": ["g_T", "g_S"],
     }
-    fig = graph.figure(traced)
+    fig = loss_graph.figure(traced)
     assert (
         "double backprop" not in " ".join(t.get_text() for t in texts(fig))
         and sum("constant" in t.get_text() for t in texts(fig)) == 3
@@ -264,7 +272,7 @@ def test_terms_without_a_quantity():
             "off": (0.0, net(b.x).sum()),
         }
 
-    found = graph.reach(traced := graph.trace(Method(odd)))
+    found = loss_graph.reach(traced := loss_graph.trace(Method(odd)))
     assert list(found) == ["ce", "decay", "fixed"] and found["decay"] == {
         "plain": ["student.0"],
         "double": [],
@@ -272,14 +280,14 @@ def test_terms_without_a_quantity():
         "uses": [],
     }
     assert found["fixed"] == {"plain": [], "double": [], "teacher": [], "uses": []} and len(
-        arrows(graph.figure(traced))
+        arrows(loss_graph.figure(traced))
     ) == len(traced.edges)
 
 
 def test_frozen_and_bypassed_layers_lose_their_arrow():
     student = networks.build("digits_student")
     student[2].requires_grad_(False)
-    found = graph.reach(graph.trace("robust", student=student))
+    found = loss_graph.reach(loss_graph.trace("robust", student=student))
     assert all(
         sorted(found[t]["plain"] + found[t]["double"])
         == [box for box in STUDENT if box != "student.2"]
@@ -291,36 +299,36 @@ def test_frozen_and_bypassed_layers_lose_their_arrow():
             return self[1](self[0](x).detach())
 
     student = Detached(nn.Sequential(nn.Flatten(), nn.Linear(64, 8)), nn.Linear(8, 10))
-    assert graph.reach(graph.trace("kd", student=student))["kd"]["plain"] == ["student.1"]
+    assert loss_graph.reach(loss_graph.trace("kd", student=student))["kd"]["plain"] == ["student.1"]
 
 
 def test_training_s_own_layers_give_the_same_figure(traces):
     student = networks.build("digits_student")
     with fast.layers(student):
         for method in ("robust", "target_zero", "kd", "direct"):
-            assert graph.trace(method, student=student).edges == traces[method].edges, method
+            assert loss_graph.trace(method, student=student).edges == traces[method].edges, method
 
 
 def test_the_trace_leaves_nothing_behind():
     teacher, student = networks.build("digits_teacher").eval(), networks.build("digits_student")
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    graph.trace("shuffled", teacher, student)
+    loss_graph.trace("shuffled", teacher, student)
     with pytest.raises(ZeroDivisionError):
-        graph.trace(Method(lambda net, b, r: 1 / 0), teacher, student)
+        loss_graph.trace(Method(lambda net, b, r: 1 / 0), teacher, student)
     assert torch.equal(before, torch.get_rng_state())
     for net in (teacher, student):
         assert all(p.grad is None for p in net.parameters()) and not any(
             m._forward_hooks for m in net.modules()
         )
     with pytest.raises(ValueError, match="method"):
-        graph.trace("robuts")
+        loss_graph.trace("robuts")
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_figure_has_an_arrow_for_each_edge_and_the_layers_of_the_real_networks(traces, method):
     traced = traces[method]
-    fig = graph.figure(traced)
+    fig = loss_graph.figure(traced)
     assert sorted(p.get_gid() for p in arrows(fig)) == sorted(" ".join(e) for e in traced.edges)
     written = [t.get_text() for t in texts(fig)]
     boxes = (
@@ -345,9 +353,9 @@ def test_the_figure_has_an_arrow_for_each_edge_and_the_layers_of_the_real_networ
 
 
 def test_every_arrow_ends_at_its_boxes(traces):
-    at = graph._places(traces["direct"])
+    at = loss_graph._places(traces["direct"])
     for e in traces["direct"].edges:
-        points = graph._way(e, at)
+        points = loss_graph._way(e, at)
         for (x, y), node in ((points[0], e.source), (points[-1], e.target)):
             cx, cy, w, h = at[node]
             assert (
@@ -358,7 +366,9 @@ def test_every_arrow_ends_at_its_boxes(traces):
 
 
 def test_other_methods_give_other_arrows(traces):
-    drawn = {m: frozenset(p.get_gid() for p in arrows(graph.figure(traces[m]))) for m in METHODS}
+    drawn = {
+        m: frozenset(p.get_gid() for p in arrows(loss_graph.figure(traces[m]))) for m in METHODS
+    }
     assert (
         drawn["robust"] - drawn["target_zero"] == {"g_T gradient forward", "a_T g_T forward"}
         and drawn["target_zero"] < drawn["robust"]
@@ -382,7 +392,7 @@ def test_other_methods_give_other_arrows(traces):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_figure_can_be_read(traces, method):
-    fig = graph.figure(traces[method], "a title")
+    fig = loss_graph.figure(traces[method], "a title")
     pen = FigureCanvasAgg(fig)
     pen.draw()
     assert fig.get_size_inches().tolist() == [9, 4.2]
@@ -393,7 +403,7 @@ def test_the_figure_can_be_read(traces, method):
         assert not [other for other, b in boxes[:i] if a.overlaps(b)], one
     at = {
         n: fig.axes[0].transData.transform([(x - w / 2, y - h / 2), (x + w / 2, y + h / 2)])
-        for n, (x, y, w, h) in graph._places(traces[method]).items()
+        for n, (x, y, w, h) in loss_graph._places(traces[method]).items()
     }
     inside = [
         any((low <= a.min).all() and (a.max <= high).all() for low, high in at.values())
@@ -405,11 +415,11 @@ def test_the_figure_can_be_read(traces, method):
 
 def test_deep_networks_fit_too():
     nets = networks.build("cifar_teacher@0.1").eval(), networks.build("cifar_student4@0.1")
-    traced = graph.trace("robust", *nets, torch.rand(2, 3, 32, 32), torch.tensor([1, 2]))
+    traced = loss_graph.trace("robust", *nets, torch.rand(2, 3, 32, 32), torch.tensor([1, 2]))
     assert (
         len([b for b in traced.boxes if b.startswith("student")]) == 19
-        and graph.reach(traced)["gradient"]["teacher"] == []
+        and loss_graph.reach(traced)["gradient"]["teacher"] == []
     )
-    assert len(graph.reach(traced)["gradient"]["double"]) == 19 and len(
-        arrows(graph.figure(traced))
+    assert len(loss_graph.reach(traced)["gradient"]["double"]) == 19 and len(
+        arrows(loss_graph.figure(traced))
     ) == len(traced.edges)

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, fast, hints, losses, networks, train
+from rsnl_lib import networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.networks import fast, modules
+from rsnl_lib.train import hints, losses
 
-D = data.digits()._replace(
-    **{k: v[:64] for k, v in data.digits()._asdict().items() if isinstance(v, torch.Tensor)}
+D = sets.digits()._replace(
+    **{k: v[:64] for k, v in sets.digits()._asdict().items() if isinstance(v, torch.Tensor)}
 )
 R = train.recipe("short", "digits", "fitnet", epochs=4, batch=32)
 
@@ -21,12 +24,16 @@ def pair(kind="digits"):
 
 def test_the_guided_layer_lies_two_thirds_of_the_way_as_in_fitnets():
     student, teacher = networks.build("mnist_student"), networks.build("mnist_teacher")
-    assert hints.guided(student) is hints.blocks(student)[3] and len(hints.blocks(student)) == 6
-    assert hints.guided(teacher) is hints.blocks(teacher)[1] and len(hints.blocks(teacher)) == 3
+    assert (
+        networks.guided(student) is modules.blocks(student)[3] and len(modules.blocks(student)) == 6
+    )
+    assert (
+        networks.guided(teacher) is modules.blocks(teacher)[1] and len(modules.blocks(teacher)) == 3
+    )
     deep = nn.Sequential(*(nn.Conv2d(1, 1, 1) for _ in range(17)), nn.Flatten(), nn.Linear(64, 10))
-    assert hints.guided(deep) is deep[10]
+    assert networks.guided(deep) is deep[10]
     mlp = networks.build("digits_mlp_teacher")
-    assert hints.guided(mlp) is mlp[1]
+    assert networks.guided(mlp) is mlp[1]
 
 
 def test_hint_loss_by_hand():
@@ -102,6 +109,6 @@ def test_robust_takes_the_hint_stage_when_asked():
 
 def test_a_network_without_a_middle_is_refused():
     with pytest.raises(ValueError, match="Sequential has no middle layer"):
-        hints.guided(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+        networks.guided(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
     with pytest.raises(ValueError, match="hint_epochs=2 needs a teacher"):
         train.fit(pair()[0], D, "standard", R._replace(hint_epochs=2))

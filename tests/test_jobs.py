@@ -5,7 +5,11 @@ import json
 import pytest
 import torch
 
-from rsnl_lib import data, evaluate, jobs, networks
+from rsnl_lib import data, networks
+from rsnl_lib.data import catalogue
+from rsnl_lib.measure import evaluate
+from rsnl_lib.networks import zoo
+from rsnl_lib.study import cost, jobs
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,7 @@ def test_a_measurement_that_is_cut_off_goes_on_and_gives_the_same_rows(
     d, net, tmp_path, monkeypatch
 ):
     whole, kept, asked, sweep = jobs.measure(net, d), tmp_path / "run.rows", [], evaluate.sweep
-    assert len(whole) == len(evaluate.needed("digits")) + 10 and all(
+    assert len(whole) == len(catalogue.needed("digits")) + 10 and all(
         set(row) == {"perturbation", "level", "unit", "draws", "n", "correct"} for row in whole
     )
 
@@ -66,18 +70,18 @@ def test_what_is_not_wanted_is_not_measured(d, net):
     [("mnist", 20), ("cifar10", 17), ("cifar100", 17), ("usps", 1), ("usps_resized", 1)],
 )
 def test_only_levels_that_are_asked_for_are_measured(dataset, count):
-    assert len(evaluate.needed(dataset)) == count and set(evaluate.needed(dataset)) <= set(
-        evaluate.levels(dataset)
+    assert len(catalogue.needed(dataset)) == count and set(catalogue.needed(dataset)) <= set(
+        catalogue.levels(dataset)
     )
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_work_is_counted_once_a_network_and_cheaper_by_the_transform(name, monkeypatch):
-    direct = networks.count(networks.build(name), networks.SHAPES[name.split("_")[0]])[1]
+    direct = networks.count(networks.build(name), catalogue.SHAPES[name.split("_")[0]])[1]
     saved = {"cifar_teacher": 680_140_800, "digits_teacher": 0}.get(name)
-    got = jobs._work(name, 10)
+    got = cost._work(name, 10)
     if saved is not None:
-        assert got == pytest.approx(direct - (1 - jobs.TRANSFORMED) * saved)
-    assert jobs.TRANSFORMED * direct <= got <= direct
-    monkeypatch.setattr(networks, "build", None)
-    assert jobs._work(name, 10) == got
+        assert got == pytest.approx(direct - (1 - cost.TRANSFORMED) * saved)
+    assert cost.TRANSFORMED * direct <= got <= direct
+    monkeypatch.setattr(zoo, "build", None)
+    assert cost._work(name, 10) == got

@@ -14,7 +14,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from rsnl_lib import data, networks, settings, store, train
+from rsnl_lib import env as env_
+from rsnl_lib import networks, store, train
+from rsnl_lib.data import sets
+from rsnl_lib.train import loop
 
 DRIVER = """
 import os, runpy, signal, sys
@@ -38,9 +41,7 @@ def command(folder, *driver):
     """
     folder.mkdir(exist_ok=True)
     (folder / "out").mkdir(exist_ok=True)
-    shutil.copy(
-        settings.CHECKPOINTS / "digits_teacher-teacher-short-s0.safetensors", folder / "out"
-    )
+    shutil.copy(env_.CHECKPOINTS / "digits_teacher-teacher-short-s0.safetensors", folder / "out")
     words = [
         "train",
         "--dataset",
@@ -63,7 +64,7 @@ def command(folder, *driver):
     start = ["-c", DRIVER, *driver] if driver else ["-m", "rsnl_lib"]
     return subprocess.Popen(
         [sys.executable, *start, *words],
-        cwd=settings.ROOT,
+        cwd=env_.ROOT,
         env=env,
         text=True,
         stdout=subprocess.PIPE,
@@ -83,7 +84,7 @@ def tensors(path):
 
 
 def table(path):
-    frame = store.read(path).drop(columns=["date", "commit"], errors="ignore")
+    frame = store.frame(path).drop(columns=["date", "commit"], errors="ignore")
     return frame[frame["quantity"] != "ms_per_image"] if "quantity" in frame else frame
 
 
@@ -147,12 +148,12 @@ def small_disk():
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_state(tmp_path, small_disk):
-    d = data.digits()
+    d = sets.digits()
     d, r = (
         d._replace(x_train=d.x_train[:96], y_train=d.y_train[:96]),
         train.Recipe("test", 3, batch=32),
     )
-    net, state = lambda: train.start("digits_student", d), tmp_path / "run.state"
+    net, state = lambda: networks.start("digits_student", d), tmp_path / "run.state"
     accuracy, calls = train.accuracy, []
     whole = train.fit(net(), d, "standard", r, state=tmp_path / "other.state").last
     size = (tmp_path / "other.state").stat().st_size
@@ -163,7 +164,7 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_state(tmp_path, smal
         return accuracy(*args)
 
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(train, "accuracy", fills)
+        m.setattr(loop, "accuracy", fills)
         with pytest.raises(OSError, match="File too large|No space left"):
             train.fit(net(), d, "standard", r, state=state)
     small_disk(None)

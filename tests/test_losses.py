@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import losses
+from rsnl_lib import geometry
+from rsnl_lib.train import losses
 
 LN3 = math.log(3)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
@@ -22,9 +23,11 @@ def smooth_net():
 
 def test_score_is_the_softened_probability_of_the_true_class():
     a, y = torch.tensor([[0, LN3], [4 * LN3, 0]]), torch.tensor([1, 0])
-    torch.testing.assert_close(losses.score(a, y), torch.tensor([3 / 4, 81 / 82]))
+    torch.testing.assert_close(geometry.score(a, y), torch.tensor([3 / 4, 81 / 82]))
     root = math.sqrt(3)
-    torch.testing.assert_close(losses.score(a, y, tau=2), torch.tensor([root / (1 + root), 9 / 10]))
+    torch.testing.assert_close(
+        geometry.score(a, y, tau=2), torch.tensor([root / (1 + root), 9 / 10])
+    )
 
 
 def test_soft_cross_entropy_takes_the_teacher_as_target():
@@ -65,28 +68,30 @@ def test_gradient_loss_is_a_mean_of_squared_lengths():
 @pytest.mark.parametrize("tau", [1.0, 3.0])
 def test_input_gradient_agrees_with_finite_differences(tau):
     net, x, y = smooth_net()
-    a, g = losses.input_gradient(net, x, y, tau)
+    a, g = geometry.input_gradient(net, x, y, tau)
     torch.testing.assert_close(a, net(x))
     h, slopes = 1e-5, torch.zeros_like(x)
     for k in range(4):
         move = torch.zeros(4, dtype=x.dtype).index_fill(0, torch.tensor(k), h).view(1, 1, 2, 2)
-        ahead, behind = (losses.score(net(x + s * move), y, tau) for s in (1, -1))
+        ahead, behind = (geometry.score(net(x + s * move), y, tau) for s in (1, -1))
         slopes.view(6, 4)[:, k] = ((ahead - behind) / (2 * h)).detach()
     torch.testing.assert_close(g, slopes, rtol=1e-6, atol=1e-9)
 
 
 def test_one_sum_for_the_batch_equals_a_loop_over_its_images():
     net, x, y = smooth_net()
-    _, together = losses.input_gradient(net, x, y, 2.0)
-    alone = [losses.input_gradient(net, x[i : i + 1], y[i : i + 1], 2.0)[1] for i in range(len(x))]
+    _, together = geometry.input_gradient(net, x, y, 2.0)
+    alone = [
+        geometry.input_gradient(net, x[i : i + 1], y[i : i + 1], 2.0)[1] for i in range(len(x))
+    ]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
 def test_input_gradient_is_differentiable_only_when_asked_and_leaves_no_trace():
     net, x, y = smooth_net()
-    assert losses.input_gradient(net, x, y, create_graph=True)[1].requires_grad
+    assert geometry.input_gradient(net, x, y, create_graph=True)[1].requires_grad
     with torch.no_grad():
-        assert not losses.input_gradient(net, x, y)[1].requires_grad
+        assert not geometry.input_gradient(net, x, y)[1].requires_grad
     assert not x.requires_grad and x.grad is None
     assert all(p.grad is None for p in net.parameters())
 
@@ -98,18 +103,18 @@ def test_batch_norm_in_training_mode_is_refused_by_name():
         torch.arange(5) % 3,
     )
     with pytest.raises(ValueError, match="BatchNorm2d in training mode.*eval"):
-        losses.input_gradient(net, x, y)
-    assert losses.input_gradient(net.eval(), x, y)[1].shape == x.shape
+        geometry.input_gradient(net, x, y)
+    assert geometry.input_gradient(net.eval(), x, y)[1].shape == x.shape
 
 
 @pytest.mark.parametrize("tau", [0, -1.0, math.nan, math.inf, "3", None, True])
 def test_bad_tau_is_named(tau):
     a, y = torch.zeros(1, 2), torch.tensor([0])
     for call in (
-        lambda: losses.score(a, y, tau),
+        lambda: geometry.score(a, y, tau),
         lambda: losses.soft_cross_entropy(a, a, tau),
         lambda: losses.kd_loss(a, a, y, 1.0, tau),
-        lambda: losses.input_gradient(NET, torch.zeros(1, 1, 2, 2), y, tau),
+        lambda: geometry.input_gradient(NET, torch.zeros(1, 1, 2, 2), y, tau),
     ):
         with pytest.raises(ValueError) as error:
             call()
@@ -136,7 +141,7 @@ def test_bad_gamma_and_lambda_are_named(value):
 )
 def test_labels_that_do_not_fit_are_refused(a, y, said):
     with pytest.raises(ValueError, match=said):
-        losses.score(a, y)
+        geometry.score(a, y)
     with pytest.raises(ValueError, match=said):
         losses.kd_loss(a, a, y, 1.0, 1.0)
 

@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, losses, networks, train
-from rsnl_lib.methods import METHODS, Batch, random_directions
+from rsnl_lib import data, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.networks import zoo
+from rsnl_lib.train import losses
+from rsnl_lib.train.methods.base import Batch
+from rsnl_lib.train.methods.controls import random_directions
+from rsnl_lib.train.methods.listed import METHODS
 
 FULL = ("ce", "kd", "gradient", "score")
 TERMS = [
@@ -36,14 +41,14 @@ def relu_net(hidden=32):
 def setting(make=relu_net):
     """A student, a teacher and one batch of digits with the teacher's constants."""
     torch.manual_seed(0)
-    d = data.digits()
+    d = sets.digits()
     x, y = d.x_train[:16], d.y_train[:16]
     student, teacher = make().train(), networks.build("digits_mlp_teacher").eval()
     a_T, g_T = train.teacher_constants(teacher, x, y, R.tau, "tempered")
     return student, teacher, Batch(x, y, a_T, g_T.float(), 2.5)
 
 
-@pytest.mark.parametrize("make", [relu_net, networks.digits_mlp_student, networks.digits_student])
+@pytest.mark.parametrize("make", [relu_net, zoo.digits_mlp_student, zoo.digits_student])
 @pytest.mark.parametrize("method, term", TERMS)
 def test_each_term_alone_reaches_every_student_weight_and_no_teacher_weight(method, term, make):
     student, teacher, batch = setting(make)
@@ -175,7 +180,7 @@ def test_matched_keeps_each_gradients_length_and_nothing_of_its_direction():
 def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(
     tmp_path, monkeypatch
 ):
-    d = data.digits()
+    d = sets.digits()
     d = d._replace(x_train=d.x_train[:64], y_train=d.y_train[:64])
     teacher, seen = networks.build("digits_mlp_teacher").eval(), []
     how = METHODS["matched"]
@@ -186,7 +191,7 @@ def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(
 
     monkeypatch.setitem(METHODS, "matched", how._replace(terms=terms))
     train.fit(
-        train.start("digits_student", d),
+        networks.start("digits_student", d),
         d,
         "matched",
         R._replace(epochs=2),
@@ -199,7 +204,7 @@ def test_matched_sees_one_direction_an_image_in_every_epoch_and_after_a_resume(
     with pytest.raises(
         ValueError, match="'matched' draws its target once an image, and crop=1 .*set crop=0"
     ):
-        train.fit(train.start("digits_student", d), d, "matched", R._replace(crop=1), 1, teacher)
+        train.fit(networks.start("digits_student", d), d, "matched", R._replace(crop=1), 1, teacher)
 
 
 def test_mimic_is_equation_2():
@@ -285,7 +290,7 @@ def test_maxout_is_the_same_function_in_training_and_in_evaluation(pieces):
 
 
 def few():
-    d = data.digits()
+    d = sets.digits()
     return data.Data("few", 10, *(d.x_train[:32], d.y_train[:32]) * 3)
 
 

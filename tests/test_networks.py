@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, networks, train
+from rsnl_lib import networks
+from rsnl_lib.data import catalogue, sets
+from rsnl_lib.networks import modules, zoo
 
 COUNTS = {  # weights without biases, multiplications for one image (Table VII's way of counting)
     "mnist_teacher": (360_816, 28_673_136),
@@ -29,7 +31,7 @@ COUNTS = {  # weights without biases, multiplications for one image (Table VII's
 
 
 def shape(name):
-    return networks.SHAPES[name.split("_")[0]]
+    return catalogue.SHAPES[name.split("_")[0]]
 
 
 def test_every_network_is_counted_here():
@@ -55,7 +57,7 @@ def test_the_neighbours_networks_have_the_published_number_of_parameters(name, k
 
 
 def test_a_shortcut_is_the_identity_or_every_other_pixel_beside_zeros():
-    block, x = networks.Residual(2, 4, 2).eval(), torch.rand(1, 2, 6, 6)
+    block, x = zoo.Residual(2, 4, 2).eval(), torch.rand(1, 2, 6, 6)
     with torch.no_grad():
         for p in block.path.parameters():
             p.zero_()
@@ -76,7 +78,7 @@ def test_count_by_hand():
 
 @pytest.mark.parametrize("name", ["digits_teacher", "digits_student", "digits_mlp_student"])
 def test_lsuv_gives_every_layer_unit_variance_and_small_biases(name):
-    x, spread = data.digits().x_train[:500], []
+    x, spread = sets.digits().x_train[:500], []
     net = networks.lsuv_(networks.build(name), x, torch.Generator().manual_seed(0))
     assert net.training
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
@@ -91,13 +93,13 @@ def test_lsuv_gives_every_layer_unit_variance_and_small_biases(name):
 
 
 def test_the_start_depends_on_the_seed_alone():
-    d = data.digits()
+    d = sets.digits()
     torch.manual_seed(1)
-    one = train.start("digits_student", d, 3)
+    one = networks.start("digits_student", d, 3)
     drawn = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(1), drawn)  # the caller's random state is kept
-    same, other = train.start("digits_student", d, 3), train.start("digits_student", d, 4)
+    same, other = networks.start("digits_student", d, 3), networks.start("digits_student", d, 4)
     for a, b, c in zip(one.parameters(), same.parameters(), other.parameters()):
         assert torch.equal(a, b) and not torch.equal(a, c)
 
@@ -116,7 +118,7 @@ def test_long_kernels_are_cut_to_their_limit_and_short_ones_kept():
             layer.weight[0] *= 0.1  # length 0.5, within every limit
         last *= 1000
     short, head = [m.weight[0].clone() for m in layers], last.clone()
-    networks.clip_kernels_(net)
+    modules.clip_kernels_(net)
     for layer, limit, kept in zip(layers, limits, short):
         norms = layer.weight.flatten(1).norm(dim=1)
         torch.testing.assert_close(norms[1:], torch.full_like(norms[1:], limit), rtol=1e-4, atol=0)

@@ -9,9 +9,9 @@ import tempfile
 import nbformat
 import pytest
 
-from rsnl_lib import nbtools
+from rsnl_lib.workbook import render
 
-NAMES = [s.stem for s in sorted(nbtools.SOURCES.glob("*.py"))]
+NAMES = [s.stem for s in sorted(render.SOURCES.glob("*.py"))]
 
 
 def lines(cell):
@@ -32,7 +32,7 @@ def compared(cell):
 
 def test_every_source_has_its_notebook_and_the_other_way_round():
     assert NAMES, "no sources in notebooks/src"
-    assert NAMES == [p.stem for p in sorted(nbtools.BOOKS.glob("*.ipynb"))], (
+    assert NAMES == [p.stem for p in sorted(render.BOOKS.glob("*.ipynb"))], (
         "python3 run.py render makes missing notebooks"
     )
 
@@ -44,7 +44,7 @@ def name(request):
 
 @pytest.fixture(scope="module")
 def path(name):
-    path = nbtools.BOOKS / f"{name}.ipynb"
+    path = render.BOOKS / f"{name}.ipynb"
     if not path.is_file():
         pytest.fail(f"{path.name} is missing: python3 run.py render {name}")
     return path
@@ -62,14 +62,14 @@ def code(nb):
 
 def test_stored_is_the_rendered_source(nb, name):
     nbformat.validate(nb)
-    source = nbtools.from_source(nbtools.SOURCES / f"{name}.py")
-    assert [(c.id, *part) for c, part in zip(nb.cells, nbtools.cells(nb))] == [
-        (c.id, *part) for c, part in zip(source.cells, nbtools.cells(source))
+    source = render.from_source(render.SOURCES / f"{name}.py")
+    assert [(c.id, *part) for c, part in zip(nb.cells, render.cells(nb))] == [
+        (c.id, *part) for c, part in zip(source.cells, render.cells(source))
     ], f"stale: python3 run.py render {name}"
 
 
 def test_canonical(nb, path, name):
-    again = nbtools.canonical(nbformat.read(path, as_version=4), name)
+    again = render.canonical(nbformat.read(path, as_version=4), name)
     assert nbformat.writes(again) == nbformat.writes(nb), (
         f"volatile metadata: python3 run.py render {name}"
     )
@@ -96,7 +96,7 @@ def test_small_and_free_of_machine_paths(path):
     text = path.read_text()
     assert len(text.encode()) < 600_000
     for place in (
-        str(nbtools.BOOKS.parent),
+        str(render.BOOKS.parent),
         tempfile.gettempdir() + "/",
         "site-packages",
         "/home/",
@@ -131,8 +131,6 @@ def test_figures_are_there_and_are_read(nb, code):
 
 
 def test_the_readme_shows_the_first_notebooks_figure():
-    nb = nbformat.read(nbtools.stored(nbtools.SOURCES / f"{nbtools.FRONT.stem}.py"), as_version=4)
-    assert nbtools.FRONT.read_bytes() == nbtools.first_picture(nb), (
-        "stale: python3 run.py render 00"
-    )
-    assert f"notebooks/{nbtools.FRONT.name}" in (nbtools.BOOKS.parent / "README.md").read_text()
+    nb = nbformat.read(render.stored(render.SOURCES / f"{render.FRONT.stem}.py"), as_version=4)
+    assert render.FRONT.read_bytes() == render.first_picture(nb), "stale: python3 run.py render 00"
+    assert f"notebooks/{render.FRONT.name}" in (render.BOOKS.parent / "README.md").read_text()

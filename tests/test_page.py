@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 import torch
 
-from rsnl_lib import data, figures, perturb, store, table
-from rsnl_lib import page as maker
+from rsnl_lib import data, store
+from rsnl_lib.data import perturb
+from rsnl_lib.study import jobs
+from rsnl_lib.workbook import palette, score_cache
+from rsnl_lib.workbook.page import make as maker
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHROMIUM = next(
@@ -51,9 +54,9 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
         m.setattr(store, "load_checkpoint", other)
         assert maker.made() != before, "a changed weight leaves the page as it is"
     with monkeypatch.context() as m:
-        rows = store.shipped
+        rows = jobs.shipped
         m.setattr(
-            store,
+            jobs,
             "shipped",
             lambda *a: rows(*a).assign(
                 correct=lambda r: r.correct - 50 * (r.perturbation == "gaussian")
@@ -63,7 +66,7 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
 
 
 def test_the_verdict_follows_from_the_rows():
-    rows = {d: store.shipped(d, list(maker.SHOWN)) for d in ("mnist", "digits")}
+    rows = {d: jobs.shipped(d, list(maker.SHOWN)) for d in ("mnist", "digits")}
     said = maker.found(rows)["verdict"]
     turned = {
         d: r.assign(method=r.method.replace({"robust": "kd", "kd": "robust"}))
@@ -126,7 +129,7 @@ def test_the_compiled_convolution_belongs_to_its_source():
 
 def test_colours_stand_out_and_unknown_layers_are_named():
     for ground in (maker.PAPER, maker.NIGHT):
-        for m in figures.METHODS:
+        for m in palette.METHODS:
             colour = maker.seen_on(ground, m)
             assert (
                 colour == "var(--ink)"
@@ -238,8 +241,8 @@ def difference(page, nets, settings, images):
 
 @each
 def test_logits_are_pytorchs(page, record_property):
-    nets = table.shipped("mnist")
-    nets = {m: nets[m] for m in figures.rank(nets)}
+    nets = score_cache.shipped("mnist")
+    nets = {m: nets[m] for m in palette.rank(nets)}
     assert page.evaluate("methods") == list(nets) and len(nets) >= 5
     worst = dict.fromkeys(nets, 0.0)
     for settings in (
@@ -263,7 +266,7 @@ def test_without_webassembly_the_same_answers(opened):
     page = opened("delete globalThis.WebAssembly")
     found, _ = difference(
         page,
-        {m: table.shipped("mnist")[m] for m in page.evaluate("methods")},
+        {m: score_cache.shipped("mnist")[m] for m in page.evaluate("methods")},
         CLEAN | dict(kind="gaussian"),
         [0, 4, 30],
     )
@@ -355,7 +358,10 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
 @each
 @torch.no_grad()
 def test_words_and_counts_are_the_networks(page):
-    net, labels = table.shipped("mnist"), {m: figures.style(m)["label"] for m in figures.METHODS}
+    net, labels = (
+        score_cache.shipped("mnist"),
+        {m: palette.style(m)["label"] for m in palette.METHODS},
+    )
     settings = dict(kind="gaussian", snr=1, size=0, top=9, left=9)
     seen = torch.tensor(
         page.evaluate(
@@ -384,7 +390,7 @@ def test_words_and_counts_are_the_networks(page):
     assert len(answers) > 1, "the page opens where the networks disagree"
     page.locator("#snr").fill("3")
     still(page)
-    rows = store.shipped("mnist", ["kd"])
+    rows = jobs.shipped("mnist", ["kd"])
     at = rows[(rows.perturbation == "gaussian") & (rows.level == 3) & (rows.unit == "dB")]
     assert (
         len(at) == 6

@@ -9,7 +9,9 @@ from collections import Counter
 import pytest
 from torch import nn
 
-from rsnl_lib import evaluate, methods, networks, paper, store, train
+from rsnl_lib import networks, store, train
+from rsnl_lib.data import catalogue
+from rsnl_lib.study import paper
 
 CELLS = {c["cell"]: c for c in paper.cells()}
 MEASURED = [c for c in CELLS.values() if c["kind"] == "measured"]
@@ -265,11 +267,11 @@ def test_measured_cells_are_keyed_to_methods_networks_and_levels_that_exist():
     for name, dataset in {(c["network"], c["dataset"]) for c in MEASURED}:
         networks.build(name, 100 if dataset == "cifar100" else 10)
     for c in MEASURED:
-        assert c["method"] in methods.METHODS, c
+        assert c["method"] in train.METHODS, c
         if not c["cell"].startswith("VII."):
-            assert c["network"] == train.network_for(c["dataset"], c["method"]), c
+            assert c["network"] == catalogue.network_for(c["dataset"], c["method"]), c
         if c["perturbation"] in ("clean", "gaussian", "poisson", "occlusion"):
-            assert (c["perturbation"], c["level"], c["unit"]) in evaluate.levels(c["dataset"]), c
+            assert (c["perturbation"], c["level"], c["unit"]) in catalogue.levels(c["dataset"]), c
         elif c["perturbation"] == "class":
             assert c["dataset"] == "cifar10" and c["level"] in range(10) and c["unit"] == "label", c
         else:
@@ -328,7 +330,7 @@ def test_our_networks_have_the_printed_counts():
     for c in CELLS.values():
         if c["quantity"] in ("layers", "weights", "multiplications"):
             net = networks.build(c["network"])
-            weights, mults = networks.count(net, networks.SHAPES[c["network"].split("_")[0]])
+            weights, mults = networks.count(net, catalogue.SHAPES[c["network"].split("_")[0]])
             layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules())
             ours = {"layers": layers, "weights": weights, "multiplications": mults}[c["quantity"]]
             assert abs(ours - c["value"]) <= half_step(c["printed"]) * (
@@ -510,7 +512,7 @@ def test_the_neighbours_cells_are_whole_and_each_says_where_it_was_read():
     assert len(rows) == 33 and round(sum(r["value"] for r in rows), 2) == 2330.01
     for r in rows:
         assert (
-            r["method"] in methods.METHODS
+            r["method"] in train.METHODS
             and r["perturbation"] in ("clean", "pgd")
             and 0 < r["value"] < 100
             and r["read_at"]

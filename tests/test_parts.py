@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from rsnl_lib import data, parts
+from rsnl_lib.data import sets
+from rsnl_lib.study import parts
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_data_set_travels_in_parts(tmp_path, monkeypatch, capsys):
 
     content = {"one": b"1" * 3000, "two": bytes(range(256)) * 9}
     monkeypatch.setitem(
-        data.FILES,
+        sets.FILES,
         "usps",
         ("USPS", "inside", {k: hashlib.md5(v).hexdigest() for k, v in content.items()}),
     )

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsnl_lib import perturb
+from rsnl_lib.data import perturb
 
 few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(0, 10_000)

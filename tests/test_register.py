@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from register_twice import judge
 
-from rsnl_lib import evaluate, jobs, mistakes, register, reproduce
-from rsnl_lib.settings import RESULTS, ROOT
+from rsnl_lib import store
+from rsnl_lib.data import catalogue
+from rsnl_lib.env import RESULTS, ROOT
+from rsnl_lib.measure import evaluate
+from rsnl_lib.study import campaign, jobs, mistakes, register
 
 LINE = {
     "line": "made-up",
@@ -73,8 +76,8 @@ def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
                         side,
                         words,
                     )
-        measured = evaluate.needed(line["dataset"]) + [
-            (name, 0, "test") for name in jobs.ELSEWHERE[line["dataset"]]
+        measured = catalogue.needed(line["dataset"]) + [
+            (name, 0, "test") for name in catalogue.ELSEWHERE[line["dataset"]]
         ]
         assert {(line["perturbation"], v, line["unit"]) for v in line["levels"]} <= set(measured), (
             line["line"]
@@ -104,7 +107,7 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
         and ("occlusion", 2.0, "pixels") in register.asked("cifar10")
     )
     monkeypatch.setenv("RSNL_DATA", str(tmp_path))
-    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path)
     __main__.main(["reproduce", "--for", "cifar", "--missing"])
     assert capsys.readouterr().out.splitlines()[-1] == "9 jobs left"
     with pytest.raises(SystemExit, match="--for cifar stands alone"):
@@ -386,9 +389,9 @@ def test_mistakes_are_those_that_the_rows_count(tmp_path):
 def test_the_spread_is_that_of_the_first_registers_rows_and_power_is_its_own_word():
     import statistics
 
-    from rsnl_lib import claims
+    from rsnl_lib.study import claims
 
-    done = jobs.known(reproduce.read(RESULTS))
+    done = jobs.known(store.result_rows(RESULTS))
     first = {c["claim"]: statistics.stdev(c["effects"].values()) for c in claims.judged(done)}
     with open(register.FOLDER / "spread.csv", newline="") as f:
         seen = list(csv.DictReader(f))
@@ -445,7 +448,7 @@ def test_the_register_is_older_than_every_row_of_it():
         "log", "--diff-filter=A", "--format=%H", "--", "data/claims/README.md"
     ).stdout.split()[-1]
     mine = {tuple(map(str, j.row().values())) for j in register.networks()}
-    for row in reproduce.read(RESULTS):
+    for row in store.result_rows(RESULTS):
         if tuple(row[k] for k in jobs.NAMES) in mine:
             commit = row["commit"].rstrip("+")
             assert git("merge-base", "--is-ancestor", first, commit).returncode == 0, (

@@ -14,8 +14,9 @@ import time
 import pytest
 import torch
 
-from rsnl_lib import jobs, paper, reproduce, store, workers
-from rsnl_lib.jobs import Job
+from rsnl_lib import store
+from rsnl_lib.study import campaign, cost, jobs, merge, paper, paper_jobs, workers
+from rsnl_lib.study.jobs import Job
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -44,7 +45,7 @@ def cell(name):
 
 def test_the_jobs_of_the_paper_are_29_runs():
     """MNIST 5, USPS 4, CIFAR-10 and -100 four each, Table VII six more, Table I six more."""
-    wanted = reproduce.left(paper.cells(), {})
+    wanted = paper_jobs.left(paper.cells(), {})
     assert len(wanted) == 29 and len({j.dataset for j in wanted}) == 4
     teacher = Job("cifar10", "teacher", "cifar_teacher")
     own = sum(
@@ -58,7 +59,7 @@ def test_the_jobs_of_the_paper_are_29_runs():
 
 
 def test_there_are_three_teachers_however_many_seeds():
-    wanted = reproduce.left(paper.cells("VI"), {}, seeds=5)
+    wanted = paper_jobs.left(paper.cells("VI"), {}, seeds=5)
     assert [sum(j.method == m for j in wanted) for m in ("teacher", "standard", "robust")] == [
         3,
         5,
@@ -75,7 +76,7 @@ def test_there_are_three_teachers_however_many_seeds():
 
 def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     c = cell("II.cifar10.kd.4")
-    job = reproduce.job_of(c)
+    job = paper_jobs.job_of(c)
     assert (job.dataset, job.net, job.teacher().net) == (
         "cifar10",
         "cifar_student4",
@@ -83,7 +84,7 @@ def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     )
     level = ("occlusion", 4, "pixels")
     good = row(job, *level)
-    assert reproduce.filled(c, jobs.known([good])) == [0]
+    assert paper_jobs.filled(c, jobs.known([good])) == [0]
     for wrong in (
         {"dataset": "cifar100"},
         {"network": "cifar_student1"},
@@ -96,31 +97,31 @@ def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
         {"level": "6"},
         {"unit": ""},
     ):
-        assert reproduce.filled(c, jobs.known([{**good, **wrong}])) == [], wrong
-    two = reproduce.job_of(c, 4)
+        assert paper_jobs.filled(c, jobs.known([{**good, **wrong}])) == [], wrong
+    two = paper_jobs.job_of(c, 4)
     assert two.teacher_seed == 1 and two.row()["teacher"] == "cifar_teacher seed 1"
-    assert reproduce.filled(c, jobs.known([good, row(two, *level)])) == [0, 4]
+    assert paper_jobs.filled(c, jobs.known([good, row(two, *level)])) == [0, 4]
 
 
 def test_a_drop_needs_the_clean_images_too():
     c = cell("fig2a.kd.drop")
-    noisy = row(reproduce.job_of(c), "gaussian", 1, "dB")
-    assert reproduce.filled(c, jobs.known([noisy])) == []
-    assert reproduce.filled(c, jobs.known([noisy, row(reproduce.job_of(c))])) == [0]
+    noisy = row(paper_jobs.job_of(c), "gaussian", 1, "dB")
+    assert paper_jobs.filled(c, jobs.known([noisy])) == []
+    assert paper_jobs.filled(c, jobs.known([noisy, row(paper_jobs.job_of(c))])) == [0]
 
 
 def test_quoted_cells_are_nobodys_and_counts_stand():
-    assert reproduce.filled(cell("IV.nin.cifar10"), {}) == []
-    assert [reproduce.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [
+    assert paper_jobs.filled(cell("IV.nin.cifar10"), {}) == []
+    assert [paper_jobs.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [
         [0]
     ] * sum(c["kind"] == "counted" for c in paper.cells())
 
 
 def test_missing_ends_with_the_cells(capsys):
     c = paper.cells("III", "mnist")
-    job = reproduce.job_of(cell("III.kd.mnist-mnist"))
+    job = paper_jobs.job_of(cell("III.kd.mnist-mnist"))
     done = jobs.known([row(job)])
-    reproduce.missing(c, done, reproduce.left(c, done), "short")
+    campaign.missing(c, done, paper_jobs.left(c, done), "short")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "1 of 7 cells" and lines[-2] == "Table III            1 of   7, 1 seeds"
     assert any("1 cells" in l and "mnist kd mnist_student seed 0" in l for l in lines)
@@ -157,7 +158,7 @@ def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
     plan = dict(
         settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3"
     )
-    wanted = list(reproduce.left(cells, {}, **plan))
+    wanted = list(paper_jobs.left(cells, {}, **plan))
     assert [(j.method, j.net, j.settings) for j in wanted] == [
         ("teacher", "cifar_teacher@0.25", "epochs=3"),
         ("robust", "cifar_student1", "epochs=2"),
@@ -167,7 +168,7 @@ def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
         and wanted[1].row()["teacher"] == "cifar_teacher@0.25 epochs=3"
     )
     done = jobs.known([row(j) for j in wanted])
-    assert reproduce.filled(cells[0], done) == [] and not reproduce.left(cells, done, **plan).get(
+    assert paper_jobs.filled(cells[0], done) == [] and not paper_jobs.left(cells, done, **plan).get(
         wanted[1]
     )
 
@@ -199,16 +200,16 @@ def test_names_of_checkpoints_tell_jobs_apart():
 def test_estimates_follow_measurements_first(monkeypatch):
     job = Job("mnist", "robust", "mnist_student")
     slow, fast = (
-        jobs.seconds(job, {("mnist_student", "robust"): 4.0}),
-        jobs.seconds(job, {("mnist_student", "robust"): 1.0}),
+        cost.seconds(job, {("mnist_student", "robust"): 4.0}),
+        cost.seconds(job, {("mnist_student", "robust"): 1.0}),
     )
     assert slow == pytest.approx(4 * fast)
-    longer = jobs.seconds(job._replace(settings="epochs=16"), {("mnist_student", "robust"): 4.0})
+    longer = cost.seconds(job._replace(settings="epochs=16"), {("mnist_student", "robust"): 4.0})
     assert longer - slow == pytest.approx(8 * 50_000 * 4 / 1000)
-    assert jobs.seconds(job, asks=False) < jobs.seconds(
+    assert cost.seconds(job, asks=False) < cost.seconds(
         job
     )  # the teacher is asked once, its answers are kept
-    assert jobs.seconds(job, trained=True) < 20 < jobs.seconds(job)
+    assert cost.seconds(job, trained=True) < 20 < cost.seconds(job)
 
 
 def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
@@ -218,12 +219,12 @@ def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
     job = Job("mnist", "standard", "mnist_student")
     one = {("mnist_student", "robust"): 2.0}
     fast = {key: ms / 2 for key, ms in one.items()}
-    assert jobs.rate({}, 1e6) is None and jobs.rate(fast, 1e6) == pytest.approx(
-        2 * jobs.rate(one, 1e6)
+    assert cost.rate({}, 1e6) is None and cost.rate(fast, 1e6) == pytest.approx(
+        2 * cost.rate(one, 1e6)
     )
-    assert jobs.seconds(job, one) == pytest.approx(2 * jobs.seconds(job, fast))
+    assert cost.seconds(job, one) == pytest.approx(2 * cost.seconds(job, fast))
     both = {**one, ("cifar_student4", "kd"): 20.0}
-    assert jobs.rate(both, 2e6) == pytest.approx(jobs.rate(both, 1e6) * 2**jobs.GROWTH)
+    assert cost.rate(both, 2e6) == pytest.approx(cost.rate(both, 1e6) * 2**cost.GROWTH)
     line = {
         **dict.fromkeys(store.CURVE_COLUMNS, ""),
         "network": "mnist_student",
@@ -235,18 +236,18 @@ def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
     (tmp_path / "a.csv").write_bytes(
         store.table([line, {**line, "hardware": "there", "value": "50"}], store.CURVE_COLUMNS)
     )
-    assert reproduce.paces([tmp_path / "a.csv"], "here") == one
+    assert cost.paces([tmp_path / "a.csv"], "here") == one
 
 
 @pytest.mark.parametrize("text, seconds", [("90s", 90), ("9m", 540), ("1.5h", 5400)])
 def test_budgets(text, seconds):
-    assert reproduce.budget(text) == seconds
+    assert campaign.budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["9", "m", "-1m", "0s", "soon", "", "nanm"])
 def test_a_bad_budget_is_named(text):
     with pytest.raises(ValueError, match="is no time; write a number above zero and s, m or h"):
-        reproduce.budget(text)
+        campaign.budget(text)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +317,8 @@ def start(folder, *words):
 def numbers(work):
     """Everything but the commit and the date of all rows, sorted."""
     return sorted(
-        tuple(r[k] for k in store.COLUMNS[:15]) for r in reproduce.read(pathlib.Path(work) / "rows")
+        tuple(r[k] for k in store.COLUMNS[:15])
+        for r in store.result_rows(pathlib.Path(work) / "rows")
     )
 
 
@@ -442,12 +444,12 @@ def test_two_campaigns_do_not_share_a_folder(tmp_path):
 def test_merge_takes_each_row_once_and_says_what_differs(whole, tmp_path, capsys):
     results, shipped, aside = tmp_path / "results", tmp_path / "shipped", tmp_path / "aside"
     box = whole[0] / "box"
-    rows, nets = reproduce.merge(box, results, shipped, aside)
+    rows, nets = merge.merge(box, results, shipped, aside)
     assert rows == 3 * (38 + 10) and nets == 3
     assert not shipped.exists() and len(list(aside.iterdir())) == 3  # changed recipes stay aside
-    assert len(reproduce.read(results)) == rows
+    assert len(store.result_rows(results)) == rows
     before = {p.name: p.read_bytes() for p in results.iterdir()}
-    assert reproduce.merge(box, results, shipped, aside) == (0, 0) and reproduce.merge(
+    assert merge.merge(box, results, shipped, aside) == (0, 0) and merge.merge(
         whole[0] / "work", results, shipped, aside
     ) == (0, 0)
     assert {p.name: p.read_bytes() for p in results.iterdir()} == before
@@ -456,13 +458,13 @@ def test_merge_takes_each_row_once_and_says_what_differs(whole, tmp_path, capsys
     lines[5]["correct"] = str(int(lines[5]["correct"]) - 1)
     (results / "digits.csv").write_bytes(store.table(lines))
     capsys.readouterr()
-    assert reproduce.merge(box, results, shipped, aside) == (0, 0)
+    assert merge.merge(box, results, shipped, aside) == (0, 0)
     assert "1 rows say another number" in capsys.readouterr().out
 
 
 def test_merge_names_a_missing_folder(tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
-        reproduce.merge(tmp_path / "nothing")
+        merge.merge(tmp_path / "nothing")
 
 
 def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_path, monkeypatch):
@@ -490,8 +492,8 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
     monkeypatch.setattr(
         workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake})
     )
-    wanted = reproduce.left(paper.cells(), {})
-    ranked = reproduce.rank(wanted, {})
+    wanted = paper_jobs.left(paper.cells(), {})
+    ranked = campaign.rank(wanted, {})
     assert workers.on_processes(ranked, tmp_path, {}, time.time() + 100, 3) == []
     assert sorted(log) == sorted(wanted)
     for job in log:
@@ -535,7 +537,8 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
     workers.finish(job, tmp_path, draws=1, have=have)
     assert begun == []
     made = {
-        (r["perturbation"], float(r["level"]), r["unit"]) for r in reproduce.read(tmp_path / "rows")
+        (r["perturbation"], float(r["level"]), r["unit"])
+        for r in store.result_rows(tmp_path / "rows")
     }
     assert (
         not made & have
@@ -543,19 +546,19 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
         and ("poisson", 3, "dB") in made
         and len(made) == 48 - len(have)
     )
-    done = jobs.known(reproduce.read(tmp_path / "rows"))
+    done = jobs.known(store.result_rows(tmp_path / "rows"))
     assert len(jobs.of(job, done)) == len(made)
     workers.finish(
         job, tmp_path, draws=1, have=set(jobs.of(job, done))
     )  # what was there stays, what lacked comes
     assert (
-        len(jobs.of(job, jobs.known(reproduce.read(tmp_path / "rows")))) == 48
-        and len(reproduce.read(tmp_path / "rows")) == 48
+        len(jobs.of(job, jobs.known(store.result_rows(tmp_path / "rows")))) == 48
+        and len(store.result_rows(tmp_path / "rows")) == 48
     )
 
 
 def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "BOX", 2**20)
+    monkeypatch.setattr(merge, "BOX", 2**20)
     work = tmp_path / "work"
     for i in range(9):
         for place, size in (
@@ -565,7 +568,7 @@ def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monk
         ):
             store.write(work / place, os.urandom(size))
     store.write(work / "unfinished.safetensors", b"x")
-    reproduce.pack(work, tmp_path / "out")
+    merge.pack(work, tmp_path / "out")
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 8 and all(f.stat().st_size <= 2**20 for f in files)
     said = capsys.readouterr().out
@@ -627,16 +630,16 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
 
 def test_a_cell_that_other_seeds_fill_is_not_left_and_any_teacher_will_do():
     """USPS has students 1 to 5 and not 0: its cells are full, and no job of them is offered."""
-    done = jobs.known(reproduce.read(ROOT / "data" / "results"))
-    assert not [j for j in reproduce.left(paper.cells("III"), done) if j.dataset == "usps"]
+    done = jobs.known(store.result_rows(ROOT / "data" / "results"))
+    assert not [j for j in paper_jobs.left(paper.cells("III"), done) if j.dataset == "usps"]
     c = cell("VI.kd.error")
-    one = row(reproduce.job_of(c)._replace(seed=4, teacher_seed=7))
-    assert reproduce.filled(c, jobs.known([one])) == [4] and not reproduce.left(
+    one = row(paper_jobs.job_of(c)._replace(seed=4, teacher_seed=7))
+    assert paper_jobs.filled(c, jobs.known([one])) == [4] and not paper_jobs.left(
         [c], jobs.known([one])
-    ).get(reproduce.job_of(c))
+    ).get(paper_jobs.job_of(c))
     assert (
-        reproduce.filled(
-            c, jobs.known([row(reproduce.job_of(c)._replace(seed=14, teacher_seed=4))])
+        paper_jobs.filled(
+            c, jobs.known([row(paper_jobs.job_of(c)._replace(seed=14, teacher_seed=4))])
         )
         == []
     ), "the register's own"

@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 
-from rsnl_lib import settings
+from rsnl_lib import env
+from rsnl_lib import env as env_
+from rsnl_lib.workbook import chapter
 
 GOOD = {
     "profile": "read",
@@ -30,7 +32,7 @@ def test_right_parameters_are_accepted_and_printed_in_one_line(capsys):
         "import torch\ntaau = 3",
         "# Parameters\ntau = 4.0\nseed = 1\n",
     ]  # papermill's cell is the last
-    settings.parameters({**GOOD, "In": cells, "torch": torch, "helper": 1}, **GOOD)
+    chapter.parameters({**GOOD, "In": cells, "torch": torch, "helper": 1}, **GOOD)
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "profile read · dataset digits · seed 3" in said
 
@@ -38,7 +40,7 @@ def test_right_parameters_are_accepted_and_printed_in_one_line(capsys):
 def test_the_seed_makes_the_run_repeatable():
     drawn = []
     for seed in (3, 3, 4):
-        settings.parameters({}, seed=seed)
+        chapter.parameters({}, seed=seed)
         drawn.append(torch.rand(1).item())
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -48,7 +50,7 @@ def test_the_seed_makes_the_run_repeatable():
 )
 def test_a_misspelt_injected_name_is_refused_with_the_right_ones(name, value):
     with pytest.raises(ValueError) as error:
-        settings.parameters(
+        chapter.parameters(
             {**GOOD, name: value, "In": ["", f"# Parameters\nseed = 1\n{name} = {value!r}\n"]},
             **GOOD,
         )
@@ -83,30 +85,30 @@ def test_a_misspelt_injected_name_is_refused_with_the_right_ones(name, value):
 )
 def test_each_bad_value_is_named_with_what_is_allowed(name, value, remedy):
     with pytest.raises(ValueError) as error:
-        settings.parameters({}, **{**GOOD, name: value})
+        chapter.parameters({}, **{**GOOD, name: value})
     assert f"{name}={value!r}" in str(error.value) and remedy in str(error.value)
 
 
 def test_without_a_gpu_cuda_is_refused_and_auto_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert settings.device("auto") == torch.device("cpu")
+    assert env.device("auto") == torch.device("cpu")
     with pytest.raises(
         ValueError, match="device='cuda': torch sees no GPU here; use 'cpu' or 'auto'"
     ):
-        settings.device("cuda")
+        env.device("cuda")
 
 
 def test_data_folder_is_the_argument_else_the_variable_else_in_the_project(monkeypatch, tmp_path):
     monkeypatch.setenv("RSNL_DATA", str(tmp_path))
-    assert settings.data_folder("here").name == "here" and settings.data_folder() == tmp_path
+    assert env.data_folder("here").name == "here" and env.data_folder() == tmp_path
     monkeypatch.delenv("RSNL_DATA")
-    assert settings.data_folder() == settings.ROOT / "data" / "downloads"
+    assert env.data_folder() == env.ROOT / "data" / "downloads"
 
 
 def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(env, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert settings.commit() == "unknown"
+    assert env.commit() == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ __main__.main(["reproduce", "--missing", "--device", "cpu"])
 """
     env = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=settings.ROOT, env=env
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=env_.ROOT, env=env
     )
     assert done.returncode == 0, done.stderr[-1500:]
     lines = done.stdout.splitlines()

@@ -9,9 +9,11 @@ import pytest
 import torch
 from test_widgets import controls
 
-from rsnl_lib import bound, data, diagrams, evaluate, networks, sliders, widgets
+from rsnl_lib import data, geometry, networks, theorem
 from rsnl_lib.__main__ import main
-from rsnl_lib.train import checkpoint_path
+from rsnl_lib.study.jobs import checkpoint_path
+from rsnl_lib.workbook import theorem_figures, widgets
+from rsnl_lib.workbook.widgets import base, theory
 
 
 def nets(kind="digits_mlp"):
@@ -38,7 +40,7 @@ CASE = dict(
 def shown(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        sliders, "show", lambda widget, still, text: kept.append((widget, still, text))
+        theory, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     return kept
 
@@ -62,13 +64,13 @@ def shown(monkeypatch):
     ],
 )
 def test_a_push_is_judged_by_both_statements(delta, words):
-    text = sliders.pushed("CE1", CASE, delta)
+    text = theory.pushed("CE1", CASE, delta)
     for word in words:
         assert word in text
 
 
 def test_push_follows_its_controls(shown):
-    sliders.push({"one": CASE, "two": {**CASE, "reach": 1}})
+    widgets.push({"one": CASE, "two": {**CASE, "reach": 1}})
     c = controls(shown[0][0])
     seen = [c["out"].value]
     for name, value in (("delta", 2.5), ("example", "two"), ("delta", 0.5)):
@@ -81,12 +83,12 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
     pair, x = nets(), data.load("digits").x_test[:40].double()
     y = torch.stack(
         [
-            bound.head_start(pair["student"], pair["teacher"], torch.full((40,), k))(x).detach()
+            theorem.head_start(pair["student"], pair["teacher"], torch.full((40,), k))(x).detach()
             for k in range(10)
         ]
     ).argmax(0)
     axes = torch.linalg.qr(torch.randn(64, 2, dtype=torch.float64))[0].T.reshape(2, 1, 8, 8)
-    sliders.plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, reach=1.0)
+    widgets.plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, reach=1.0)
     c = controls(shown[0][0])
     seen = [c["out"].value]
     for name, value in (
@@ -98,7 +100,7 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
-    here = sliders.Plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, 1.0)
+    here = theory.Plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, 1.0)
     for p in (1, 2, math.inf):
         a = here.answers(0, p)
         assert 0 < a["integral"] <= a["flip"][1]
@@ -108,7 +110,7 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
 
 def test_examples_follow_their_controls(shown):
     pair, (x, y) = nets(), data.gallery("digits")
-    sliders.examples(
+    widgets.examples(
         {"robust": pair["student"], "kd": pair["student"], "teacher": pair["teacher"]}, x[:4], y[:4]
     )
     c = controls(shown[0][0])
@@ -126,18 +128,16 @@ def test_examples_follow_their_controls(shown):
 
 def test_the_worst_way_lowers_the_head_start():
     pair, (x, y) = nets(), data.gallery("digits")
-    g_S, g_T, t, u = sliders.worst_way(
-        pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05
-    )
+    g_S, g_T, t, u = theory.worst_way(pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05)
     h = u[:, 0] - u[:, 1]
     assert u.shape == (41, 2) and h[0] - h[-1] == pytest.approx(
-        float(bound.norm(g_S - g_T)) * 0.05, rel=0.2
+        float(geometry.norm(g_S - g_T)) * 0.05, rel=0.2
     )
 
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     kept = []
-    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
     torch.manual_seed(0)
     (x, y), a_S, a_T = data.gallery("digits"), torch.randn(40, 10), torch.randn(40, 10)
     widgets.pulls(a_S, a_T, x, y, first=3)
@@ -165,10 +165,10 @@ def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
 def test_margins_are_what_they_say():
     pair, d = nets(), data.load("digits")
     x, y = d.x_test[:30].double(), d.y_test[:30]
-    rows = evaluate.margins(
+    rows = theorem.margins(
         pair["student"], pair["teacher"], x, y, tau=3.0, sound="interval", restarts=2, steps=8
     )
-    u_S, u_T = (bound.height(pair[who](x), y).detach() for who in ("student", "teacher"))
+    u_S, u_T = (geometry.height(pair[who](x), y).detach() for who in ("student", "teacher"))
     column = lambda name: torch.tensor([r[name] for r in rows])
     torch.testing.assert_close(column("lead").double(), u_S - u_T, rtol=1e-5, atol=1e-6)
     ahead = u_S > u_T
@@ -177,15 +177,15 @@ def test_margins_are_what_they_say():
     assert (column("sound") <= column("flip") + 1e-7).all() and (column("sound")[ahead] > 0).all()
     wrong = pair["student"](x).argmax(1) != y
     assert ((column("wrong") == 0) == wrong).all()
-    alone = evaluate.margins(pair["teacher"], None, x[:2], y[:2], restarts=1, steps=2)
+    alone = theorem.margins(pair["teacher"], None, x[:2], y[:2], restarts=1, steps=2)
     assert set(alone[0]) == {"f_S", "slope_S", "f_S_noisy", "wrong"}
 
 
 def test_the_callers_networks_stay_as_they_are():
     pair = {who: networks.build(f"digits_mlp_{who}").train() for who in ("student", "teacher")}
     x, y = data.gallery("digits")
-    evaluate.margins(pair["student"], pair["teacher"], x[:2], y[:2], restarts=1, steps=1)
-    evaluate.ladder(
+    theorem.margins(pair["student"], pair["teacher"], x[:2], y[:2], restarts=1, steps=1)
+    theorem.ladder(
         pair["student"],
         pair["teacher"],
         x[:6],
@@ -202,7 +202,7 @@ def test_the_callers_networks_stay_as_they_are():
 
 def test_the_ladder_names_what_is_sound():
     pair, d = nets(), data.load("digits")
-    rows = evaluate.ladder(
+    rows = theorem.ladder(
         pair["student"],
         pair["teacher"],
         d.x_test[:20],
@@ -283,7 +283,7 @@ def test_bad_words_are_said(words, message):
 
 
 def test_diagrams_tell_the_kinds_apart():
-    looks = [(k["color"], k["ls"], k["marker"]) for k in diagrams.KINDS.values()]
+    looks = [(k["color"], k["ls"], k["marker"]) for k in theorem_figures.KINDS.values()]
     assert len({c for c, _, _ in looks}) == len({m for _, _, m in looks}) == len(looks) and set(
-        diagrams.WORDS
-    ) == set(diagrams.KINDS)
+        theorem_figures.WORDS
+    ) == set(theorem_figures.KINDS)

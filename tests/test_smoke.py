@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from rsnl_lib import settings
+from rsnl_lib import env
 
-BOOKS = sorted((settings.ROOT / "notebooks").glob("*.ipynb"))
+BOOKS = sorted((env.ROOT / "notebooks").glob("*.ipynb"))
 
 
 def papermill(book, out, *parameters):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from rsnl_lib import networks, store
+from rsnl_lib.study import jobs
 
 ROW = {c: "" for c in store.COLUMNS} | {
     "dataset": "digits",
@@ -107,10 +108,10 @@ def test_rows_are_appended_under_one_header_and_read_back_once(tmp_path):
     store.append(path, [ROW])  # the same row again
     lines = path.read_text().splitlines()
     assert len(lines) == 5 and lines[0] == ",".join(store.COLUMNS)
-    rows = store.read(path)
+    rows = store.frame(path)
     assert rows["seed"].tolist() == [0, 1, 2] and rows["correct"].tolist() == [977] * 3
     assert rows["settings"].tolist() == ["", 'C1=100, "x"', 'C1=100, "x"']
-    assert len(store.read(path, path)) == 3
+    assert len(store.frame(path, path)) == 3
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_file_of_other_columns_is_refused_and_left_as_it_was(tmp_path):
 
 def test_missing_results_are_named_with_the_remedy(tmp_path):
     with pytest.raises(FileNotFoundError, match="no results .*none.csv; make them with"):
-        store.read(tmp_path / "none.csv")
+        store.frame(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
@@ -186,8 +187,8 @@ def test_rows_that_do_not_fit_the_disk_are_taken_back(tmp_path):
 
 
 def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
-    from rsnl_lib import evaluate
     from rsnl_lib.__main__ import main
+    from rsnl_lib.data import catalogue
 
     main(
         [
@@ -219,9 +220,9 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
         and header["train_images"] == "1000"
         and header["settings"] == "epochs=2"
     )
-    rows, curves = store.read(tmp_path / "rows.txt"), store.read(tmp_path / "rows.txt-curves.csv")
+    rows, curves = store.frame(tmp_path / "rows.txt"), store.frame(tmp_path / "rows.txt-curves.csv")
     assert (
-        len(rows) == len(evaluate.levels("digits")) + 10
+        len(rows) == len(catalogue.levels("digits")) + 10
         and (rows["n"][rows.perturbation != "class"] == 500).all()
         and rows["n"][rows.perturbation == "class"].sum() == 500
         and (rows["seed"] == 1).all()
@@ -261,7 +262,7 @@ def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, mo
     ]
     store.append(tmp_path / "digits.csv", rows + [{**base, **other} for other in others])
     monkeypatch.setattr(store, "RESULTS", tmp_path)
-    found = store.shipped("digits", ["kd", "teacher", "pgd_at"])
+    found = jobs.shipped("digits", ["kd", "teacher", "pgd_at"])
     assert list(zip(found.method, found.seed)) == [("kd", 0), ("kd", 3), ("teacher", 0)]
 
 
@@ -305,7 +306,7 @@ def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, mon
         ],
     )
     monkeypatch.setattr(store, "RESULTS", tmp_path)
-    got = store.everyone("digits")
+    got = jobs.everyone("digits")
     assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(
         got.perturbation
     ) == ["clean"] * 4 + ["pgd"]
@@ -314,7 +315,7 @@ def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, mon
 def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
     import pandas as pd
 
-    from rsnl_lib import register
+    from rsnl_lib.study import register
 
     first = [
         ("mnist", "mnist_student", 0),
@@ -326,8 +327,8 @@ def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
     ]
     second = [(j.dataset, j.net, j.seed) for j in register.networks()]
     frame = pd.DataFrame(first + second, columns=["dataset", "network", "seed"])
-    assert store.registered(frame).tolist() == [False] * len(first) + [True] * len(second)
-    shown = store.shipped("mnist", ["teacher", "standard", "kd", "robust"])
+    assert jobs.registered(frame).tolist() == [False] * len(first) + [True] * len(second)
+    shown = jobs.shipped("mnist", ["teacher", "standard", "kd", "robust"])
     assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(
         shown[shown.method == "teacher"].seed
     ) <= {0, 1, 2}

@@ -7,7 +7,8 @@ import math
 import pytest
 from scipy import stats
 
-from rsnl_lib import jobs, paper, reproduce, tables
+from rsnl_lib.study import jobs, paper, paper_jobs
+from rsnl_lib.workbook import paper_tables
 
 
 def cell(name):
@@ -17,8 +18,8 @@ def cell(name):
 def rows_for(c, correct, n=10_000):
     out = []
     for seed, k in correct.items():
-        job = reproduce.job_of(c, seed)
-        for kind, level, unit in reproduce.asked(c):
+        job = paper_jobs.job_of(c, seed)
+        for kind, level, unit in paper_jobs.asked(c):
             out.append(
                 {
                     **{q: str(v) for q, v in job.row().items()},
@@ -36,7 +37,7 @@ def rows_for(c, correct, n=10_000):
 
 def test_every_count_is_the_printed_one_but_those_that_follow_from_rounded_numbers():
     marks = {
-        c["cell"]: tables.answer(c, {})["mark"] for c in paper.cells() if c["kind"] == "counted"
+        c["cell"]: paper_jobs.answer(c, {})["mark"] for c in paper.cells() if c["kind"] == "counted"
     }
     assert len(marks) == 25
     odd = {name for name, mark in marks.items() if mark != "agrees"}
@@ -55,13 +56,13 @@ def test_every_count_is_the_printed_one_but_those_that_follow_from_rounded_numbe
     "printed, width", [("361K", 1000), ("1.6M", 1e5), ("90.25", 0.01), ("11", 1), ("36", 1)]
 )
 def test_rounding(printed, width):
-    assert tables.rounding(printed) == pytest.approx(width)
+    assert paper_jobs.rounding(printed) == pytest.approx(width)
 
 
 def test_the_interval_is_for_one_more_run():
     c = cell("VI.kd.error")
     values = {0: 9930, 1: 9940, 2: 9920}
-    a = tables.answer(c, rows_for(c, values))
+    a = paper_jobs.answer(c, rows_for(c, values))
     reach = stats.t.ppf(0.975, 2) * 0.1 * math.sqrt(1 + 1 / 3)
     assert (
         (a["ours"], a["low"], a["high"]) == pytest.approx((0.7, 0.7 - reach, 0.7 + reach))
@@ -70,35 +71,36 @@ def test_the_interval_is_for_one_more_run():
     )
     assert "3 seeds (0, 1, 2), n 10000 each, h, commit c0, c1, c2" in a["told"]
     assert (
-        tables.answer(c, rows_for(c, {s: v - 400 for s, v in values.items()}))["mark"] == "differs"
+        paper_jobs.answer(c, rows_for(c, {s: v - 400 for s, v in values.items()}))["mark"]
+        == "differs"
     )
     assert (
-        tables.answer(c, rows_for(c, {0: 9930, 1: 9940}))["mark"] == "too few seeds"
-        and tables.answer(c, {})["mark"] == "not run"
+        paper_jobs.answer(c, rows_for(c, {0: 9930, 1: 9940}))["mark"] == "too few seeds"
+        and paper_jobs.answer(c, {})["mark"] == "not run"
     )
-    assert tables.answer({**c, "value": 9.0}, rows_for(c, values))["mark"] == "differs"
+    assert paper_jobs.answer({**c, "value": 9.0}, rows_for(c, values))["mark"] == "differs"
 
 
 def test_a_drop_is_in_points_of_the_same_network():
     c = cell("fig2a.kd.drop")
-    assert tables.answer(c, rows_for(c, {0: 9350}))["ours"] == pytest.approx(6.0)
+    assert paper_jobs.answer(c, rows_for(c, {0: 9350}))["ours"] == pytest.approx(6.0)
 
 
 def test_quoted_cells_stay_quoted_and_speed_ups_are_ratios():
-    assert tables.answer(cell("IV.nin.cifar10"), {})["mark"] == "quoted"
+    assert paper_jobs.answer(cell("IV.nin.cifar10"), {})["mark"] == "quoted"
     c = cell("VII.student1.speed-up")
     assert (
-        tables.answer(c, {}, speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})["ours"] == 24
-        and tables.answer(c, {})["mark"] == "not run"
+        paper_jobs.answer(c, {}, speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})["ours"] == 24
+        and paper_jobs.answer(c, {})["mark"] == "not run"
     )
 
 
 def test_the_view_shows_paper_and_ours_and_what_is_behind():
     cells = [c for c in paper.cells("VI") if c["quantity"] == "error"]
     done = rows_for(cell("VI.kd.error"), {0: 9930, 1: 9940, 2: 9920})
-    shown = tables.view(
+    shown = paper_tables.view(
         cells,
-        [tables.answer(c, done) for c in cells],
+        [paper_jobs.answer(c, done) for c in cells],
         lambda c: c["method"],
         lambda c: c["quantity"],
         "Table VI",
@@ -110,8 +112,8 @@ def test_the_view_shows_paper_and_ours_and_what_is_behind():
         and shown.count("<tr>") == 9
     )
     assert (
-        tables.number(360_816, cell("VI.teacher.weights")) == "361K"
-        and tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
+        paper_tables.number(360_816, cell("VI.teacher.weights")) == "361K"
+        and paper_tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
     )
 
 
@@ -128,10 +130,12 @@ def test_the_view_shows_paper_and_ours_and_what_is_behind():
     ],
 )
 def test_rows_and_columns_are_the_papers(name, row, column):
-    assert (tables.row_of(cell(name)), tables.column_of(cell(name))) == (row, column)
+    assert (paper_tables.row_of(cell(name)), paper_tables.column_of(cell(name))) == (row, column)
 
 
 def test_no_cell_hides_another():
     for name in paper.TABLES:
         cells = paper.cells(name)
-        assert len({(tables.row_of(c), tables.column_of(c)) for c in cells}) == len(cells)
+        assert len({(paper_tables.row_of(c), paper_tables.column_of(c)) for c in cells}) == len(
+            cells
+        )

@@ -10,7 +10,9 @@ import subprocess
 import nbformat
 import pytest
 
-from rsnl_lib import claims, jobs, nbtools, paper, reproduce, settings, store, tables, verdicts
+from rsnl_lib import env, store
+from rsnl_lib.study import claims, jobs, paper, paper_jobs
+from rsnl_lib.workbook import claim_figures, paper_tables, render
 
 BOOKS = ("06_tables", "07_adversarial", "08_boundary", "09_claims")
 # numbers of the prose that no row answers for: conventions of this project, sizes, names of papers
@@ -48,12 +50,12 @@ NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:[.,]\d+)*")
 
 
 def done():
-    return jobs.known(reproduce.read(settings.RESULTS))
+    return jobs.known(store.result_rows(env.RESULTS))
 
 
 @pytest.fixture(scope="module", params=BOOKS)
 def book(request):
-    return request.param, nbformat.read(nbtools.BOOKS / f"{request.param}.ipynb", as_version=4)
+    return request.param, nbformat.read(render.BOOKS / f"{request.param}.ipynb", as_version=4)
 
 
 def said(nb):
@@ -89,8 +91,8 @@ def test_every_number_in_the_prose_is_computed_printed_or_defined(book):
 def test_no_cell_without_what_is_behind_it():
     for name in paper.TABLES:
         cells = paper.cells(name)
-        answers = [tables.answer(c, done(), speed=reproduce.timed()) for c in cells]
-        shown = tables.view(cells, answers, tables.row_of, tables.column_of, name)
+        answers = [paper_jobs.answer(c, done(), speed=paper_jobs.timed()) for c in cells]
+        shown = paper_tables.view(cells, answers, paper_tables.row_of, paper_tables.column_of, name)
         assert shown.count("<td title=") == len(cells)
         for c, a in zip(cells, answers):
             if c["kind"] == "measured" and a["seeds"]:
@@ -107,10 +109,10 @@ def test_no_cell_without_what_is_behind_it():
 
 def test_no_claim_without_what_is_behind_it():
     judged = claims.judged(done())
-    shown = verdicts.ledger(judged, done()).data
+    shown = claim_figures.ledger(judged, done()).data
     assert shown.count("<tr title=") == len(judged)
     for c in judged:
-        told = verdicts.told(c, done())
+        told = claim_figures.told(c, done())
         assert html.escape(told) in shown
         assert all(
             word in told
@@ -121,7 +123,7 @@ def test_no_claim_without_what_is_behind_it():
 
 
 def git(*words):
-    return subprocess.run(["git", *words], cwd=settings.ROOT, capture_output=True, text=True)
+    return subprocess.run(["git", *words], cwd=env.ROOT, capture_output=True, text=True)
 
 
 def test_each_claim_was_committed_before_its_rows():
@@ -160,9 +162,9 @@ def first(rows, **want):
 
 
 def test_a_row_changed_by_hand_changes_a_cell():
-    rows = reproduce.read(settings.RESULTS)
+    rows = store.result_rows(env.RESULTS)
     cell = next(c for c in paper.cells("VI") if c["cell"] == "VI.kd.error")
-    before = tables.answer(cell, jobs.known(rows))
+    before = paper_jobs.answer(cell, jobs.known(rows))
     i = first(
         rows,
         dataset="mnist",
@@ -175,12 +177,12 @@ def test_a_row_changed_by_hand_changes_a_cell():
         seed="0",
     )
     rows[i] = {**rows[i], "correct": str(int(rows[i]["correct"]) - 300)}
-    after = tables.answer(cell, jobs.known(rows))
+    after = paper_jobs.answer(cell, jobs.known(rows))
     assert (before["ours"], before["mark"]) != (after["ours"], after["mark"])
 
 
 def test_a_seed_taken_away_changes_a_verdict_or_its_n():
-    rows = reproduce.read(settings.RESULTS)
+    rows = store.result_rows(env.RESULTS)
     before = [(c["claim"], c["n"], c["verdict"]) for c in claims.judged(jobs.known(rows))]
     seeds = {c["seed"] for c in rows if c["dataset"] == "mnist" and c["method"] == "robust"}
     fewer = [
@@ -193,9 +195,9 @@ def test_a_seed_taken_away_changes_a_verdict_or_its_n():
 
 
 def test_what_was_copied_is_in_the_papers_cells():
-    with open(settings.ROOT / "data" / "copied.csv", newline="") as f:
+    with open(env.ROOT / "data" / "copied.csv", newline="") as f:
         rows = list(csv.DictReader(f))
-    known = verdicts.copied(paper.cells())
+    known = claims.copied(paper.cells())
     assert (
         len(rows) == len(known) == len({r["cell"] for r in rows}) == 51
         and sum(same for _, same in known) == 37
@@ -208,15 +210,15 @@ def test_what_was_copied_is_in_the_papers_cells():
 
 
 def test_what_cannot_be_tested_names_its_cells():
-    names = {t for row in verdicts.untested() for t in row["tables"].split()}
+    names = {t for row in claims.untested() for t in row["tables"].split()}
     assert names == {"I", "II", "IV", "V", "VII"} and all(
-        row["why"] and row["says"] for row in verdicts.untested()
+        row["why"] and row["says"] for row in claims.untested()
     )
 
 
 def test_the_readmes_big_table_is_what_the_rows_say():
     table = (
-        (settings.ROOT / "README.md")
+        (env.ROOT / "README.md")
         .read_text()
         .split("| digits | clean |")[1]
         .split("\n\n")[0]
@@ -239,7 +241,7 @@ def test_the_readmes_big_table_is_what_the_rows_say():
         "ARD by it": "ard by pgd_at",
         "Fast-ARD by it": "fast_ard by pgd_at",
     }
-    rows = store.everyone("digits")
+    rows = jobs.everyone("digits")
     columns = (
         ("clean", 0, ""),
         ("gaussian", 3, "dB"),
@@ -249,7 +251,7 @@ def test_the_readmes_big_table_is_what_the_rows_say():
     )
     alike = [
         r
-        for r in store.lines(settings.RESULTS / "similarity.csv")
+        for r in store.lines(env.RESULTS / "similarity.csv")
         if r["dataset"] == "digits" and r["recipe"] == "short" and not r["settings"]
     ]
     assert len(table) == len(names)
@@ -262,7 +264,7 @@ def test_the_readmes_big_table_is_what_the_rows_say():
             assert (
                 some.seed.nunique() == 5 and told == f"{100 * (some.correct / some.n).mean():.1f}"
             ), f"{name}, {kind}: {told}"
-        angles = [float(r["ang"]) for r in alike if store.who(r) == name]
+        angles = [float(r["ang"]) for r in alike if jobs.who(r) == name]
         assert cells[6].split()[0] == f"{sum(angles) / len(angles):.3f}"[1:] and len(angles) >= 4, (
             f"{name}: AngSim {cells[6]}"
         )

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from rsnl_lib import data, losses, networks, recipes, train
+from rsnl_lib import geometry, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.geometry import gradient
+from rsnl_lib.train import constants, loop, recipes
+from rsnl_lib.workbook import chapter
 
-FULL = data.digits()
+FULL = sets.digits()
 D = FULL._replace(
     x_train=FULL.x_train[:96],
     y_train=FULL.y_train[:96],
@@ -57,7 +61,7 @@ def stopped(state, monkeypatch, after=2, **more):
             raise KeyboardInterrupt
         return accuracy(*args)
 
-    monkeypatch.setattr(train, "accuracy", fails)
+    monkeypatch.setattr(loop, "accuracy", fails)
     with pytest.raises(KeyboardInterrupt):
         fit(state=state, **more)
     monkeypatch.undo()
@@ -116,7 +120,7 @@ def test_a_damaged_state_is_named_with_the_remedy(tmp_path, harm):
 def test_teacher_constants_are_logits_and_softened_gradients_in_any_chunks():
     net = teacher()
     a, g = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", chunk=33)
-    want_a, want_g = losses.input_gradient(net, D.x_train, D.y_train, 3.0)
+    want_a, want_g = geometry.input_gradient(net, D.x_train, D.y_train, 3.0)
     torch.testing.assert_close(a, want_a)
     torch.testing.assert_close(g, want_g.half())
     assert g.abs().max() > 1e-3 and not a.requires_grad and not g.requires_grad
@@ -136,7 +140,7 @@ def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_
     fresh, (file,) = ask(), list(tmp_path.iterdir())
     whole = file.read_bytes()
     with monkeypatch.context() as m:
-        m.setattr(losses, "input_gradient", None)  # only the file can answer now
+        m.setattr(gradient, "input_gradient", None)  # only the file can answer now
         assert all(map(torch.equal, ask(), fresh))
     for harm in (whole[:-7], b"", b"foreign"):
         file.write_bytes(harm)
@@ -152,7 +156,7 @@ def test_the_teacher_cache_is_used_equal_and_renewed_when_damaged_or_of_another_
 def test_the_recipe_paper_has_two_rates_and_its_momentum():
     r = train.recipe("paper")
     net = networks.build("digits_student")
-    step = train.optimiser(net, r)
+    step = recipes.optimiser(net, r)
     conv, linear = step.param_groups
     assert isinstance(step, torch.optim.SGD)
     assert (conv["lr"], linear["lr"], conv["momentum"], linear["momentum"]) == (
@@ -175,17 +179,17 @@ def test_the_recipe_paper_has_two_rates_and_its_momentum():
 
 def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
     r = train.Recipe("test", 100, lam=4.0, lam_end=1.0)
-    at = [train.lam_at(r, e) for e in range(100)]
+    at = [recipes.lam_at(r, e) for e in range(100)]
     assert at[:2] == [4.0, 4.0] and at[80:] == [1.0] * 20 and at == sorted(at, reverse=True)
-    assert train.lam_at(r, 40.5) == pytest.approx(2.5)
-    rate = [train.rate_at(r, s, 50) for s in range(50)]
+    assert recipes.lam_at(r, 40.5) == pytest.approx(2.5)
+    rate = [recipes.rate_at(r, s, 50) for s in range(50)]
     assert (
         rate[0] == pytest.approx(0.1)
         and max(rate) == rate[9] == 1
         and rate[-1] == pytest.approx(0, abs=1e-12)
     )
     assert rate[:10] == sorted(rate[:10]) and rate[9:] == sorted(rate[9:], reverse=True)
-    assert {train.rate_at(recipes.PAPER, s, 50) for s in range(50)} == {1.0}
+    assert {recipes.rate_at(recipes.PAPER, s, 50) for s in range(50)} == {1.0}
 
 
 def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):
@@ -198,7 +202,7 @@ def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):
     )
     run = fit("kd")
     assert (
-        seen == [train.lam_at(R, e) for e in range(4) for _ in range(3)]
+        seen == [recipes.lam_at(R, e) for e in range(4) for _ in range(3)]
         and seen[0] == 4.0
         and seen[-1] < 2
     )
@@ -256,7 +260,7 @@ def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change,
             r"training mode; call teacher.eval\(\)",
         ),
         (
-            lambda: train.optimiser(student(), R._replace(optimiser="adma")),
+            lambda: recipes.optimiser(student(), R._replace(optimiser="adma")),
             "optimiser='adma' is unknown",
         ),
         (
@@ -268,7 +272,7 @@ def test_labels_and_teachers_that_do_not_fit_are_refused_before_training(change,
         (lambda: train.recipe("short", C1=-1), "C1=-1 must be zero or"),
         (lambda: train.recipe("short", epochs=0), "epochs=0 must be a whole number of at least 1"),
         (
-            lambda: train.load_or_train("digits", "kd", profile="quick"),
+            lambda: chapter.load_or_train("digits", "kd", profile="quick"),
             "profile='quick' is unknown",
         ),
     ],
@@ -279,8 +283,8 @@ def test_bad_input_is_refused_with_what_is_allowed(call, said):
 
 
 def test_the_profile_smoke_really_trains(capsys):
-    net = train.load_or_train("digits", "teacher", 0, "smoke", FULL, network="digits_mlp_teacher")
-    start = train.start("digits_mlp_teacher", FULL)
+    net = chapter.load_or_train("digits", "teacher", 0, "smoke", FULL, network="digits_mlp_teacher")
+    start = networks.start("digits_mlp_teacher", FULL)
     was, now = (train.accuracy(n, FULL.x_val, FULL.y_val) for n in (start, net))
     assert was < 0.4 and now > 0.7, (was, now)
     assert (
@@ -291,7 +295,7 @@ def test_the_profile_smoke_really_trains(capsys):
 def test_the_profile_full_can_train_one_method_with_two_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("RSNL_DATA", str(tmp_path))
     nets = [
-        train.load_or_train(
+        chapter.load_or_train(
             "digits", "robust", 0, "full", D, teacher(), "digits_mlp_student", epochs=1, C1=C1
         )
         for C1 in (0.0, 100.0)
@@ -304,12 +308,12 @@ def test_the_profile_read_names_a_checkpoint_that_is_not_there():
     with pytest.raises(
         FileNotFoundError, match="digits_student-kd-short-s987.safetensors; train it with"
     ):
-        train.load_or_train("digits", "kd", 987)
+        chapter.load_or_train("digits", "kd", 987)
 
 
 def test_shipped_networks_take_no_changes():
     with pytest.raises(ValueError, match="cannot change C1; use profile='smoke' or 'full'"):
-        train.load_or_train("digits", "robust", C1=100.0)
+        chapter.load_or_train("digits", "robust", C1=100.0)
 
 
 def test_a_share_of_the_dropout_is_what_training_drops_and_the_network_keeps_its_own_rates(
@@ -352,9 +356,9 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
         flip=True,
         replays=2 if method == "fast_ard" else 1,
     )
-    begin = lambda: torch.nn.Sequential(torch.nn.Dropout(0.2), *train.start("digits_student", d))
+    begin = lambda: torch.nn.Sequential(torch.nn.Dropout(0.2), *networks.start("digits_student", d))
     whole, state = train.fit(begin(), d, method, r, 1, teacher()), tmp_path / "run.state"
-    write, left, runs = train._write_state, [0], 0
+    write, left, runs = loop._write_state, [0], 0
 
     def written(*args):
         write(*args)
@@ -362,7 +366,7 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
         if left[0] == 0:
             raise Stop
 
-    monkeypatch.setattr(train, "_write_state", written)
+    monkeypatch.setattr(loop, "_write_state", written)
     again = None
     while again is None:
         left[0], runs = 3, runs + 1
@@ -374,7 +378,7 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
 
 
 def test_the_teachers_constants_are_kept_in_pieces_and_go_on_after_the_last(tmp_path, monkeypatch):
-    net, asked, ask = teacher(), [], train._ask
+    net, asked, ask = teacher(), [], constants._ask
     whole = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", chunk=16)
 
     def count(*args):
@@ -383,7 +387,7 @@ def test_the_teachers_constants_are_kept_in_pieces_and_go_on_after_the_last(tmp_
             raise Stop
         return ask(*args)
 
-    monkeypatch.setattr(train, "_ask", count)
+    monkeypatch.setattr(constants, "_ask", count)
     with pytest.raises(Stop):
         train.teacher_constants(
             net, D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=-1

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rsnl_lib import claims, figures, jobs, paper, tables, verdicts, widgets
+from rsnl_lib.study import claims, jobs, paper
+from rsnl_lib.workbook import claim_figures, palette, paper_tables, widgets
+from rsnl_lib.workbook.widgets import noise
 
 
 def rows_for(line, side, accuracies, levels=None):
@@ -35,7 +37,7 @@ def rows_for(line, side, accuracies, levels=None):
     return out
 
 
-LINE = verdicts.compare("mnist", "robust", "kd", seeds=range(1, 4))
+LINE = claims.compare("mnist", "robust", "kd", seeds=range(1, 4))
 DONE = jobs.known(
     rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
     + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
@@ -47,7 +49,7 @@ def claim(**more):
 
 
 def test_a_comparison_of_ones_own_by_hand():
-    got = verdicts.explored(LINE, claims.effects(LINE, DONE))
+    got = claims.explored(LINE, claims.effects(LINE, DONE))
     known = stats.ttest_1samp([1.0, 0.5, 1.5], 0)
     assert (
         got["effects"] == pytest.approx({1: 1.0, 2: 0.5, 3: 1.5})
@@ -56,45 +58,44 @@ def test_a_comparison_of_ones_own_by_hand():
         and got["p"] == pytest.approx(known.pvalue)
     )
     assert [
-        c["a"]
-        for c in verdicts.against("mnist", "kd", ["robust", "fitnet"], DONE, seeds=range(1, 4))
+        c["a"] for c in claims.against("mnist", "kd", ["robust", "fitnet"], DONE, seeds=range(1, 4))
     ] == ["robust", "fitnet"]
-    assert verdicts.against("mnist", "kd", ["fitnet"], DONE)[0]["effects"] == {}
+    assert claims.against("mnist", "kd", ["fitnet"], DONE)[0]["effects"] == {}
 
 
 def test_the_forest_draws_seeds_mean_interval_tick_and_verdict():
     c = claim(verdict="holds")
-    ax = verdicts.forest([c, claim(effects={})]).axes[0]
+    ax = claim_figures.forest([c, claim(effects={})]).axes[0]
     zero, interval, mean, tick, seeds = ax.lines
     assert (
         list(interval.get_xdata()) == pytest.approx([c["low"], c["high"]])
         and mean.get_xdata()[0] == pytest.approx(1.0)
-        and interval.get_color() == verdicts.LOOKS["holds"]["color"]
+        and interval.get_color() == claim_figures.LOOKS["holds"]["color"]
     )
     assert sorted(x for line in (tick, seeds) for x in line.get_xdata()) == pytest.approx(
         [0.5, 0.5, 0.5, 1.0, 1.5]
     )
     assert [t.get_text() for t in ax.texts] == ["holds"] and len(ax.get_yticks()) == 1
-    worse = verdicts.forest([claim(decides="no worse")]).axes[0]
+    worse = claim_figures.forest([claim(decides="no worse")]).axes[0]
     assert any(list(line.get_xdata()) == [-0.5, -0.5] for line in worse.lines)
 
 
 def test_one_seed_is_drawn_hollow_and_without_an_interval():
-    ax = verdicts.forest([verdicts.explored(LINE, {1: 2.0})]).axes[0]
+    ax = claim_figures.forest([claims.explored(LINE, {1: 2.0})]).axes[0]
     assert (
         len(ax.lines) == 2
         and ax.lines[1].get_markerfacecolor() == "none"
-        and ax.lines[1].get_color() == figures.style("robust")["color"]
+        and ax.lines[1].get_color() == palette.style("robust")["color"]
     )
 
 
 def test_a_forest_of_nothing_says_what_to_run():
     with pytest.raises(ValueError, match="reproduce --for claims"):
-        verdicts.forest([claim(effects={})])
+        claim_figures.forest([claim(effects={})])
 
 
 def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
-    shown = verdicts.ledger(
+    shown = claim_figures.ledger(
         [claim(), claim(claim="x", effects={}, n=0, mean=math.nan, low=math.nan, high=math.nan)],
         DONE,
     ).data
@@ -112,14 +113,14 @@ def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
     )
     full = claim(verdict="undecided", p_corrected=0.0004, detectable=1.234)
     assert (
-        "undecided, could see 1.2" in verdicts.ledger([full], DONE).data
-        and "&lt; .001" in verdicts.ledger([full], DONE).data
+        "undecided, could see 1.2" in claim_figures.ledger([full], DONE).data
+        and "&lt; .001" in claim_figures.ledger([full], DONE).data
     )
 
 
 def test_noise_trained_sides_are_named():
     line = next(c for c in claims.read() if c["claim"] == "other-noise-kd")
-    assert verdicts.words(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
+    assert claim_figures.words(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
 
 
 def test_the_band_holds_one_more_run():
@@ -127,7 +128,7 @@ def test_the_band_holds_one_more_run():
         s: {1.0: {"correct": c, "n": 100}, 2.0: {"correct": 99, "n": 100}}
         for s, c in ((0, 90), (1, 92), (2, 94))
     }
-    levels, mean, low, high = verdicts.band(rows)
+    levels, mean, low, high = claims.band(rows)
     reach = stats.t.ppf(0.975, 2) * 2 * math.sqrt(1 + 1 / 3)
     assert (
         levels == [2.0, 1.0]
@@ -137,11 +138,11 @@ def test_the_band_holds_one_more_run():
         and low[0] == 99
     )
     del rows[2]
-    assert np.isnan(verdicts.band(rows)[2]).all()
+    assert np.isnan(claims.band(rows)[2]).all()
 
 
 def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_run():
-    fig = verdicts.figure2(DONE)
+    fig = claim_figures.figure2(DONE)
     mnist, cifar10, cifar100 = fig.axes
     hollow = {
         (line.get_xdata()[0], round(line.get_ydata()[0], 2))
@@ -186,7 +187,7 @@ def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called()
         ("epochs=3", "cifar_teacher@0.5 epochs=2"),
         ("epochs=4", "cifar_teacher@0.5 epochs=2"),
     )
-    found = lambda *of: verdicts.family(
+    found = lambda *of: claims.family(
         jobs.known([rows(m, *way) for way, methods in of for m in methods]),
         "cifar10",
         ("teacher", "kd", "robust"),
@@ -200,18 +201,18 @@ def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called()
         == ("", "cifar_teacher")
         == found()
     )
-    fig = verdicts.figure2(
+    fig = claim_figures.figure2(
         jobs.known([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust")
     )
     assert "epochs=3, by cifar_teacher@0.5 epochs=2" in fig.axes[1].get_title()
 
 
 def test_runs_keep_methods_recipes_and_settings_apart():
-    assert list(verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher")) == [1, 2, 3]
+    assert list(claims.runs(DONE, "mnist", "robust", teacher="mnist_teacher")) == [1, 2, 3]
     assert (
-        verdicts.runs(DONE, "mnist", "robust", settings="C1=1.0", teacher="mnist_teacher")
+        claims.runs(DONE, "mnist", "robust", settings="C1=1.0", teacher="mnist_teacher")
         == {}
-        == verdicts.runs(DONE, "mnist", "robust", teacher="mnist_teacher@0.5")
+        == claims.runs(DONE, "mnist", "robust", teacher="mnist_teacher@0.5")
     )
 
 
@@ -228,7 +229,7 @@ def test_epochs_by_hand():
             for row in rows_for(line, side, {0: 9000 + 100 * i + 10 * (side == "a")})
         ]
     )
-    clean, noise = verdicts.epochs(done, lines).axes
+    clean, noise = claim_figures.epochs(done, lines).axes
     assert [y for line in noise.lines for y in line.get_ydata()] == pytest.approx(
         [90.1, 91.1, 90.0, 91.0]
     ) and list(noise.lines[0].get_xdata()) == [5, 20]
@@ -249,23 +250,23 @@ def test_bounds_are_medians_seed_by_seed(tmp_path):
         "digits,digits_student,short,,robust,0,",
     ]
     (tmp_path / "m.csv").write_text("\n".join(lines))
-    assert verdicts.bounds(tmp_path / "m.csv", ["robust"])[0]["effects"] == {0: 1.0, 1: 2.0}
+    assert claims.bounds(tmp_path / "m.csv", ["robust"])[0]["effects"] == {0: 1.0, 1: 2.0}
 
 
 def test_what_a_student_inherits_by_hand():
-    guide = verdicts.compare("mnist", "teacher", "kd", seeds=range(1, 4))
+    guide = claims.compare("mnist", "teacher", "kd", seeds=range(1, 4))
     done = jobs.known(
         rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
         + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
         + rows_for(guide, "a", {1: 9800, 2: 9900})
     )
-    points = verdicts.leads(done, "mnist", seeds=range(1, 4))
+    points = claims.leads(done, "mnist", seeds=range(1, 4))
     assert {p[:3] for p in points} == {
         ("clean", 0, ""),
         *(("gaussian", v, "dB") for v in (1, 2, 3)),
     }
     assert points[-1][3:] == pytest.approx(((2.0 + 3.0) / 2, 0.75)) and points[0][3:] == (0, 0)
-    ax = verdicts.inheritance({"mnist": points}).axes[0]
+    ax = claim_figures.inheritance({"mnist": points}).axes[0]
     assert (
         "mnist +" in ax.get_title()
         and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5])
@@ -274,7 +275,7 @@ def test_what_a_student_inherits_by_hand():
 
 
 def test_the_contradictions_are_all_there():
-    shown = tables.ledger(paper.ledger()).data
+    shown = paper_tables.ledger(paper.ledger()).data
     assert (
         shown.count("<tr>") == 39
         and "38 entries" in shown
@@ -287,7 +288,7 @@ def test_the_verdict_follows_the_slider(monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
     boxes = []
     monkeypatch.setattr(
-        widgets.W, "VBox", lambda children: boxes.append(children) or type(widgets.W.HTML())()
+        noise.W, "VBox", lambda children: boxes.append(children) or type(noise.W.HTML())()
     )
     c = claim(p_corrected=0.5, verdict="undecided", n=5)
     widgets.verdicts([c, claim(p_corrected=math.nan)])
@@ -304,5 +305,7 @@ def test_the_verdict_follows_the_slider(monkeypatch):
 
 
 def test_verdicts_look_different_and_their_figures_are_repeatable():
-    assert len({(v["color"], v["marker"]) for v in verdicts.LOOKS.values()}) == 4
-    assert figures.png(verdicts.forest([claim()])) == figures.png(verdicts.forest([claim()]))
+    assert len({(v["color"], v["marker"]) for v in claim_figures.LOOKS.values()}) == 4
+    assert palette.png(claim_figures.forest([claim()])) == palette.png(
+        claim_figures.forest([claim()])
+    )

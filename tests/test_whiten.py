@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from rsnl_lib import data, store, whiten
+from rsnl_lib import store
+from rsnl_lib.data import sets, whiten
 
 
 def images(n=240, seed=0, shape=(3, 4, 4)):
@@ -169,10 +170,10 @@ def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, m
             self.data, self.targets = x.contiguous().numpy(), [i % 10 for i in range(len(x))]
 
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Tiny)
-    monkeypatch.setattr(data, "files", lambda name, folder: folder)
-    split = data.split
-    monkeypatch.setattr(data, "split", lambda *args, **more: split(*args[:-1], 8, **more))
-    d = data.cifar("cifar10", tmp_path)
+    monkeypatch.setattr(sets, "files", lambda name, folder: folder)
+    split = sets.split
+    monkeypatch.setattr(sets, "split", lambda *args, **more: split(*args[:-1], 8, **more))
+    d = sets.cifar("cifar10", tmp_path)
     want = by_hand(images(40, 1), images(20, 2))
     assert d.space == "GCN+ZCA" and [len(x) for x in (d.x_train, d.x_val, d.x_test)] == [32, 8, 20]
     np.testing.assert_allclose(

@@ -13,7 +13,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from rsnl_lib import data, figures, store, table, widgets
+from rsnl_lib import data, store
+from rsnl_lib.measure import inference
+from rsnl_lib.workbook import figures, palette, score_cache, widgets
+from rsnl_lib.workbook.widgets import base, noise
 
 
 class Mean(torch.nn.Module):
@@ -28,7 +31,7 @@ class Mean(torch.nn.Module):
 def box(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        widgets, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     x, y = data.gallery("digits")
     widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
@@ -119,7 +122,7 @@ def test_upload_shows_the_picture_and_bad_upload_says_why(box):
 
 
 def test_an_error_in_a_network_is_said_in_the_view(monkeypatch, box):
-    monkeypatch.setattr(widgets, "look", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(noise, "look", lambda *a, **k: 1 / 0)
     c = controls(box[0])
     c["image"].value = 2
     assert 'role="alert"' in c["out"].value and "division by zero" in c["out"].value
@@ -154,7 +157,7 @@ def test_figures_are_the_same_bytes_twice_and_show_every_method():
             for l in (1, 2, 3)
         ]
     )
-    one, two = (figures.png(figures.accuracy_curves(rows)) for _ in range(2))
+    one, two = (palette.png(figures.accuracy_curves(rows)) for _ in range(2))
     assert one == two
     texts = {t.get_text() for t in figures.accuracy_curves(rows).axes[0].texts}
     assert texts == {"teacher", "robust", "mine"}
@@ -177,16 +180,16 @@ def test_bars_are_of_the_images_of_one_network_and_of_the_mean_over_three():
     ends = lambda part: figures.accuracy_curves(part).axes[0].collections[0].get_segments()[0][:, 1]
     reach = 4.302653 * 5 / 3**0.5
     assert ends(rows) == pytest.approx([85 - reach, 85 + reach], abs=1e-4)
-    assert ends(rows[:1]) == pytest.approx([100 * v for v in figures.wilson(80, 100)]) and ends(
+    assert ends(rows[:1]) == pytest.approx([100 * v for v in inference.wilson(80, 100)]) and ends(
         rows[:2]
-    ) == pytest.approx([100 * v for v in figures.wilson(165, 200)])
+    ) == pytest.approx([100 * v for v in inference.wilson(165, 200)])
 
 
 def test_methods_differ_in_colour_and_mark():
     assert (
-        len({s["color"] for s in figures.METHODS.values()})
-        == len({s["marker"] for s in figures.METHODS.values()})
-        == len(figures.METHODS)
+        len({s["color"] for s in palette.METHODS.values()})
+        == len({s["marker"] for s in palette.METHODS.values()})
+        == len(palette.METHODS)
     )
 
 
@@ -214,9 +217,9 @@ def test_a_second_upload_is_scored_anew(box):
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])
 def test_the_table_says_what_the_shipped_networks_say(dataset):
     nets, (x, _), path = (
-        table.shipped(dataset),
+        score_cache.shipped(dataset),
         data.gallery(dataset),
-        table.FOLDER / f"{dataset}.npz",
+        score_cache.FOLDER / f"{dataset}.npz",
     )
     assert {"teacher", "standard", "kd", "robust", "target_zero"} <= set(
         nets
@@ -225,9 +228,9 @@ def test_the_table_says_what_the_shipped_networks_say(dataset):
         assert {n.named() for n in nets.values()} == set(f["networks"]), (
             f"{path.name} is stale: python -m rsnl_lib.table"
         )
-    known = table.find(nets, x)
-    assert len(table.COLUMNS) == 107
-    for kind, snr in [*list(table.COLUMNS)[::13], ("gaussian", 3.0)]:
+    known = score_cache.find(nets, x)
+    assert len(score_cache.COLUMNS) == 107
+    for kind, snr in [*list(score_cache.COLUMNS)[::13], ("gaussian", 3.0)]:
         for i in (0, 7, 23, 39):
             _, live = widgets.look(nets, x[i : i + 1], kind, snr)
             for m, p in known(i, kind, snr).items():
@@ -242,35 +245,35 @@ def test_the_table_says_what_the_shipped_networks_say(dataset):
 
 def test_the_table_answers_for_its_own_networks_images_and_levels_only():
     nets, (x, _) = (
-        {m: store.load_checkpoint(n.path)[0] for m, n in table.shipped("digits").items()},
+        {m: store.load_checkpoint(n.path)[0] for m, n in score_cache.shipped("digits").items()},
         data.gallery("digits"),
     )
-    known, other = table.find(nets, x), x.clone()
+    known, other = score_cache.find(nets, x), x.clone()
     assert known(0, "none", 7.25) and known(0, "gaussian", -6.0) and known(39, "poisson", 20.0)
     assert known(0, "gaussian", 0.25) is None and known(None, "none", 0.0) is None
     other[3] += 0.01
-    assert table.find(nets, other)(3, "none", 0.0) is None and table.find(nets, other)(
+    assert score_cache.find(nets, other)(3, "none", 0.0) is None and score_cache.find(nets, other)(
         4, "none", 0.0
     )
     assert torch.equal(
-        table.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"]
+        score_cache.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"]
     )
-    assert table.find(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
+    assert score_cache.find(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
     nets["kd"].train()
     assert known(0, "none", 0.0) is None
     nets["kd"].eval()
     assert known(0, "none", 0.0)
     with torch.no_grad():
         next(nets["kd"].parameters()).view(-1)[0] += 1e-3
-    assert known(0, "none", 0.0) is None and table.find(nets, x)(0, "none", 0.0) is None
+    assert known(0, "none", 0.0) is None and score_cache.find(nets, x)(0, "none", 0.0) is None
 
 
 def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     kept, loaded = [], []
-    monkeypatch.setattr(widgets, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
     load = store.load_checkpoint
     monkeypatch.setattr(store, "load_checkpoint", lambda path: loaded.append(path) or load(path))
-    nets = table.shipped("mnist")
+    nets = score_cache.shipped("mnist")
     widgets.explorer(nets, *data.gallery("mnist"))
     c = controls(kept[0])
     for name, value in [
@@ -304,7 +307,7 @@ class Sums(torch.nn.Module):
 def shown_by(monkeypatch, ask):
     kept = []
     monkeypatch.setattr(
-        widgets, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     ask()
     return kept[0]
@@ -376,14 +379,14 @@ def test_lines_lie_between_the_ends_and_name_the_step():
 
 
 def test_a_student_of_a_robust_teacher_is_drawn_hollow_in_its_methods_colour():
-    own, by = figures.style("kd"), figures.style("kd by pgd_at")
+    own, by = palette.style("kd"), palette.style("kd by pgd_at")
     assert (
         by["color"] == own["color"]
         and by["mfc"] == "white"
         and by["label"] == "KD, robust teacher"
         and "mfc" not in own
     )
-    assert figures.rank(["ard by pgd_at", "robust", "kd by pgd_at", "kd", "teacher"]) == [
+    assert palette.rank(["ard by pgd_at", "robust", "kd by pgd_at", "kd", "teacher"]) == [
         "teacher",
         "kd",
         "kd by pgd_at",

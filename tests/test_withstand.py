@@ -11,14 +11,18 @@ import torch
 from torch import nn
 
 from rsnl_lib import __main__ as cli
-from rsnl_lib import attacks, data, jobs, reproduce, settings, store, withstand
+from rsnl_lib import env, store
+from rsnl_lib.data import sets
+from rsnl_lib.measure import toolbox
+from rsnl_lib.study import jobs
+from rsnl_lib.train import attacks
 
 pytest.importorskip(
     "art", reason="no adversarial-robustness-toolbox, which the extra `test` installs"
 )
-D = data.digits()
+D = sets.digits()
 X, Y = D.x_test[:100], D.y_test[:100]
-KD = settings.CHECKPOINTS / "digits_student-kd-short-s0.safetensors"
+KD = env.CHECKPOINTS / "digits_student-kd-short-s0.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +33,9 @@ def net():
 def test_who_survives_a_larger_ball_survives_a_smaller_and_none_an_unbounded_one(net):
     with torch.no_grad():
         clean = net(X).argmax(1) == Y
-    counts = [withstand.survives(net, X, Y, e).sum().item() for e in (0.001, 0.05, 0.1, 0.15, 1.0)]
+    counts = [toolbox.survives(net, X, Y, e).sum().item() for e in (0.001, 0.05, 0.1, 0.15, 1.0)]
     assert clean.sum() >= counts[0] > counts[1] > counts[2] > counts[3] > counts[4] == 0
-    assert not (withstand.survives(net, X, Y, 0.05) & ~clean).any(), (
+    assert not (toolbox.survives(net, X, Y, 0.05) & ~clean).any(), (
         "an image that was wrong before survives nothing"
     )
 
@@ -43,18 +47,17 @@ def test_an_image_that_was_wrong_survives_nothing_even_if_the_attack_sets_it_rig
             return torch.stack([1 - still, still], 1) + 0 * x.sum()
 
     x, y = torch.full((3, 1, 8, 8), 0.5), torch.tensor([0, 0, 1])
-    assert withstand.survives(Shy().eval(), x, y, 0.1).tolist() == [False] * 3
+    assert toolbox.survives(Shy().eval(), x, y, 0.1).tolist() == [False] * 3
 
 
 def test_every_start_counts(net):
-    one, three = (withstand.survives(net, X, Y, 0.1, steps=3, restarts=n) for n in (1, 3))
+    one, three = (toolbox.survives(net, X, Y, 0.1, steps=3, restarts=n) for n in (1, 3))
     assert not (three & ~one).any() and three.sum() < one.sum()
 
 
 def test_ten_times_the_steps_and_autoattack_find_hardly_more(net):
     counts = {
-        kind: withstand.survives(net, X, Y, 0.1, kind).float().mean().item()
-        for kind in withstand.KINDS
+        kind: toolbox.survives(net, X, Y, 0.1, kind).float().mean().item() for kind in toolbox.KINDS
     }
     assert (
         abs(counts["pgd200"] - counts["pgd"]) <= 0.03
@@ -71,7 +74,7 @@ def test_what_the_toolbox_hands_back_lies_in_the_ball_and_in_the_range(net, monk
         "generate",
         lambda self, x, y: seen.append((x, real(self, x, y))) or seen[-1][1],
     )
-    withstand.survives(net, X, Y, 0.07)
+    toolbox.survives(net, X, Y, 0.07)
     assert len(seen) == 3
     for x, z in seen:
         assert (
@@ -95,7 +98,7 @@ def test_a_flat_network_shows_masked_gradients_to_the_search_that_needs_none():
 
     stairs = Stairs(store.load_checkpoint(KD)[0]).eval()
     found = {
-        kind: withstand.survives(stairs, X, Y, 0.15, kind, steps=50).sum().item()
+        kind: toolbox.survives(stairs, X, Y, 0.15, kind, steps=50).sum().item()
         for kind in ("pgd", "autoattack")
     }
     assert found["autoattack"] < found["pgd"] - 10, found
@@ -106,7 +109,7 @@ def test_the_answer_repeats_and_leaves_the_global_random_numbers_alone(net):
     want = np.random.rand(), torch.rand(1).item()
     np.random.seed(5), torch.manual_seed(5)
     first, again, other = (
-        withstand.survives(net, X, Y, 0.1, steps=2, restarts=1, seed=s) for s in (1, 1, 2)
+        toolbox.survives(net, X, Y, 0.1, steps=2, restarts=1, seed=s) for s in (1, 1, 2)
     )
     assert (np.random.rand(), torch.rand(1).item()) == want
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -114,7 +117,7 @@ def test_the_answer_repeats_and_leaves_the_global_random_numbers_alone(net):
 
 def test_the_plan_holds_the_recipes_own_epsilon():
     for name, own in (("digits", 0.15), ("mnist", 0.1), ("cifar10_pixels", 8 / 255)):
-        plan = withstand.plan(name)
+        plan = toolbox.plan(name)
         assert {
             ("pgd", own, "linf"),
             ("pgd200", own, "linf"),
@@ -122,18 +125,18 @@ def test_the_plan_holds_the_recipes_own_epsilon():
             ("pgd", 1.0, "linf"),
         } <= set(plan) and len(plan) == 8
     with pytest.raises(ValueError, match="dataset='cifar10'.*digits"):
-        withstand.plan("cifar10")
+        toolbox.plan("cifar10")
 
 
 def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
     tmp_path, capsys, monkeypatch
 ):
     file = tmp_path / "attacks.csv"
-    monkeypatch.setattr(withstand, "GREY", (0.1, 0.15))
+    monkeypatch.setattr(toolbox, "GREY", (0.1, 0.15))
     ask = lambda *more: cli.main(["attack", str(KD), "--images", "40", "--rows", str(file), *more])
     ask()
     assert "pgd 0.1 " in capsys.readouterr().out
-    done = jobs.known(reproduce.read(tmp_path))
+    done = jobs.known(store.result_rows(tmp_path))
     mine = jobs.of(jobs.Job("digits", "kd", "digits_student"), done)
     assert set(mine) == {("pgd", 0.1, "linf"), ("pgd", 0.15, "linf"), ("pgd", 1.0, "linf")} and {
         r["n"] for r in mine.values()
@@ -141,7 +144,7 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
     net = store.load_checkpoint(KD)[0]
     assert (
         int(mine["pgd", 0.15, "linf"]["correct"])
-        == withstand.survives(net, D.x_test[:40], D.y_test[:40], 0.15).sum()
+        == toolbox.survives(net, D.x_test[:40], D.y_test[:40], 0.15).sum()
     )
     ask()
     assert "nothing new" in capsys.readouterr().out
@@ -155,7 +158,7 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
 ):
     file, best = tmp_path / "rows.csv", tmp_path / "kd.best.safetensors"
     shutil.copy(KD, best)
-    monkeypatch.setattr(withstand, "GREY", ())
+    monkeypatch.setattr(toolbox, "GREY", ())
     cli.main(["attack", str(KD), str(KD), "--images", "20", "--rows", str(file)])
     assert [line.count("nothing new") for line in capsys.readouterr().out.splitlines()] == [
         0,
@@ -181,7 +184,7 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
 )
 def test_bad_values_are_named(net, kw, said):
     with pytest.raises(ValueError, match=said):
-        withstand.survives(net, kw.pop("x", X), kw.pop("y", Y), **kw)
+        toolbox.survives(net, kw.pop("x", X), kw.pop("y", Y), **kw)
 
 
 def test_our_own_attack_is_no_stronger_than_the_toolbox_on_the_network_it_shaped(net):
@@ -190,4 +193,4 @@ def test_our_own_attack_is_no_stronger_than_the_toolbox_on_the_network_it_shaped
     )
     with torch.no_grad():
         ours = (net(z).argmax(1) == Y).float().mean().item()
-    assert withstand.survives(net, X, Y, 0.1).float().mean().item() <= ours + 0.003
+    assert toolbox.survives(net, X, Y, 0.1).float().mean().item() <= ours + 0.003

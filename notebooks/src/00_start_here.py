@@ -20,10 +20,14 @@ seed: int = 0            # of every random draw
 
 # %%
 import torch
-from rsnl_lib import check, data, evaluate, figures, perturb, settings, store
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data
+from rsnl_lib.data import perturb
+from rsnl_lib.measure import evaluate
+from rsnl_lib.study import jobs
+from rsnl_lib.workbook import chapter, checkers, figures, palette
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed)
+chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed)
 
 # %% [markdown]
 # ## Is everything here?
@@ -31,7 +35,7 @@ settings.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=s
 # One line a package. If one fails, the line says what to do.
 
 # %%
-settings.environment()
+chapter.environment()
 
 # %% [markdown]
 # ## Four networks
@@ -75,7 +79,7 @@ print(f"at {levels[1]:g} dB the networks disagree on {int(differ.sum())} of {len
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
 names = ["clean", *(f"SNR {level:g} dB" for level in levels)]
-figures.show(figures.scores(pictures[:, 0], scores, [y[pick]] * 4, titles=names),
+palette.show(figures.scores(pictures[:, 0], scores, [y[pick]] * 4, titles=names),
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
@@ -93,7 +97,7 @@ for method, p in scores.items():
 # %%
 plan = [("clean", 0, ""), ("gaussian", 5, "dB"), ("gaussian", 3, "dB"), ("gaussian", 1, "dB")]
 if profile == "read":
-    rows = store.shipped(dataset, methods)
+    rows = jobs.shipped(dataset, methods)
 else:
     import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)
@@ -116,7 +120,7 @@ table[["clean", "SNR 5 dB", "SNR 3 dB", "SNR 1 dB"]]
 
 # %%
 answer = []              # for example ["teacher"]
-check.predict_scores(answer)
+checkers.predict_scores(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -142,7 +146,7 @@ check.predict_scores(answer)
 def ratio(db):
     return None          # replace this line
 
-check.snr_ratio(ratio)
+checkers.snr_ratio(ratio)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

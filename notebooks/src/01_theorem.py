@@ -21,11 +21,12 @@ tau: float = 4.0           # temperature of the tempered space
 import math
 import numpy as np
 import torch
-from rsnl_lib import bound, certify, check, data, diagrams, figures, settings, sliders, store
-from rsnl_lib.train import load_or_train
+from rsnl_lib import checks, data, env, geometry, store, theorem
+from rsnl_lib.workbook import chapter, checkers, palette, theorem_figures, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.one_of("dataset", dataset, ["digits"])
-settings.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images, tau=tau)
+checks.one_of("dataset", dataset, ["digits"])
+chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images, tau=tau)
 
 # %% [markdown]
 # ## A line first
@@ -53,7 +54,7 @@ for delta in (ratio, -ratio):
 
 # %%
 delta = np.linspace(-4, 4, 401)
-figures.show(diagrams.one_dimension(delta, sigmoid(1 + delta), 0.5 + 0 * delta, ratio, G),
+palette.show(theorem_figures.one_dimension(delta, sigmoid(1 + delta), 0.5 + 0 * delta, ratio, G),
              alt="f_S and f_T over delta; the floor reaches f_T at the ratio; hatched where Eq. 7 claims the teacher leads and it does not")
 
 # %% [markdown]
@@ -85,7 +86,7 @@ cases = {
     "CE5: the wrong ball": dict(f_S=lambda d: sigmoid(1 - 4 * relu(64 * d - 1)), f_T=half, ratio=math.inf,
                                 sure=1 / 64, slope=0, reach=0.05, words="All 64 pixels move by delta; flip at 1.25 / 64."),
 }
-sliders.push(cases)
+widgets.push(cases)
 
 # %% [markdown]
 # The orange and blue bands never overlap, and the orange one is wrong on the right of every picture. In CE4 and CE5 there is no orange band at all: the ratio is infinite, and taken as a *certificate* (Eq. 14) it would promise that nothing ever flips.
@@ -110,11 +111,11 @@ for name, at in (("CE4: min(R, .) dropped", 1.25), ("CE5: the wrong ball", 1.25 
 digits = data.load(dataset)
 net_T = load_or_train(dataset, "teacher", seed, profile, digits, network="digits_mlp_teacher", plan="tau4")
 net_S = load_or_train(dataset, method, seed, profile, digits, net_T, "digits_mlp_student", "tau4")
-net_S, net_T = bound.exact(net_S), bound.exact(net_T)
+net_S, net_T = theorem.exact(net_S), theorem.exact(net_T)
 
 # %%
 x, y = digits.x_test.double(), digits.y_test
-lead = certify.sound_lead(net_S, net_T, x, y)
+lead = theorem.sound_lead(net_S, net_T, x, y)
 pick = (lead > 0).nonzero()[:images, 0]
 x, y, m = x[pick], y[pick], lead[pick]
 print(f"the student leads on {int((lead > 0).sum())} of {len(lead)} test images; here: the first {len(pick)} of them")
@@ -132,22 +133,22 @@ print(f"the student leads on {int((lead > 0).sum())} of {len(lead)} test images;
 # 6. so $m \le \int_0^r G(t)\,dt \le r\,G(r)$, and $r \ge r_{\text{int}} \ge r_{\text{fp}}$. ∎
 
 # %%
-h = bound.head_start(net_S, net_T, y)
-r, z = bound.smallest_flip(h, x, seeds=digits.x_train.double(), generator=torch.Generator().manual_seed(seed))
-h0, x0, y0, r0 = bound.head_start(net_S, net_T, y[:1]), x[:1], y[:1], r[0].item()
+h = theorem.head_start(net_S, net_T, y)
+r, z = theorem.smallest_flip(h, x, seeds=digits.x_train.double(), generator=torch.Generator().manual_seed(seed))
+h0, x0, y0, r0 = theorem.head_start(net_S, net_T, y[:1]), x[:1], y[:1], r[0].item()
 v = (z[:1] - x0) / r0
 t = torch.linspace(0, r0, 2001, dtype=torch.float64)
-phi, slope = zip(*(bound.gradient(h0, x0 + s * v) for s in t))
-phi, along, size = torch.cat(phi), torch.stack([(g * v).sum() for g in slope]), torch.stack([bound.norm(g)[0] for g in slope])
+phi, slope = zip(*(theorem.gradient(h0, x0 + s * v) for s in t))
+phi, along, size = torch.cat(phi), torch.stack([(g * v).sum() for g in slope]), torch.stack([geometry.norm(g)[0] for g in slope])
 
 # %%
 print(f"1  phi(0) = {phi[0]:.4f} > 0, and phi(r) <= 0 at r = {r0:.4f}: {bool(phi[-1] <= 0)}")
 print(f"2  m <= phi(0) - phi(r): {bool(phi[0] <= phi[0] - phi[-1])}")
 print(f"3  phi(0) - phi(r) = - integral of phi' (trapezoids): {abs(float(phi[0] - phi[-1] + torch.trapezoid(along, t))) < 1e-4}")
 print(f"4  -phi' is at most ||grad h||_2, here {float((-along / size).min()):.3f} to {float((-along / size).max()):.3f} of it")
-G = torch.cat([certify.sound_interval(net_S, net_T, x0, y0, s[None]) for s in t[::200]])
+G = torch.cat([theorem.sound_interval(net_S, net_T, x0, y0, s[None]) for s in t[::200]])
 print(f"5  ||grad h|| <= sound bound of G(t): {bool((size[::200] <= G).all())};  at t = r: {size[-1]:.2f} <= {G[-1]:.2f}")
-r_fp, r_int = (v.item() for v in certify.sound_radii(net_S, net_T, x0, y0))
+r_fp, r_int = (v.item() for v in theorem.sound_radii(net_S, net_T, x0, y0))
 print(f"6  r_fp = {r_fp:.4f} <= r_int = {r_int:.4f} <= r = {r0:.4f}: {r_fp <= r_int <= r0}")
 
 # %% [markdown]
@@ -162,9 +163,9 @@ print(f"6  r_fp = {r_fp:.4f} <= r_int = {r_int:.4f} <= r = {r0:.4f}: {r_fp <= r_
 with torch.no_grad():
     f_T, f_S = (torch.softmax(net(x), 1)[torch.arange(len(x)), y] for net in (net_T, net_S))
 print(f"median room above the teacher, 1 - f_T: {(1 - f_T).median():.1e};  head start in probability {(f_S - f_T).median():.1e}, in logits {m.median():.2f}")
-for space in bound.SPACES:
-    m_low = certify.sound_lead(net_S, net_T, x[:20], y[:20], space, tau)
-    _, radius = certify.sound_radii(net_S, net_T, x[:20], y[:20], space=space, tau=tau)
+for space in geometry.SPACES:
+    m_low = theorem.sound_lead(net_S, net_T, x[:20], y[:20], space, tau)
+    _, radius = theorem.sound_radii(net_S, net_T, x[:20], y[:20], space=space, tau=tau)
     print(f"{space:12} ahead on {int((m_low > 0).sum()):2} of these {len(m_low)}   median sound radius {radius[m_low > 0].median():.4f}")
 
 # %% [markdown]
@@ -173,7 +174,7 @@ for space in bound.SPACES:
 # %%
 S, T, first = torch.tensor([[0, -0.1, -10.0]]), torch.tensor([[0, -1.0, -1.0]]), torch.tensor([0])
 for at in (1.0, 10.0):
-    print(f"tau = {at:4}: f_S {bound.height(S, first, 'tempered', at).item():.3f}  f_T {bound.height(T, first, 'tempered', at).item():.3f}")
+    print(f"tau = {at:4}: f_S {geometry.height(S, first, 'tempered', at).item():.3f}  f_T {geometry.height(T, first, 'tempered', at).item():.3f}")
 
 # %% [markdown]
 # ## How tight, how loose
@@ -186,7 +187,7 @@ def radii_of(u):
     h, steep = lambda v: sigmoid(v) - 0.5, lambda v: sigmoid(v) * sigmoid(-v)
     G = lambda s: torch.tensor([steep(max(u - float(s), 0.0))])
     m = torch.tensor([h(u)])
-    return h(u) / 0.25, bound.fixed_point(m, G, steps=60).item(), bound.integral_radius(m, G, torch.tensor([1.2 * u]), 20000).item(), h(u) / steep(u)
+    return h(u) / 0.25, theorem.fixed_point(m, G, steps=60).item(), theorem.integral_radius(m, G, torch.tensor([1.2 * u]), 20000).item(), h(u) / steep(u)
 
 print("u    global  fixed point  integral  m / slope at x")
 for u in (1, 2, 4, 8):
@@ -206,7 +207,7 @@ for k in (0.5, 0.9, 0.999):
 
 # %%
 for g in (1.0, 0.5, 0.0):
-    sure = bound.curvature_radius(torch.tensor(0.5), torch.tensor(g), kappa=2.0)
+    sure = theorem.curvature_radius(torch.tensor(0.5), torch.tensor(g), kappa=2.0)
     print(f"m = 0.5, kappa = 2, gap at x {g}: certified {sure:.3f}, m / gap at x {0.5 / g if g else math.inf:.3f}")
 
 # %% [markdown]
@@ -218,10 +219,10 @@ for g in (1.0, 0.5, 0.0):
 def contradicted(h, x, ratio, times, directions):
     """Share of pushes of length times * ratio after which the student still leads."""
     with torch.no_grad():
-        return np.mean([(h(x + times * bound.like(ratio, x) * d / bound.like(bound.norm(d), d)) > 0).double().mean().item() for d in directions])
+        return np.mean([(h(x + times * geometry.like(ratio, x) * d / geometry.like(geometry.norm(d), d)) > 0).double().mean().item() for d in directions])
 
-G = bound.estimate_ascent(h, x, r[None], flip=z, generator=torch.Generator().manual_seed(seed))[0]
-ratio, up = m / G, bound.gradient(h, x)[1]
+G = theorem.estimate_ascent(h, x, r[None], flip=z, generator=torch.Generator().manual_seed(seed))[0]
+ratio, up = m / G, theorem.gradient(h, x)[1]
 draws = torch.randn(200, *x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
 times = (1, 2, 4, 8, 16)
 shares = {name: [100 * contradicted(h, x, ratio, k, d) for k in times] for name, d in (("random", draws), ("up the gradient", [up]), ("down the gradient", [-up]))}
@@ -229,7 +230,7 @@ for name, values in shares.items():
     print(f"{name:18}", "  ".join(f"{k:2} x {v:5.1f} %" for k, v in zip(times, values)))
 
 # %%
-figures.show(diagrams.lines(times, {n: (k, v) for (n, v), k in zip(shares.items(), ("sound", "votes", "no bound"))},
+palette.show(theorem_figures.lines(times, {n: (k, v) for (n, v), k in zip(shares.items(), ("sound", "votes", "no bound"))},
                             "length of the push / ratio of Eq. 7", "pushes that contradict Eq. 7 (%)", log=True, ylim=(0, 103)),
              alt="Share of pushes after which the student still leads although Eq. 7 says it does not, at 1 to 16 times the ratio")
 
@@ -240,8 +241,8 @@ figures.show(diagrams.lines(times, {n: (k, v) for (n, v), k in zip(shares.items(
 
 # %%
 for R in (0.001, 0.003, 0.01, 0.03, 0.06):
-    sound = certify.sound_interval(net_S, net_T, x, y, torch.full_like(r, R))
-    bare, capped = bound.printed_radius(m, sound), bound.capped_radius(m, sound, R)
+    sound = theorem.sound_interval(net_S, net_T, x, y, torch.full_like(r, R))
+    bare, capped = theorem.printed_radius(m, sound), theorem.capped_radius(m, sound, R)
     print(f"R = {R:5}: m / G beyond the flip for {int((bare > r).sum()):2} of {len(r)} images; min(R, m / G) for {int((capped > r).sum())}")
 
 # %% [markdown]
@@ -253,13 +254,13 @@ for R in (0.001, 0.003, 0.01, 0.03, 0.06):
 flat = digits.x_train.double().flatten(1)
 axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2].view(2, *x.shape[1:])
 for i in range(3):
-    planes = [certify.in_plane(net, x[i:i + 1], axes) for net in (net_S, net_T)]
-    low, high = certify.flip_in_plane(*planes, y[i:i + 1])
-    _, sure = certify.sound_radii(*planes, torch.zeros(1, 2, dtype=torch.float64), y[i:i + 1])
+    planes = [theorem.in_plane(net, x[i:i + 1], axes) for net in (net_S, net_T)]
+    low, high = theorem.flip_in_plane(*planes, y[i:i + 1])
+    _, sure = theorem.sound_radii(*planes, torch.zeros(1, 2, dtype=torch.float64), y[i:i + 1])
     print(f"image {i}: certified {sure.item():.4f} <= nearest flip between {low:.4f} and {high:.4f}:", sure.item() <= high)
 
 # %%
-sliders.plane(net_S, net_T, x, y, axes)
+widgets.plane(net_S, net_T, x, y, axes)
 
 # %% [markdown]
 # The blue disc is certified, the black circle touches the nearest flip, and the striped region is where the printed theorem says the teacher leads and it does not: most of the plane. Move $R$: too small and $\min(R, \cdot)$ cuts the disc off at $R$, too large and $G(R)$ grows until the disc shrinks; the best $R$ is the fixed point. Change the norm and the disc becomes a square or a diamond.
@@ -274,14 +275,14 @@ R = r0 * torch.logspace(-1.5, 0.5, 9, dtype=torch.float64)
 many = lambda f: np.array([float(f(s[None])) for s in R])
 pair0, draw = (net_S, net_T, x0, y0), lambda: torch.Generator().manual_seed(seed)
 G_of = {
-    "samples": ("estimate", many(lambda s: bound.estimate_sampling(h0, x0, s, draws=100, generator=draw()))),
-    "ascent": ("estimate", bound.estimate_ascent(h0, x0, R[:, None], flip=z[:1], generator=draw())[:, 0].numpy()),
-    "LipSDP of the pair": ("sound", many(lambda s: torch.minimum(certify.sound_lipsdp(*pair0, s), certify.sound_interval(*pair0, s)))),
-    "interval Jacobian": ("sound", many(lambda s: certify.sound_interval(*pair0, s))),
-    "product of norms": ("sound", many(lambda s: certify.sound_spectral(net_S, net_T, y0))),
-    "gradient at x": ("no bound", many(lambda s: bound.point_gap(h0, x0))),
+    "samples": ("estimate", many(lambda s: theorem.estimate_sampling(h0, x0, s, draws=100, generator=draw()))),
+    "ascent": ("estimate", theorem.estimate_ascent(h0, x0, R[:, None], flip=z[:1], generator=draw())[:, 0].numpy()),
+    "LipSDP of the pair": ("sound", many(lambda s: torch.minimum(theorem.sound_lipsdp(*pair0, s), theorem.sound_interval(*pair0, s)))),
+    "interval Jacobian": ("sound", many(lambda s: theorem.sound_interval(*pair0, s))),
+    "product of norms": ("sound", many(lambda s: theorem.sound_spectral(net_S, net_T, y0))),
+    "gradient at x": ("no bound", many(lambda s: theorem.point_gap(h0, x0))),
 }
-figures.show(diagrams.gap_profile(R.numpy(), {n: (k, m[0].item() / v) for n, (k, v) in G_of.items()}, {"flip found": r0}),
+palette.show(theorem_figures.gap_profile(R.numpy(), {n: (k, m[0].item() / v) for n, (k, v) in G_of.items()}, {"flip found": r0}),
              alt="m over G(R) against R for six bounds of G with the diagonal; sound curves cross it left of the flip")
 
 # %% [markdown]
@@ -296,12 +297,12 @@ print("every sound bound of G lies above every estimate:", all((a >= b * (1 - 1e
 
 # %%
 if profile == "read":
-    rows = store.read(settings.RESULTS / "ladder.csv")
+    rows = store.frame(env.RESULTS / "ladder.csv")
     rows = rows[(rows.dataset == dataset) & (rows.network == "digits_mlp_student") & (rows.p.astype(float) == 2) & ~rows.box]
 else:
     import pandas as pd
-    from rsnl_lib import evaluate
-    rows = pd.DataFrame(evaluate.ladder(net_S, net_T, x, y, seeds=digits.x_train.double(), restarts=3, steps=10, seed=seed)).assign(space="logit")
+
+    rows = pd.DataFrame(theorem.ladder(net_S, net_T, x, y, seeds=digits.x_train.double(), restarts=3, steps=10, seed=seed)).assign(space="logit")
 logit = rows[rows.space == "logit"]
 n = logit.image.nunique()
 sound = logit[logit.kind == "sound"]
@@ -309,7 +310,7 @@ print(f"{n} images, {profile}; sound radii longer than the flip found: {int((sou
       f"attack found a flip on {np.isfinite(logit.flip.astype(float)).mean():.0%}")
 
 # %%
-figures.show(diagrams.ladder(logit, f"{dataset}, {profile}, {n} images, logit space, L2"),
+palette.show(theorem_figures.ladder(logit, f"{dataset}, {profile}, {n} images, logit space, L2"),
              alt="Each radius as a share of the smallest flip found, medians and 10 to 90 percent ranges, by kind")
 
 # %% [markdown]
@@ -324,7 +325,7 @@ quantiles.assign(beyond=table.assign(over=table.share > 1).groupby(["space", "ce
 # In probabilities the same flips are explained less well by every bound (LipSDP 42 % against 75 %): the head start saturates, the gap's bound over the ball does not.
 
 # %%
-figures.show(diagrams.sorted_radii(logit, [c for c in logit.certificate.unique() if c in
+palette.show(theorem_figures.sorted_radii(logit, [c for c in logit.certificate.unique() if c in
              ("product of norms", "interval Jacobian, integral", "LipSDP of the pair, integral", "ascent, integral")], f"{dataset}, {profile}, {n} images"),
              alt="Radii of every image sorted by the flip found; sound marks stay below the line of flips")
 
@@ -336,7 +337,7 @@ figures.show(diagrams.sorted_radii(logit, [c for c in logit.certificate.unique()
 
 # %%
 if profile == "read":
-    other = store.read(settings.RESULTS / "ladder.csv")
+    other = store.frame(env.RESULTS / "ladder.csv")
     other = other[(other.dataset == dataset) & (other.space == "logit") & (other.kind == "sound")].assign(share=lambda t: t.value / t.flip)
     print(other.groupby(["p", "box", "certificate"], sort=False).share.median().unstack([0, 1]).round(2).to_string(na_rep=""))
     print("longer than the flip found:", int((other.share > 1).sum()), "of", len(other))
@@ -348,7 +349,7 @@ else:
 
 # %%
 if profile == "read":
-    large = store.read(settings.RESULTS / "ladder.csv")
+    large = store.frame(env.RESULTS / "ladder.csv")
     large = large[(large.dataset == "mnist") & (large.kind != "flip")].assign(share=lambda t: t.value / t.flip)
     print(large.groupby(["certificate", "kind"], sort=False).share.median().round(3).to_string())
 else:
@@ -363,7 +364,7 @@ else:
 # The paper tests at SNRs of 9 down to 1. Noise at a given SNR has a norm: $\|n\| \approx \|x\| / \sqrt{\mathrm{SNR}}$. At which SNR would the noise be as short as the certified radius?
 
 # %%
-size = bound.norm(x).median().item()
+size = geometry.norm(x).median().item()
 radius = {n: logit[logit.certificate == n].value.median() for n in logit.certificate.unique() if "flip" in n or "integral" in n}
 print(f"median norm of an image {size:.2f}: that is noise at 0 dB; at 10 dB noise has {size / 10 ** 0.5:.2f}")
 for name, value in radius.items():
@@ -374,16 +375,16 @@ for name, value in radius.items():
 
 # %%
 db = np.arange(36, -1, -4)
-g = bound.point_gap(h, x)
+g = theorem.point_gap(h, x)
 power = x.square().mean((1, 2, 3))
 sigma = [(power / 10 ** (v / 10)).sqrt() for v in db]
-law = [100 * bound.gaussian_flip_share(m, g, s).mean().item() for s in sigma]
+law = [100 * theorem.gaussian_flip_share(m, g, s).mean().item() for s in sigma]
 noise = torch.randn(200, *x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
 with torch.no_grad():
-    seen = [100 * np.mean([(h(x + n * bound.like(s, x)) <= 0).double().mean().item() for n in noise]) for s in sigma]
+    seen = [100 * np.mean([(h(x + n * geometry.like(s, x)) <= 0).double().mean().item() for n in noise]) for s in sigma]
 
 # %%
-figures.show(diagrams.lines(db, {"first-order law": ("estimate", law), "counted, 200 draws": ("flip", seen)}, "SNR (dB), harder to the right",
+palette.show(theorem_figures.lines(db, {"first-order law": ("estimate", law), "counted, 200 draws": ("flip", seen)}, "SNR (dB), harder to the right",
                             "teacher overtakes (%)", f"{dataset}, {len(x)} images", invert=True),
              alt="Share of noisy images on which the teacher overtakes against SNR: first-order law and count")
 
@@ -402,7 +403,7 @@ print("  ".join(f"{v} dB: law {a:.1f}, counted {b:.1f} %" for v, a, b in list(zi
 def fixed_point(m, G):
     return 0.0           # bisect s * G(s) <= m
 
-check.fixed_point(fixed_point)
+checkers.fixed_point(fixed_point)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -431,7 +432,7 @@ check.fixed_point(fixed_point)
 
 # %%
 p = None
-check.dual_norm(p)
+checkers.dual_norm(p)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -453,7 +454,7 @@ check.dual_norm(p)
 
 # %%
 certificates = []
-check.certificates(certificates)
+checkers.certificates(certificates)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

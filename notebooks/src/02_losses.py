@@ -18,10 +18,12 @@ lam: float = 4.0          # lambda of Eq. 3, at the first epoch
 # %%
 import numpy as np
 import torch
-from rsnl_lib import bound, check, data, diagrams, figures, losses, settings, widgets
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data, geometry, theorem
+from rsnl_lib.train import losses
+from rsnl_lib.workbook import chapter, checkers, figures, palette, theorem_figures, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, seed=seed, tau=tau, gamma=gamma, lam=lam)
+chapter.parameters(globals(), profile=profile, dataset=dataset, seed=seed, tau=tau, gamma=gamma, lam=lam)
 
 # %%
 full = None if profile == "read" and dataset != "digits" else data.load(dataset)
@@ -36,11 +38,11 @@ print(f"{len(x)} test images")
 # > $\mathcal L_{KD} = H(o_S, y) + \lambda H(\tau(o_S), \tau(o_T))$ (Eq. 3), with $\tau(o)_j \propto e^{a_j/\tau}$ (Eq. 4); $\mathcal L_S = \frac1n\sum \max(0, \gamma + f_T - f_S)$ (Eq. 15); $\mathcal L_G = \frac1n\sum\|\nabla_x f_S^\tau - \nabla_x f_T^\tau\|^2$ (Eq. 16).
 
 # %% tags=["computed"]
-a_T, g_T = losses.input_gradient(net_T, x, y, tau)
+a_T, g_T = geometry.input_gradient(net_T, x, y, tau)
 print("student     cross-entropy   soft   L_S     L_G")
 for name, net in nets.items():
-    a_S, g_S = losses.input_gradient(net, x, y, tau)
-    f_S, f_T = losses.score(a_S, y), losses.score(a_T, y)
+    a_S, g_S = geometry.input_gradient(net, x, y, tau)
+    f_S, f_T = geometry.score(a_S, y), geometry.score(a_T, y)
     print(f"{name:10} {torch.nn.functional.cross_entropy(a_S, y):10.3f} {losses.soft_cross_entropy(a_S, a_T, tau):10.3f} "
           f"{losses.score_loss(f_S, f_T, gamma):7.3f} {losses.gradient_loss(g_S, g_T):8.4f}")
 
@@ -55,7 +57,7 @@ for name, net in nets.items():
 
 # %%
 a_S = nets["kd"](x).detach()
-unsure = int(losses.score(a_S, y).argmin())
+unsure = int(geometry.score(a_S, y).argmin())
 widgets.pulls(a_S, a_T.detach(), x, y, tau, gamma, lam, first=unsure)
 
 # %% [markdown]
@@ -66,11 +68,11 @@ def by_autograd(term):
     a = a_S.double().clone().requires_grad_()
     return -torch.autograd.grad(term(a), a)[0] * len(a)
 
-f_T = losses.score(a_T.detach().double(), y)
+f_T = geometry.score(a_T.detach().double(), y)
 written = [widgets.pull(s, t, int(k), tau, gamma, lam) for s, t, k in zip(a_S.double(), a_T.detach().double(), y)]
 for name, term in (("cross-entropy", lambda a: torch.nn.functional.cross_entropy(a, y)),
                    ("lambda x soft cross-entropy", lambda a: lam * losses.soft_cross_entropy(a, a_T.detach().double(), tau)),
-                   ("L_S, the hinge", lambda a: losses.score_loss(losses.score(a, y), f_T, gamma))):
+                   ("L_S, the hinge", lambda a: losses.score_loss(geometry.score(a, y), f_T, gamma))):
     difference = (torch.stack([w[name] for w in written]) - by_autograd(term)).abs().max()
     print(f"{name:28} formula and autograd agree: {difference < 1e-12}")
 
@@ -82,14 +84,14 @@ for name, term in (("cross-entropy", lambda a: torch.nn.functional.cross_entropy
 # %%
 sample = (full.x_train, full.y_train) if full else (x, y)
 with torch.no_grad():
-    f_S, f_T = (losses.score(net(sample[0][:2000]), sample[1][:2000]) for net in (nets["standard"], net_T))
+    f_S, f_T = (geometry.score(net(sample[0][:2000]), sample[1][:2000]) for net in (nets["standard"], net_T))
 gammas = [0.01, 0.05, 0.1, 0.3, 0.5, 0.9]
 table = [((f_T > 1 - g).float().mean().item(), losses.score_floor(f_T, g).item(), losses.score_loss(f_S, f_T, g).item()) for g in gammas]
 for g, (stuck, floor, value) in zip(gammas, table):
     print(f"gamma {g:4}: never closes on {100 * stuck:5.1f} %   floor {floor:.4f}   L_S of the standard student {value:.4f}")
 
 # %%
-figures.show(diagrams.lines(gammas, {"floor, any student": ("sound", [t[1] for t in table]), "L_S, standard student": ("standard", [t[2] for t in table])},
+palette.show(theorem_figures.lines(gammas, {"floor, any student": ("sound", [t[1] for t in table]), "L_S, standard student": ("standard", [t[2] for t in table])},
                             "$\\gamma$", "$\\mathcal{L}_S$", f"{dataset}, {profile}, {len(f_T)} images"),
              alt="L_S of the standard student and the floor no student can pass, against gamma: the two lines nearly coincide")
 
@@ -103,9 +105,9 @@ figures.show(diagrams.lines(gammas, {"floor, any student": ("sound", [t[1] for t
 
 # %%
 few = [int((y == c).nonzero()[0]) for c in (0, 3, 5, 8)]
-g = {name: losses.input_gradient(net, x[few], y[few], tau)[1][:, 0] for name, net in (("teacher", net_T), *nets.items())}
+g = {name: geometry.input_gradient(net, x[few], y[few], tau)[1][:, 0] for name, net in (("teacher", net_T), *nets.items())}
 shown = {"teacher": g["teacher"], "KD": g["kd"], "pull on KD": 2 * (g["teacher"] - g["kd"]), "robust": g["robust"], "pull on robust": 2 * (g["teacher"] - g["robust"])}
-figures.show(figures.gradient_pictures(x[few, 0], shown, [f"a {int(y[i])}" for i in few]),
+palette.show(figures.gradient_pictures(x[few, 0], shown, [f"a {int(y[i])}" for i in few]),
              alt="Input gradients of teacher, KD and robust student for four digits, and what L_G still pulls on")
 
 # %% [markdown]
@@ -122,10 +124,10 @@ print("   ".join(f"{name}: gap {n.mean():.3f}" for name, n in norms.items()))
 
 # %% tags=["computed"]
 def L_G(net):
-    _, g_S = losses.input_gradient(net, x.double(), y, tau, create_graph=True)
+    _, g_S = geometry.input_gradient(net, x.double(), y, tau, create_graph=True)
     return losses.gradient_loss(g_S, g_T.double())
 
-net = bound.exact(nets["kd"]).train()
+net = theorem.exact(nets["kd"]).train()
 weight = next(p for p in net.parameters())
 exact, = torch.autograd.grad(L_G(net), weight)
 where, h = np.unravel_index(int(exact.abs().argmax()), exact.shape), 1e-6
@@ -140,7 +142,7 @@ print(f"double backprop {exact[where].item():+.4f}   central difference {ends:+.
 # Without `create_graph` the input gradient is a plain number to autograd, and $\mathcal L_G$ would reach no weight at all:
 
 # %%
-_, g_S = losses.input_gradient(nets["kd"], x, y, tau)
+_, g_S = geometry.input_gradient(nets["kd"], x, y, tau)
 print("L_G needs the graph of the gradient; without it, requires_grad is", losses.gradient_loss(g_S, g_T).requires_grad)
 
 # %% [markdown]
@@ -158,7 +160,7 @@ print(f"gap at tau = 4: {abs(slope(0.0, 4) * w_S - slope(4.0, 4) * w_T):.4f}   g
 # The tempered gap is zero, the true one is not. And over the forty images, does a small gap at τ go with a small one in probability, as Eq. 7 has it, and in logits, where the certificate is tightest?
 
 # %%
-gaps = {space: bound.measure(nets["robust"], net_T, x, y, space, tau).gap for space in bound.SPACES}
+gaps = {space: theorem.measure(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
 ranks = torch.stack(list(gaps.values())).argsort(1).argsort(1).double()
 for name, r in zip(gaps, torch.corrcoef(ranks)[2]):
     print(f"rank correlation of the gap at tau with the gap in {name}: {r:+.2f}")
@@ -175,7 +177,7 @@ for name, r in zip(gaps, torch.corrcoef(ranks)[2]):
 def hinge_pull(o_S, f_T, y, gamma):
     return o_S * 0       # zero where the hinge is closed
 
-check.hinge_pull(hinge_pull)
+checkers.hinge_pull(hinge_pull)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -200,7 +202,7 @@ check.hinge_pull(hinge_pull)
 
 # %%
 floor = None
-check.floor(floor)
+checkers.floor(floor)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

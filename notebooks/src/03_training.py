@@ -23,13 +23,17 @@ rows: str = ""            # in smoke and full: append the curves to this CSV fil
 import copy
 import inspect
 import torch
-from rsnl_lib import check, data, fast, figures, losses, methods, settings, store, train
+from rsnl_lib import data, env, geometry, networks, store, train
+from rsnl_lib.data import catalogue
+from rsnl_lib.networks import fast
+from rsnl_lib.train import losses, methods, recipes
+from rsnl_lib.workbook import chapter, checkers, figures, palette
 
-settings.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
+chapter.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
                     C1=C1, C2=C2, device=device, rows=rows)
 
 # %%
-digits = data.load(dataset, device=settings.device(device))
+digits = data.load(dataset, device=env.device(device))
 print(digits.name, *(f"{part} {len(images)}" for part, images in
                      (("train", digits.x_train), ("validation", digits.x_val), ("test", digits.x_test))))
 
@@ -41,11 +45,11 @@ print(digits.name, *(f"{part} {len(images)}" for part, images in
 # > $\tau(o)_j = e^{a_j/\tau} / \sum_i e^{a_i/\tau}$ (Eq. 4), and $f^\tau(x) = \tau(o)_y$ is the softened score of the true class.
 
 # %%
-net_T = train.load_or_train(dataset, "teacher", seed, profile, digits).to(digits.x_train.device)
+net_T = chapter.load_or_train(dataset, "teacher", seed, profile, digits).to(digits.x_train.device)
 x, y = digits.x_train[:256], digits.y_train[:256]
 a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients="tempered")
 print(f"a_T {tuple(a_T.shape)}   g_T {tuple(g_T.shape)}")
-print(f"mean score of the true class: f_T {losses.score(a_T, y).mean():.3f}, softened {losses.score(a_T, y, tau).mean():.3f}")
+print(f"mean score of the true class: f_T {geometry.score(a_T, y).mean():.3f}, softened {geometry.score(a_T, y, tau).mean():.3f}")
 
 # %% [markdown]
 # ## The terms, one by one
@@ -55,9 +59,9 @@ print(f"mean score of the true class: f_T {losses.score(a_T, y).mean():.3f}, sof
 # A fresh student scores them all. `create_graph=True` keeps its input gradient differentiable, so that $\mathcal L_G$ can be pulled back to the weights: exact double backprop.
 
 # %%
-net_S = train.start(f"{dataset}_student", digits, seed)
-a_S, g_S = losses.input_gradient(net_S, x, y, tau, create_graph=True)
-f_S, f_T = losses.score(a_S, y), losses.score(a_T, y)
+net_S = networks.start(f"{dataset}_student", digits, seed)
+a_S, g_S = geometry.input_gradient(net_S, x, y, tau, create_graph=True)
+f_S, f_T = geometry.score(a_S, y), geometry.score(a_T, y)
 print(f"L_KD {losses.kd_loss(a_S, a_T, y, lam=4, tau=tau):.2f}")
 print(f"L_S  {losses.score_loss(f_S, f_T, gamma):.3f}")
 print(f"L_G  {losses.gradient_loss(g_S, g_T.float()):.4f}")
@@ -84,10 +88,10 @@ print(inspect.getsource(methods.robust))
 
 # %%
 r = train.recipe("short", "digits", C1=C1, C2=C2, tau=tau, gamma=gamma, epochs=epochs or 8)
-step = train.optimiser(net_S, r)
-for epoch in settings.progress(range(r.epochs)):
+step = recipes.optimiser(net_S, r)
+for epoch in env.progress(range(r.epochs)):
     for pick in torch.randperm(len(x)).split(64):                                                    # line 3
-        batch = methods.Batch(x[pick], y[pick], a_T[pick], g_T[pick].float(), train.lam_at(r, epoch))  # line 4
+        batch = train.Batch(x[pick], y[pick], a_T[pick], g_T[pick].float(), recipes.lam_at(r, epoch))  # line 4
         terms = methods.robust(net_S.train(), batch, r)                                              # lines 5, 6
         loss = sum(weight * value for weight, value in terms.values())                               # Eq. 17
         step.zero_grad(), loss.backward(), step.step()                                               # line 7
@@ -109,7 +113,7 @@ def weight_gradient(net, b):
 
 # %%
 net = copy.deepcopy(net_S).double()
-b = methods.Batch(x[:64].double(), y[:64], a_T[:64].double(), g_T[:64].double(), lam=4.0)
+b = train.Batch(x[:64].double(), y[:64], a_T[:64].double(), g_T[:64].double(), lam=4.0)
 plain = weight_gradient(net, b)
 with fast.layers(net):
     quick = weight_gradient(net, b)
@@ -126,13 +130,13 @@ print("relative difference below 1e-10:", bool((quick - plain).norm() < 1e-10 * 
 # %%
 names = "teacher standard mimic kd fitnet robust target_zero shuffled noise_augmented direct".split()
 if profile == "read":
-    curves = store.read(settings.RESULTS / "curves.csv")
+    curves = store.frame(env.RESULTS / "curves.csv")
     curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "")
                     & curves.method.isin(names) & ~curves.teacher.str.contains("pgd_at")]
 else:
     import pandas as pd
     part = digits if profile == "full" else digits._replace(x_train=digits.x_train[:512], y_train=digits.y_train[:512])
-    runs = {m: train.fit(train.start(train.network_for(dataset, m), digits, seed), part, m,
+    runs = {m: train.fit(networks.start(catalogue.network_for(dataset, m), digits, seed), part, m,
                          train.recipe("short", dataset, m, tau=tau, gamma=gamma, C1=C1, C2=C2,
                                       **({"epochs": epochs or 4} if profile == "smoke" or epochs else {})),
                          seed, net_T) for m in names}
@@ -140,13 +144,13 @@ else:
                            for m, run in runs.items() for h in run.history for q, v in h.items()])
     if rows:
         head = {"dataset": dataset, "teacher": f"{dataset}_teacher", "recipe": profile, "settings": f"C1={C1:g}",
-                "hardware": settings.hardware(), "commit": settings.commit()}
-        store.append(rows, [{**head, **row, "network": train.network_for(dataset, row["method"])}
+                "hardware": env.hardware(), "commit": env.commit()}
+        store.append(rows, [{**head, **row, "network": catalogue.network_for(dataset, row["method"])}
                             for row in curves[curves.quantity != "epoch"].to_dict("records")], store.CURVE_COLUMNS)
-print(f"{curves.seed.nunique()} seeds, {int(curves.epoch.max())} epochs,", ", ".join(figures.rank(curves.method.unique())))
+print(f"{curves.seed.nunique()} seeds, {int(curves.epoch.max())} epochs,", ", ".join(palette.rank(curves.method.unique())))
 
 # %%
-figures.show(figures.learning_curves(curves, f"{dataset}, {profile}: {curves.seed.nunique()} seeds, range shaded"),
+palette.show(figures.learning_curves(curves, f"{dataset}, {profile}: {curves.seed.nunique()} seeds, range shaded"),
              alt="Validation accuracy and each loss term by epoch for every method")
 
 # %% [markdown]
@@ -155,7 +159,7 @@ figures.show(figures.learning_curves(curves, f"{dataset}, {profile}: {curves.see
 # %%
 last = curves[curves.epoch == curves.groupby("method").epoch.transform("max")]
 last.pivot_table(index="method", columns="quantity", values="value", aggfunc="mean").reindex(
-    figures.rank(last.method.unique()))[["val_accuracy", *(q for q in figures.TERMS if q in set(last.quantity))]].round(4)
+    palette.rank(last.method.unique()))[["val_accuracy", *(q for q in palette.TERMS if q in set(last.quantity))]].round(4)
 
 # %% [markdown]
 # Means of the last epoch over the seeds. *Target zero* gives up cross-entropy for flatness (0.12 against the robust student's 0.009) and pays with two points of validation accuracy: the teacher's gradient tells the student where it may stay steep.
@@ -167,7 +171,7 @@ last.pivot_table(index="method", columns="quantity", values="value", aggfunc="me
 
 # %%
 timed = curves[curves.method.isin(["teacher", "standard", "kd", "robust", "target_zero"])]
-figures.show(figures.cost_bars(timed, f"{dataset}, {profile}: one training step per image"),
+palette.show(figures.cost_bars(timed, f"{dataset}, {profile}: one training step per image"),
              alt="Bars of milliseconds per image and training step for every method")
 
 # %% [markdown]
@@ -184,7 +188,7 @@ print("robust costs between 1.5 and 4 times a standard step:", 1.5 < cost["robus
 
 # %%
 from torch import nn
-from rsnl_lib import evaluate
+from rsnl_lib.measure import evaluate
 
 torch.manual_seed(seed)
 channels, side = digits.x_train.shape[1:3]
@@ -208,7 +212,7 @@ for row in tested:
 def score_loss(f_S, f_T, gamma):
     return None          # replace this line
 
-check.score_loss(score_loss)
+checkers.score_loss(score_loss)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -231,7 +235,7 @@ check.score_loss(score_loss)
 
 # %%
 answer = []
-check.which_term(answer)
+checkers.which_term(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -255,7 +259,7 @@ check.which_term(answer)
 
 # %%
 answer = 0
-check.conv_passes(answer)
+checkers.conv_passes(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

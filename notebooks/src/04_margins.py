@@ -18,10 +18,12 @@ images: int = 100         # test images measured in full; smoke takes 12
 import numpy as np
 import pandas as pd
 import torch
-from rsnl_lib import bound, check, data, diagrams, evaluate, figures, settings, sliders, store
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data, env, store, theorem
+from rsnl_lib.measure import inference
+from rsnl_lib.workbook import chapter, checkers, palette, theorem_figures, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images)
+chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images)
 
 # %%
 methods = ["teacher", "standard", "kd", "robust", "target_zero"]
@@ -52,7 +54,7 @@ def named(rows):
     alone = {"C2=0.0": "gradient_only", "C1=0.0": "score_only"}
     return rows.assign(method=[next((name for word, name in alone.items() if word in s), m) for m, s in zip(rows.method, rows.settings)])
 
-stored = named(store.read(settings.RESULTS / "margins.csv"))
+stored = named(store.frame(env.RESULTS / "margins.csv"))
 is_soft = (stored.teacher + stored.settings).str.contains("weight_decay")
 rows, soft = stored[~is_soft], stored[is_soft]
 print(len(stored), "rows:", stored.groupby("network").seed.nunique().to_dict(), "seeds")
@@ -61,11 +63,11 @@ print(len(stored), "rows:", stored.groupby("network").seed.nunique().to_dict(), 
 if profile != "read":
     n, effort = (12, dict(restarts=2, steps=8)) if profile == "smoke" else (images, dict(restarts=3, steps=15))
     rows = pd.DataFrame([{"method": m, "network": f"{dataset}_student", "dataset": dataset, "seed": seed, "image": i, **row} for m, net in nets.items()
-                         for i, row in enumerate(evaluate.margins(net, None if m == "teacher" else nets["teacher"], full.x_test[:n], full.y_test[:n],
+                         for i, row in enumerate(theorem.margins(net, None if m == "teacher" else nets["teacher"], full.x_test[:n], full.y_test[:n],
                                                                   3.0, seeds=full.x_train[:500].double(), **effort))])
 shown = rows[(rows.dataset == dataset) & (rows.seed == seed) & ~rows.network.str.contains("mlp")]
 where = f"{dataset}, {profile}, {shown.image.nunique()} test images, seed {seed}"
-print(where, "·", ", ".join(figures.rank(shown.method.unique())))
+print(where, "·", ", ".join(palette.rank(shown.method.unique())))
 
 # %% [markdown]
 # ## The student's score against the teacher's
@@ -73,7 +75,7 @@ print(where, "·", ", ".join(figures.rank(shown.method.unique())))
 # Above the diagonal the student leads. Coloured: clean images; grey: the same images with white noise.
 
 # %%
-figures.show(diagrams.score_pairs(shown, where),
+palette.show(theorem_figures.score_pairs(shown, where),
              alt="Logit of the student's score against the teacher's, a panel a method, clean and noisy images")
 
 # %% [markdown]
@@ -86,15 +88,15 @@ def interval(values):
     half = int(np.ceil(0.98 * np.sqrt(n)))
     return f"{np.median(v):.3g} [{v[max(n // 2 - half, 0)]:.3g}, {v[min(n // 2 + half, n - 1)]:.3g}]"
 
-students = [m for m in figures.rank(shown.method.unique()) if m != "teacher"]
+students = [m for m in palette.rank(shown.method.unique()) if m != "teacher"]
 columns = ["lead", "gap", "slope_S", "estimate", "flip", "wrong"]
 table = shown.groupby("method")[columns].agg(lambda v: interval(v) if v.notna().any() else "")
-table.reindex(figures.rank(table.index))
+table.reindex(palette.rank(table.index))
 
 # %%
 for m in students:
     part = shown[shown.method == m]
-    before, after = (evaluate.wilson((part[c] > 0).sum(), len(part)) for c in ("lead", "lead_noisy"))
+    before, after = (inference.wilson((part[c] > 0).sum(), len(part)) for c in ("lead", "lead_noisy"))
     print(f"{m:14} leads on {100 * (part.lead > 0).mean():5.1f} % [{100 * before[0]:.0f}, {100 * before[1]:.0f}] of the clean images, "
           f"on {100 * (part.lead_noisy > 0).mean():5.1f} % [{100 * after[0]:.0f}, {100 * after[1]:.0f}] of the noisy ones")
 
@@ -108,13 +110,13 @@ for m in students:
 
 # %%
 x, y = data.gallery(dataset)
-sliders.examples(nets, x, y, reach=1.0 if dataset == "mnist" else 0.5, method=method)
+widgets.examples(nets, x, y, reach=1.0 if dataset == "mnist" else 0.5, method=method)
 
 # %% [markdown]
 # In the still picture the teacher's gradient is grainier than the student's, and the gap consists of that grain. Move through the images: where the head start is small the two curves cross after a short push; where the student leads by several logits they stay apart over the whole slider. With noise the student's rank often changes while both scores fall together.
 
 # %% tags=["computed"]
-here = bound.measure(nets[method], nets["teacher"], x, y)
+here = theorem.measure(nets[method], nets["teacher"], x, y)
 print(f"the {method} student leads on {int((here.m > 0).sum())} of these {len(x)} images; slopes: student {here.slope_S.median():.2f}, "
       f"teacher {here.slope_T.median():.2f}, gap {here.gap.median():.2f} (medians)")
 
@@ -138,7 +140,7 @@ print(small.groupby("network").size().to_dict())
 
 # %%
 conv = small[~small.network.str.contains("mlp")]
-figures.show(diagrams.quantity_dots(conv, quantities, f"digits, convolutional pair, {conv.seed.nunique()} seeds"),
+palette.show(theorem_figures.quantity_dots(conv, quantities, f"digits, convolutional pair, {conv.seed.nunique()} seeds"),
              alt="Head start, gaps, bound, flip, slope and misclassification distance of every network by method, convolutional pair")
 
 # %% [markdown]
@@ -153,7 +155,7 @@ def against(table, base, quantities):
     from scipy.stats import ttest_rel
     wide = table.set_index(["method", "seed"])[list(quantities)].unstack("seed")
     out = {}
-    for m in figures.rank(set(wide.index) - {base, "teacher"}):
+    for m in palette.rank(set(wide.index) - {base, "teacher"}):
         pairs = {q: (wide.loc[m, q].dropna(), wide.loc[base, q].dropna()) for q in quantities}
         out[m] = {q: f"{(a - b).mean():+.3g} (p {ttest_rel(a, b).pvalue:.2g})" if len(a) == len(b) > 1 else "" for q, (a, b) in pairs.items()}
     return pd.DataFrame(out).T
@@ -173,7 +175,7 @@ against(small[small.network == "digits_mlp_student"], "kd", quantities)
 
 # %%
 keys = ["network", "recipe", "settings", "teacher", "method", "seed"]
-accuracy = named(store.read(settings.RESULTS / "digits.csv"))
+accuracy = named(store.frame(env.RESULTS / "digits.csv"))
 accuracy = accuracy[(accuracy.unit == "ratio") & (accuracy.level == 1)].assign(accuracy=lambda t: 100 * t.correct / t.n)
 everyone = by_network(stored[(stored.dataset == "digits") & (stored.method != "teacher")]).merge(accuracy[[*keys, "accuracy"]], on=keys)
 print(len(everyone), "students:", everyone.groupby("network").size().to_dict())
@@ -185,7 +187,7 @@ correlation = {pair: part[list(predictors)].corrwith(part.accuracy, method="spea
 pd.DataFrame({**correlation, "all": everyone[list(predictors)].corrwith(everyone.accuracy, method="spearman")}).round(2)
 
 # %%
-figures.show(diagrams.against_accuracy(everyone, predictors, f"{len(everyone)} students on digits"),
+palette.show(theorem_figures.against_accuracy(everyone, predictors, f"{len(everyone)} students on digits"),
              alt="Accuracy in noise of every student against bound, gap, own slope and misclassification distance, with rank correlations")
 
 # %% [markdown]
@@ -217,7 +219,7 @@ trio.assign(teacher=np.where(gentle[trio.index], "soft", "sure")).groupby(["teac
 
 # %%
 ceiling = None
-check.ceiling(ceiling)
+checkers.ceiling(ceiling)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -241,7 +243,7 @@ check.ceiling(ceiling)
 def ratio(m, g_S, g_T):
     return m             # divide by the gap
 
-check.point_ratio(ratio)
+checkers.point_ratio(ratio)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

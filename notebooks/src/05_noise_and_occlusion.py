@@ -16,10 +16,14 @@ picture: str = ""         # path of your own digit, a PNG or JPEG
 
 # %%
 import torch
-from rsnl_lib import check, data, evaluate, figures, perturb, settings, store, table, widgets
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data
+from rsnl_lib.data import catalogue, perturb
+from rsnl_lib.measure import evaluate
+from rsnl_lib.study import jobs
+from rsnl_lib.workbook import chapter, checkers, figures, palette, score_cache, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed, picture=picture)
+chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed, picture=picture)
 
 # %%
 methods = ["teacher", "standard", "kd", "robust", "target_zero"]
@@ -49,7 +53,7 @@ for kind, image in spoilt.items():
 pictures = torch.cat([one, *spoilt.values()])
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
-figures.show(figures.scores(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
+palette.show(figures.scores(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
              alt="A handwritten 5: clean, with Gaussian noise, with Poisson noise, with a hidden square; scores below")
 
 # %% [markdown]
@@ -103,11 +107,11 @@ for m in nets:
 
 # %%
 if profile == "read":
-    rows = store.shipped(dataset, methods)
+    rows = jobs.shipped(dataset, methods)
 else:
     import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)
-    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], evaluate.levels(dataset), 1))
+    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], catalogue.levels(dataset), 1))
     rows = rows.rename(columns={"key": "method"}).assign(seed=seed)
 low, high = rows.groupby("method").seed.nunique().agg(["min", "max"])
 where = f"{dataset}, {profile}, " + (f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}") + f", {rows.n.max():,} noisy images each"
@@ -117,7 +121,7 @@ print(where)
 printed = [] if dataset != "mnist" or profile == "smoke" else [
     (2, 98.17, "robust"), (1, 99.45 - 5.65, "teacher"), (1, 99.35 - 7.25, "kd"), (1, 99.55 - 2.23, "robust")]
 noise = rows[(rows.perturbation == "gaussian") & (rows.unit == "dB")]
-figures.show(figures.accuracy_curves(noise, printed, where),
+palette.show(figures.accuracy_curves(noise, printed, where),
              alt="Accuracy against SNR in dB for every network, with 95 % intervals; the paper's printed values hollow")
 
 # %% [markdown]
@@ -126,7 +130,7 @@ figures.show(figures.accuracy_curves(noise, printed, where),
 # %%
 by_level = noise.groupby(["method", "level"])[["correct", "n"]].sum()
 by_level = (100 * by_level.correct / by_level.n).unstack()
-by_level[sorted(by_level.columns, reverse=True)].reindex(figures.rank(by_level.index)).round(2)
+by_level[sorted(by_level.columns, reverse=True)].reindex(palette.rank(by_level.index)).round(2)
 
 # %%
 share = noise[noise.level == 1].assign(accuracy=lambda t: 100 * t.correct / t.n).groupby(["method", "seed"]).accuracy.mean().unstack()
@@ -138,7 +142,7 @@ print("standard deviation over seeds, points:", share.std(axis=1).round(1).to_di
 
 # %%
 shot = rows[rows.perturbation == "poisson"]
-figures.show(figures.accuracy_curves(shot, title=where + ", Poisson"),
+palette.show(figures.accuracy_curves(shot, title=where + ", Poisson"),
              alt="Accuracy against SNR in dB under Poisson noise, which falls on the ink only, for every network")
 
 # %% [markdown]
@@ -146,7 +150,7 @@ figures.show(figures.accuracy_curves(shot, title=where + ", Poisson"),
 
 # %%
 blocks = rows[rows.perturbation == "occlusion"]
-figures.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hidden square (pixels)"),
+palette.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hidden square (pixels)"),
              alt="Accuracy against the side of a hidden square for every network, with 95 % intervals")
 
 # %% [markdown]
@@ -158,11 +162,11 @@ figures.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hi
 # The paper's baselines (*mimic*, *KD*, *FitNet*) and the controls (*shuffled*: another image's teacher gradient; *noise augmented*: KD on noisy images; *direct*: a hinge on the corrected theorem), where rows are stored; accuracy in percent.
 
 # %%
-stored = store.shipped(dataset, figures.METHODS.keys() - table.LATER) if profile == "read" else rows
+stored = jobs.shipped(dataset, palette.METHODS.keys() - score_cache.LATER) if profile == "read" else rows
 wanted = [("clean", 0), ("gaussian", 5), ("gaussian", 3), ("gaussian", 1), ("poisson", 1), ("occlusion", int(stored[stored.perturbation == "occlusion"].level.max()))]
 pooled = stored[stored.unit != "ratio"].groupby(["method", "perturbation", "level"])[["correct", "n"]].sum()
 every = (100 * pooled.correct / pooled.n).unstack([1, 2])[wanted]
-every.reindex(figures.rank(every.index)).round(2)
+every.reindex(palette.rank(every.index)).round(2)
 
 # %% [markdown]
 # At 1 dB of white noise the best are *noise augmented* (99.0 %), which simply saw noise of that kind, *shuffled* (97.9 %), *direct* (97.6 %, and the best clean accuracy), KD (97.2 %) and *mimic* (96.8 %); robust (93.9 %) is the last of the students. Where the noise falls on the ink, the two smoothness controls lead (96.7 and 96.6 %), ahead of the teacher. Means over six seeds, but *mimic* and *direct* were trained once: there the order of neighbours means little. The robust student's $C_1 = 10$ was chosen on the validation images after three epochs (99.13, 99.19 and 99.01 % for 1, 10 and 100: hardly a choice); at 1 dB the same three short runs have 97.1, 93.8 and 94.6 %, so the weight matters in noise where it does not on clean images.
@@ -173,9 +177,9 @@ every.reindex(figures.rank(every.index)).round(2)
 # A seed proves little: two seeds of one method can differ by more than two methods do. On the 8x8 digits there are five, each with its own teacher, and the control that the paper lacks: *target zero*, the robust student with the teacher's gradient replaced by zero.
 
 # %%
-small = store.shipped("digits", methods)
+small = jobs.shipped("digits", methods)
 ratios = small[(small.perturbation == "clean") | ((small.unit == "ratio") & small.level.isin([3, 1]))]
-figures.show(figures.seed_dots(ratios, "digits 8x8, five seeds, 500 test images x 20 draws"),
+palette.show(figures.seed_dots(ratios, "digits 8x8, five seeds, 500 test images x 20 draws"),
              alt="Accuracy of five seeds for each method on digits: clean, SNR 3 and SNR 1")
 
 # %% [markdown]
@@ -183,7 +187,7 @@ figures.show(figures.seed_dots(ratios, "digits 8x8, five seeds, 500 test images 
 
 # %%
 means = ratios.assign(accuracy=100 * ratios.correct / ratios.n).groupby(["method", "perturbation", "level"]).accuracy
-means.agg(["mean", "std"]).unstack([1, 2]).swaplevel(0, 2, axis=1).reindex(figures.rank(small.method.unique())).round(1)
+means.agg(["mean", "std"]).unstack([1, 2]).swaplevel(0, 2, axis=1).reindex(palette.rank(small.method.unique())).round(1)
 
 # %% [markdown]
 # ## Exercise 1: make the noise (five minutes)
@@ -194,7 +198,7 @@ means.agg(["mean", "std"]).unstack([1, 2]).swaplevel(0, 2, axis=1).reindex(figur
 def noisy(x, ratio, generator):
     return x             # add the noise
 
-check.noise(noisy)
+checkers.noise(noisy)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -218,7 +222,7 @@ check.noise(noisy)
 
 # %%
 answer = None
-check.occlusion_share(answer)
+checkers.occlusion_share(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

@@ -15,10 +15,14 @@ seed: int = 0             # its seed
 
 # %%
 import torch
-from rsnl_lib import check, data, evaluate, figures, graph, jobs, networks, paper, perturb, reproduce, settings, store, tables, verdicts, whiten, widgets
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data, env, networks, store
+from rsnl_lib.data import perturb, whiten
+from rsnl_lib.measure import evaluate
+from rsnl_lib.study import jobs, paper, paper_jobs
+from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, loss_graph, palette, paper_tables, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed)
+chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed)
 
 # %% [markdown]
 # ## Figure 1
@@ -26,12 +30,12 @@ settings.parameters(globals(), profile=profile, dataset=dataset, method=method, 
 # The paper's first figure is a sketch of the method. Ours is drawn from the graph that PyTorch records when `methods.robust` is called once: an arrow is there because the walk from a loss term found that way.
 
 # %%
-traced = graph.trace("robust")
-for term, found in graph.reach(traced).items():
+traced = loss_graph.trace("robust")
+for term, found in loss_graph.reach(traced).items():
     print(f"{term:9} uses {', '.join(found['uses']):14} reaches {len(found['plain'])} layers by backprop, {len(found['double'])} by double backprop, {len(found['teacher'])} of the teacher's")
 
 # %%
-figures.show(graph.figure(traced), alt="A digit feeds the teacher's four layers above and the student's seven below; soft cross-entropy and L_S take both networks' scores, cross-entropy the student's, L_G both input gradients; gradients return to every layer of the student, those of L_G by double backprop, and none to the teacher")
+palette.show(loss_graph.figure(traced), alt="A digit feeds the teacher's four layers above and the student's seven below; soft cross-entropy and L_S take both networks' scores, cross-entropy the student's, L_G both input gradients; gradients return to every layer of the student, those of L_G by double backprop, and none to the teacher")
 
 # %% [markdown]
 # Only $\mathcal L_G$ goes the second way, through the student's input gradient. The bars mark the teacher's score and gradient: constants, nothing flows back. Here the pair is the small one for 8x8 digits; call `graph.trace` with your own networks or another method.
@@ -42,13 +46,13 @@ figures.show(graph.figure(traced), alt="A digit feeds the teacher's four layers 
 # A cell is answered only by rows with the paper's data set, the exact network of its counts, the noise it was trained on, and one recipe unchanged: `short`, ours, far fewer epochs than the paper's 500. Rows of a trial with other settings are shipped too, and fill nothing.
 
 # %%
-rows = reproduce.read(settings.RESULTS)
+rows = store.result_rows(env.RESULTS)
 done = jobs.known(rows)
 cells = paper.cells()
 kinds = [c["kind"] for c in cells]
 print(f"{len(cells)} printed numbers:", ", ".join(f"{kinds.count(k)} {k}" for k in paper.KINDS))
-answered = [c for c in cells if c["kind"] == "measured" and reproduce.filled(c, done)]
-print(f"of the measured ones {len(answered)} have rows, with {max(len(reproduce.filled(c, done)) for c in answered)} seeds at most")
+answered = [c for c in cells if c["kind"] == "measured" and paper_jobs.filled(c, done)]
+print(f"of the measured ones {len(answered)} have rows, with {max(len(paper_jobs.filled(c, done)) for c in answered)} seeds at most")
 
 # %% [markdown]
 # ## The interval
@@ -69,22 +73,22 @@ print(f"three runs, {mean:.2f} with spread {s:.3f}: one more falls in [{mean - r
 # In each cell the paper's number stands above ours; hover for recipe, seeds, n, hardware and commit.
 
 # %%
-errors = tables.show("VI", done)
+errors = paper_tables.show("VI", done)
 
 # %% [markdown]
 # The sizes follow from the layers. The student trained on labels alone is the cell to look at: 1.90 % in the paper (and, digit for digit, in FitNets' before it), a third of that here, with the same 29,944 weights: the baseline that every student beats was undertrained.
 
 # %%
-shift = tables.show("III", done)
+shift = paper_tables.show("III", done)
 
 # %% [markdown]
 # On the digits they were trained on all agree but the teacher and the robust student of MNIST, both a fifth of a point below the print. Moved to the other data set, intervals grow to several points: one more robust student trained on USPS would name between 85.78 and 93.56 % of MNIST. Within that the paper's robust row agrees; what does not is KD, both ways better here than printed, so that its distance to the robust student is gone.
 
 # %%
-text = tables.show("2a", done)
+text = paper_tables.show("2a", done)
 
 # %%
-figures.show(figures.printed_and_ours(paper.cells("VI") + paper.cells("2a"), errors + text, "MNIST, recipe short"),
+palette.show(figures.printed_and_ours(paper.cells("VI") + paper.cells("2a"), errors + text, "MNIST, recipe short"),
              alt="For each cell of Table VI and of the text on Fig. 2(a) the printed number hollow and ours filled, as errors or drops")
 
 # %% [markdown]
@@ -96,7 +100,7 @@ figures.show(figures.printed_and_ours(paper.cells("VI") + paper.cells("2a"), err
 # Accuracy against the SNR. Lines are means over seeds, bands hold one more run in 95 of 100 cases, hollow marks are what the paper's text prints. Panels (b) and (c) are CIFAR: what there is of it was trained for ten epochs under a teacher a quarter as wide, and answers no cell.
 
 # %%
-figures.show(verdicts.figure2(done), alt="Accuracy against the SNR for teacher, KD, FitNet and robust student on MNIST with bands over seeds, on CIFAR-10 ten epochs, on CIFAR-100 not run")
+palette.show(claim_figures.figure2(done), alt="Accuracy against the SNR for teacher, KD, FitNet and robust student on MNIST with bands over seeds, on CIFAR-10 ten epochs, on CIFAR-100 not run")
 
 # %% [markdown]
 # On MNIST the robust student's curve runs along its teacher's, below KD's and FitNet's; the hollow marks have it on top. The teacher's band is that wide because three teachers of one recipe differ by six points at 1 dB. On CIFAR-10 the order is the paper's: the robust student is ahead of KD's at every level, most where the noise is strongest, and both are ahead of their small, hardly trained teacher. It is one seed of a trial that answers no cell; but it is not what MNIST shows, and chapter [09](09_claims.ipynb) returns to it.
@@ -118,7 +122,7 @@ print(f"at 1 dB the four disagree on {len(odd)} of {len(x)} images")
 # %%
 seen = torch.stack([v[i] for i in pick for v in (x, noisy)])
 says = {m: torch.softmax(net(seen), 1).detach().numpy() for m, net in digit.items()}
-figures.show(figures.scores(seen[:, 0], says, y[pick].repeat_interleave(2), titles=["clean", "SNR 1 dB"] * 2),
+palette.show(figures.scores(seen[:, 0], says, y[pick].repeat_interleave(2), titles=["clean", "SNR 1 dB"] * 2),
              alt="Two digits clean and at 1 dB with the scores of teacher, KD, FitNet and robust student as bars")
 
 # %% [markdown]
@@ -138,7 +142,7 @@ x, y = data.gallery("cifar10")
 pick, names = [6, 16], "plane car bird cat deer dog frog horse ship truck".split()
 seen = torch.cat([v for i in pick for v in (x[i:i + 1], perturb.gaussian(x[i:i + 1], 10, torch.Generator().manual_seed(i)))])
 says = {m: torch.softmax(net(seen), 1).detach().numpy() for m, net in colour.items()}
-figures.show(figures.scores(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
+palette.show(figures.scores(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
              alt="A cat and a ship, clean and at 10 dB, with the scores of the networks of the CIFAR trial as bars")
 
 # %% [markdown]
@@ -150,10 +154,10 @@ figures.show(figures.scores(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y
 # No cell is filled: a CIFAR teacher of nine million weights takes a day of one core by our short recipe, minutes on a GPU. The trial of Figure 3 has other networks and fills nothing. What the paper quotes from others is marked as quoted (”).
 
 # %%
-clean = tables.show("IV", done)
-noise = tables.show("I", done)
-hidden = tables.show("II", done)
-classes = tables.show("V", done)
+clean = paper_tables.show("IV", done)
+noise = paper_tables.show("I", done)
+hidden = paper_tables.show("II", done)
+classes = paper_tables.show("V", done)
 
 # %% [markdown]
 # ## Table VII: sizes and speed
@@ -161,7 +165,7 @@ classes = tables.show("V", done)
 # Layers, weights and multiplications are counted from the code, without biases, as FitNets counts. Speed-ups are ours, milliseconds of one image in batches of 64 on one thread: another machine than the paper's, which it does not name, so they carry no verdict.
 
 # %%
-sizes = tables.show("VII", done, reproduce.timed())
+sizes = paper_tables.show("VII", done, paper_jobs.timed())
 
 # %% [markdown]
 # What differs are three compressions: the paper divided rounded numbers (9 M by 862 K), we divide the counts. Student 3 meets Table VII only with a first stage of 64-64-64-64 channels; Table VIII prints 32-48-64-64.
@@ -225,7 +229,7 @@ print("\n".join(f"{r['perturbation']:9} {r['level']} {r['unit']:3} {r['correct']
 def interval(results, t):
     return 0.0, 0.0      # low, high
 
-check.one_more_run(interval)
+checkers.one_more_run(interval)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -252,7 +256,7 @@ check.one_more_run(interval)
 
 # %%
 answer = None
-check.compression(answer)
+checkers.compression(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

@@ -18,10 +18,13 @@ seed: int = 0
 import pandas
 import torch
 import torch.nn.functional as F
-from rsnl_lib import attacks, check, claims, data, figures, jobs, paper, reproduce, settings, store, verdicts, widgets
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data, env, store
+from rsnl_lib.study import claims, jobs, paper
+from rsnl_lib.train import attacks
+from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, palette, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, epsilon=epsilon, steps=steps, seed=seed)
+chapter.parameters(globals(), profile=profile, dataset=dataset, epsilon=epsilon, steps=steps, seed=seed)
 
 # %% [markdown]
 # Two teachers: one trained on labels, one by adversarial training. Four students of the first or of none, four of the second.
@@ -67,7 +70,7 @@ print(f"by hand and in the library: largest difference {(by_hand - ours).abs().m
 random = (x + epsilon * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).sign()).clamp(0, 1)
 for m, net in nets.items():
     right = [(net(v).argmax(1) == y).float().mean().item() for v in (x, random, attack(net, x, y, epsilon, steps))]
-    print(f"{figures.style(m)['label']:24} clean {right[0]:5.0%}   random signs {right[1]:5.0%}   attacked {right[2]:5.0%}")
+    print(f"{palette.style(m)['label']:24} clean {right[0]:5.0%}   random signs {right[1]:5.0%}   attacked {right[2]:5.0%}")
 
 # %% [markdown]
 # A push of random signs costs little; the same push with chosen signs costs most, except for those that were trained against it. The paper's `robust` student, who never saw an attack, falls too; taught by the robust teacher it keeps half of the images.
@@ -91,12 +94,12 @@ widgets.attacked(nets, x, y, epsilon, steps)
 shown = ["teacher", "robust_teacher", "standard", "kd", "robust", "target_zero", "noise_augmented", "pgd_at", "kd by pgd_at", "robust by pgd_at", "ard by pgd_at", "fast_ard by pgd_at"]
 
 def against_epsilon(dataset, shown):
-    rows = store.everyone(dataset)
+    rows = jobs.everyone(dataset)
     rows = rows[(rows.perturbation == "pgd") & (rows.level < 0.25) & rows.method.isin(shown)]
     networks = sorted(set(rows.groupby("method").seed.nunique()))
     return figures.accuracy_curves(rows, title=f"{dataset}, first {rows.n.max()} test images, {' or '.join(map(str, networks))} networks a method", xlabel="epsilon (L-inf, pixels in [0, 1])")
 
-figures.show(against_epsilon(dataset, shown),
+palette.show(against_epsilon(dataset, shown),
              alt="Accuracy under attack against epsilon for teachers and students; those trained on attacked images hold, the others fall to zero")
 
 # %% [markdown]
@@ -104,10 +107,10 @@ figures.show(against_epsilon(dataset, shown),
 
 # %%
 at = {"digits": 0.15, "mnist": 0.1}[dataset]
-rows = store.everyone(dataset)
+rows = jobs.everyone(dataset)
 share = rows.assign(accuracy=100 * rows.correct / rows.n)
 under = share[(share.perturbation == "pgd") & (share.level == at)].groupby("method").accuracy.agg(["mean", "std", "count"])
-under.reindex(figures.rank(under.index)).round(1)
+under.reindex(palette.rank(under.index)).round(1)
 
 # %% [markdown]
 # At $\varepsilon = 0.15$ three groups stand apart. Who saw attacked images in training, and the robust teacher, keeps 53.7 to 69.8 % of the images. Most others keep 4.7 to 21.4 %, the plain teacher and KD by the robust one (11.7) among them; `robust` (21.1) is the best published method there, more than twice KD (9.4), and level with KD on noisy images (20.6). In between lie those that saw no attack either but kept their gradient small: *target zero* (38.4, and 39.1 by the robust teacher), *shuffled* (34.4), and `robust` by the robust teacher (41.5).
@@ -121,11 +124,11 @@ under.reindex(figures.rank(under.index)).round(1)
 kinds = {"pgd": "20 steps", "pgd200": "200 steps", "autoattack": "AutoAttack's parts"}
 
 def second_opinion(dataset, at):
-    rows = store.everyone(dataset)
+    rows = jobs.everyone(dataset)
     rows = rows.assign(accuracy=100 * rows.correct / rows.n)[rows.seed == 0]
     table = rows[rows.level == at].pivot_table(index="method", columns="perturbation", values="accuracy")
     table["no bound"] = rows[(rows.perturbation == "pgd") & (rows.level == 1)].set_index("method").accuracy
-    return table[[*kinds, "no bound"]].rename(columns=kinds).dropna().pipe(lambda t: t.reindex(figures.rank(t.index))).round(1)
+    return table[[*kinds, "no bound"]].rename(columns=kinds).dropna().pipe(lambda t: t.reindex(palette.rank(t.index))).round(1)
 
 second_opinion(dataset, at)
 
@@ -138,11 +141,11 @@ second_opinion(dataset, at)
 # ARD's first study: does a student that sees clean images only, but learns from a robust teacher, become robust? Each line is a comparison as in chapter 09, accuracy under attack, the same seeds on both sides (`data/neighbours.csv`); these comparisons explore and judge nothing.
 
 # %%
-done = jobs.known(reproduce.read(settings.RESULTS))
-lines = {c["line"]: c for c in verdicts.study(done, claims.NEIGHBOURS) if c["dataset"] == dataset and c["effects"]}
+done = jobs.known(store.result_rows(env.RESULTS))
+lines = {c["line"]: c for c in claim_figures.study(done, claims.NEIGHBOURS) if c["dataset"] == dataset and c["effects"]}
 name = lambda c: c["setting"]
 first = [c for c in lines.values() if c["question"] in ("inheritance", "the paper")]
-figures.show(verdicts.forest(first, f"{dataset}, accuracy under attack at epsilon {at:g}", label=name),
+palette.show(claim_figures.forest(first, f"{dataset}, accuracy under attack at epsilon {at:g}", label=name),
              alt="Gains under attack: KD by a robust teacher over KD by a plain one, over adversarial training, and the paper's robust student over KD's by either teacher")
 
 # %% [markdown]
@@ -164,7 +167,7 @@ for c in first:
 
 # %%
 second = [c for c in lines.values() if c["question"] == "attacked images"]
-figures.show(verdicts.forest(second, f"{dataset}, at epsilon {at:g} unless said", label=name),
+palette.show(claim_figures.forest(second, f"{dataset}, at epsilon {at:g} unless said", label=name),
              alt="ARD, Fast-ARD and later methods against adversarial training and against ARD, gains with intervals")
 
 # %% [markdown]
@@ -183,11 +186,11 @@ for c in second:
 # CPU time of a training step, all methods in turns on one thread (`python benchmarks/clock.py`), and accuracy under attack beside it; each takes the same number of steps.
 
 # %%
-clock = store.read(settings.RESULTS / "clock.csv")
+clock = store.frame(env.RESULTS / "clock.csv")
 clock = clock[clock.dataset == dataset].set_index("method")
-for m in figures.rank(clock.index):
+for m in palette.rank(clock.index):
     told = under["mean"][m if m in under.index else m + " by pgd_at"]
-    print(f"{figures.style(m)['label']:10} {clock.ms[m]:6.1f} ms a step, {clock.ms[m] / clock.ms['kd']:4.1f} times KD   {told:5.1f} % under attack")
+    print(f"{palette.style(m)['label']:10} {clock.ms[m]:6.1f} ms a step, {clock.ms[m] / clock.ms['kd']:4.1f} times KD   {told:5.1f} % under attack")
 
 # %% [markdown]
 # Fast-ARD takes less time than KD and keeps 53.7 % where KD keeps 9.4 %; ARD's last seven points cost nearly eight times as much. AdaAD and IGDM ask the teacher at every step of the attack and pay twice ARD's price for it.
@@ -214,7 +217,7 @@ print(f"KL by image {per_image:.3f}, by entry {per_entry:.3f}: a factor of {per_
 # %%
 printed = pandas.DataFrame(paper.neighbours())
 printed = printed[printed.place.str.contains("1905.09747")]
-print(f"our rows of these networks: {len(store.lines(settings.RESULTS / 'cifar10_pixels.csv', missing_ok=True))}")
+print(f"our rows of these networks: {len(store.lines(env.RESULTS / 'cifar10_pixels.csv', missing_ok=True))}")
 printed.pivot_table(index=["place", "method", "teacher", "network"], columns="perturbation", values="value")
 
 # %% [markdown]
@@ -229,15 +232,15 @@ printed.pivot_table(index=["place", "method", "teacher", "network"], columns="pe
 def everything(dataset, noise, square, at):
     columns = {("clean", 0, ""): "clean", ("gaussian", noise, "dB"): f"white {noise} dB", ("poisson", noise, "dB"): f"Poisson {noise} dB",
                ("occlusion", square, "pixels"): f"{square} x {square} hidden", ("usps", 0, "test"): "USPS", ("pgd", at, "linf"): f"attack {at:g}"}
-    rows = store.everyone(dataset)
+    rows = jobs.everyone(dataset)
     rows = rows.assign(accuracy=100 * rows.correct / rows.n, where=[columns.get(k) for k in zip(rows.perturbation, rows.level, rows.unit)]).dropna(subset=["where"])
     rows = rows[rows.groupby(["method", "seed"])["where"].transform(lambda w: (w == f"attack {at:g}").any())]       # networks that were attacked
     table = rows.groupby(["method", "where"]).accuracy.mean().unstack().reindex(columns=[c for c in columns.values() if c in set(rows["where"])])
     table.insert(0, "networks", rows.groupby("method").seed.nunique())
-    return table.reindex(figures.rank(table.index))
+    return table.reindex(palette.rank(table.index))
 
 big = everything("digits", 3, 4, 0.15)
-big.rename(index=lambda m: figures.style(m)["label"]).round(1)
+big.rename(index=lambda m: palette.style(m)["label"]).round(1)
 
 # %% [markdown]
 # Two things stand out. Training on attacked images is also the best of these trainings against white *noise*: PGD-AT keeps 87.9 % at 3 dB, KD on images with one level of noise 84.2 %, `robust` 83.5 %. And the robust teacher's student by Eq. 16 is ahead of the plain one's wherever images are disturbed: 85.2 against 83.5 % in white noise, 55.2 against 48.9 % behind a square. *Target zero* pays for its smoothness on clean images: 96.4 %, KD 98.0 %.
@@ -261,21 +264,21 @@ agreement(big)
 # %%
 big = everything("mnist", 1, 10, 0.1)
 agreement(big)
-big.rename(index=lambda m: figures.style(m)["label"]).round(1)
+big.rename(index=lambda m: palette.style(m)["label"]).round(1)
 
 # %% [markdown]
 # On 28 by 28 pixels robustness is less one thing: who stands attack tends to stand Poisson noise (+0.87) and white noise (+0.59), but hidden parts (+0.23) and the shift to USPS (+0.06) are another matter. The same networks against $\varepsilon$:
 
 # %%
-figures.show(against_epsilon("mnist", [*shown, "shuffled"]),
+palette.show(against_epsilon("mnist", [*shown, "shuffled"]),
              alt="MNIST: accuracy under attack against epsilon; the plain teacher, standard, KD and robust students fall first, shuffled and target zero keep up with the robust teacher's, adversarially trained students are highest")
 
 # %% [markdown]
 # At 0.1 the students fall into two groups: between *noise augmented* (78.5 %) and the next student, *shuffled* (88.7), lie ten points, and above that gap stand, beside those trained on attacked images, three that never saw one: *shuffled*, *target zero*, and `robust` by the robust teacher. At 0.2, twice the radius of the training, nobody keeps half, and the bars of the best overlap.
 
 # %%
-third = [c for c in verdicts.study(done, claims.NEIGHBOURS) if c["dataset"] == "mnist" and c["effects"] and c["question"] in ("inheritance", "the paper", "attacked images")]
-figures.show(verdicts.forest(third, "MNIST, accuracy under attack at epsilon 0.1 unless said", label=name),
+third = [c for c in claim_figures.study(done, claims.NEIGHBOURS) if c["dataset"] == "mnist" and c["effects"] and c["question"] in ("inheritance", "the paper", "attacked images")]
+palette.show(claim_figures.forest(third, "MNIST, accuracy under attack at epsilon 0.1 unless said", label=name),
              alt="The same comparisons on MNIST, gains with intervals over three seeds")
 
 # %% [markdown]
@@ -307,9 +310,9 @@ second_opinion("mnist", 0.1)
 # The custom on MNIST is $\varepsilon = 0.3$. One seed, the student's training attacked within 0.3, ARD's teacher still the one trained within 0.1; accuracy in percent by $\varepsilon$ of the attack, 0 for clean images:
 
 # %%
-wide = store.read(settings.RESULTS / "mnist.csv", settings.RESULTS / "attacks.csv")
+wide = store.frame(env.RESULTS / "mnist.csv", env.RESULTS / "attacks.csv")
 wide = wide[(wide.dataset == "mnist") & (wide.settings == "epsilon=0.3") & wide.perturbation.isin(["clean", "pgd"])]
-wide = wide.assign(accuracy=100 * wide.correct / wide.n, method=[figures.style(store.who(r))["label"] for r in wide.to_dict("records")])
+wide = wide.assign(accuracy=100 * wide.correct / wide.n, method=[palette.style(jobs.who(r))["label"] for r in wide.to_dict("records")])
 wide.pivot_table(index="method", columns="level", values="accuracy").round(1)
 
 # %% [markdown]
@@ -324,7 +327,7 @@ wide.pivot_table(index="method", columns="level", values="accuracy").round(1)
 def project(d, epsilon):
     return d             # (n, c, h, w)
 
-check.project(project)
+checkers.project(project)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -348,7 +351,7 @@ check.project(project)
 
 # %%
 answer = None
-check.attack_passes(answer)
+checkers.attack_passes(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

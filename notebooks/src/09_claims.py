@@ -15,10 +15,13 @@ seed: int = 0             # its seed
 
 # %%
 import statistics
-from rsnl_lib import check, claims, data, evaluate, figures, jobs, paper, reproduce, settings, tables, verdicts, widgets
-from rsnl_lib.train import load_or_train
+from rsnl_lib import data, env, store
+from rsnl_lib.measure import evaluate
+from rsnl_lib.study import claims, jobs, paper, paper_jobs
+from rsnl_lib.workbook import chapter, checkers, claim_figures, palette, paper_tables, widgets
+from rsnl_lib.workbook.chapter import load_or_train
 
-settings.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed)
+chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed)
 
 # %% [markdown]
 # ## What decides
@@ -34,8 +37,8 @@ def paired(effects, t=2.776):
     reach = t * s / len(effects) ** 0.5
     return mean, mean - reach, mean + reach
 
-done = jobs.known(reproduce.read(settings.RESULTS))
-line = verdicts.compare("digits", "robust", "kd")
+done = jobs.known(store.result_rows(env.RESULTS))
+line = claims.compare("digits", "robust", "kd")
 effects = claims.effects(line, done)
 print("robust - KD on digits, white noise of 1 to 3 dB, by seed:", ", ".join(f"{v:+.1f}" for v in effects.values()))
 print("mean {:+.2f}, interval [{:+.2f}, {:+.2f}]".format(*paired(effects.values())))
@@ -48,7 +51,7 @@ print("mean {:+.2f}, interval [{:+.2f}, {:+.2f}]".format(*paired(effects.values(
 
 # %%
 judged = claims.judged(done)
-for verdict in verdicts.LOOKS:
+for verdict in claim_figures.LOOKS:
     mine = [c["claim"] for c in judged if c["verdict"] == verdict]
     print(f"{verdict:10} {len(mine):2}  {', '.join(mine)}")
 
@@ -58,10 +61,10 @@ for verdict in verdicts.LOOKS:
 # Hover over a line for recipe, seeds, n, hardware and commit.
 
 # %%
-verdicts.ledger(judged, done)
+claim_figures.ledger(judged, done)
 
 # %%
-figures.show(verdicts.forest([c for c in judged if c["verdict"] != "not run"], "MNIST and USPS, recipe short, students of seeds 1 to 5"),
+palette.show(claim_figures.forest([c for c in judged if c["verdict"] != "not run"], "MNIST and USPS, recipe short, students of seeds 1 to 5"),
              alt="Every claim with the effect of each seed, mean and interval, the smallest effect that would matter as a tick, and the verdict")
 
 # %% [markdown]
@@ -82,8 +85,8 @@ widgets.verdicts(judged)
 # Eq. 16 pulls the student's input gradient to the teacher's. A control pulls it to zero, another to the gradient of *another* image of the class, a third leaves gradients alone and adds noise to the images. All on digits, each student against KD's:
 
 # %%
-controls = verdicts.against("digits", "kd", ["fitnet", "score_only", "gradient_only", "robust", "target_zero", "shuffled", "noise_augmented", "direct"], done)
-figures.show(verdicts.forest(controls, "digits, recipe short, seeds 0 to 4, white noise of 1 to 3 dB", label=lambda c: figures.style(c["a"])["label"]),
+controls = claims.against("digits", "kd", ["fitnet", "score_only", "gradient_only", "robust", "target_zero", "shuffled", "noise_augmented", "direct"], done)
+palette.show(claim_figures.forest(controls, "digits, recipe short, seeds 0 to 4, white noise of 1 to 3 dB", label=lambda c: palette.style(c["a"])["label"]),
              alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and four controls, on digits")
 
 # %% [markdown]
@@ -91,12 +94,12 @@ figures.show(verdicts.forest(controls, "digits, recipe short, seeds 0 to 4, whit
 
 # %%
 names = ["fitnet", "score_only", "gradient_only", "robust", "target_zero", "shuffled", "noise_augmented"]
-large = verdicts.against("mnist", "kd", names, done, seeds=range(1, 6))
+large = claims.against("mnist", "kd", names, done, seeds=range(1, 6))
 for c in controls + large:
     print(f"{c['dataset']:6} {c['a']:16} {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}")
 
 # %%
-figures.show(verdicts.forest(large, "MNIST, recipe short, seeds 1 to 5, white noise of 1 to 3 dB", label=lambda c: figures.style(c["a"])["label"]),
+palette.show(claim_figures.forest(large, "MNIST, recipe short, seeds 1 to 5, white noise of 1 to 3 dB", label=lambda c: palette.style(c["a"])["label"]),
              alt="Gain over KD in white noise of FitNet, each robust term alone, the robust student and three controls, on MNIST")
 
 # %% [markdown]
@@ -108,8 +111,8 @@ figures.show(verdicts.forest(large, "MNIST, recipe short, seeds 1 to 5, white no
 # On digits it helps; on MNIST it does harm in white noise and helps under Poisson noise and occlusion. What decides? For every level of noise and every square: how far is the teacher ahead of KD's student, and what does the robust student gain over KD's?
 
 # %%
-points = {"digits": verdicts.leads(done, "digits"), "mnist": verdicts.leads(done, "mnist", seeds=range(1, 6))}
-figures.show(verdicts.inheritance(points), alt="The robust student's gain over KD's against its teacher's lead over KD's student, a mark a level of noise or occlusion, on digits and MNIST, with rank correlations")
+points = {"digits": claims.leads(done, "digits"), "mnist": claims.leads(done, "mnist", seeds=range(1, 6))}
+palette.show(claim_figures.inheritance(points), alt="The robust student's gain over KD's against its teacher's lead over KD's student, a mark a level of noise or occlusion, on digits and MNIST, with rank correlations")
 
 # %% [markdown]
 # The student inherits. Where its teacher is ahead of KD's student, matching the teacher's gradient gains; where the teacher is behind, it loses; and on MNIST it gains or loses nearly what the teacher is ahead or behind, as if it were becoming the teacher (dotted). On digits the teacher is ahead everywhere, and the student gains more than that.
@@ -131,9 +134,9 @@ for key in [("clean", 0.0, ""), ("gaussian", 10.0, "dB"), ("gaussian", 4.0, "dB"
 # Is it the weight, the temperature, the training length, or the teacher? One thing at a time is changed (`data/study.csv`), for the student with $\mathcal L_G$ and for KD's alike; the effect is the gain of $\mathcal L_{KD} + C_1 \mathcal L_G$ over $\mathcal L_{KD}$ in white noise. These comparisons explore: they were chosen while looking, have no verdict and no correction.
 
 # %%
-study = [c for c in verdicts.study(done) if c["question"] != "score term"]
-look = lambda c: figures.style({"digits": "gradient_only", "mnist": "target_zero"}[c["dataset"]])
-figures.show(verdicts.forest(study, "gain of $L_G$ in white noise of 1 to 3 dB; hollow: one seed", label=lambda c: f"{c['dataset']}, {c['question']}: {c['setting']}", look=look),
+study = [c for c in claim_figures.study(done) if c["question"] != "score term"]
+look = lambda c: palette.style({"digits": "gradient_only", "mnist": "target_zero"}[c["dataset"]])
+palette.show(claim_figures.forest(study, "gain of $L_G$ in white noise of 1 to 3 dB; hollow: one seed", label=lambda c: f"{c['dataset']}, {c['question']}: {c['setting']}", look=look),
              alt="Gain of the gradient term over KD for several weights, temperatures, epochs and teachers, digits and MNIST")
 
 # %% [markdown]
@@ -150,8 +153,8 @@ for c in study:
 # The recipe trains MNIST's student for 8 epochs, the paper for 500. One seed, 5 to 40 epochs:
 
 # %%
-lengths = [verdicts.compare("mnist", "gradient_only", "kd", [0]), *(c for c in claims.read(claims.STUDY) if c["dataset"] == "mnist" and c["question"] == "epochs")]
-figures.show(verdicts.epochs(done, lengths, "MNIST, one seed"), alt="Accuracy on clean images and in white noise after 5 to 40 epochs, KD alone and with the gradient term")
+lengths = [claims.compare("mnist", "gradient_only", "kd", [0]), *(c for c in claims.read(claims.STUDY) if c["dataset"] == "mnist" and c["question"] == "epochs")]
+palette.show(claim_figures.epochs(done, lengths, "MNIST, one seed"), alt="Accuracy on clean images and in white noise after 5 to 40 epochs, KD alone and with the gradient term")
 
 # %% [markdown]
 # On clean images KD's student after five epochs is as good as after forty, to a tenth of a point. In white noise five are too few, eight to twenty do best, and forty are no better than five: longer training does not buy resistance here, so the short recipe is not what the robust student's loss is owed to. One seed: two of them differ by half a point or a whole one in white noise. What 500 epochs do stays open.
@@ -162,7 +165,7 @@ figures.show(verdicts.epochs(done, lengths, "MNIST, one seed"), alt="Accuracy on
 # Theorem 1 bounds the perturbation below which the student still leads its teacher. The paper's reasoning: match the gradients, the bound grows, the student resists noise. Chapter 04 measured the bound (an estimate of it, image by image); here are its medians, seed by seed, against KD's.
 
 # %%
-bounds = verdicts.bounds(settings.RESULTS / "margins.csv", ["robust", "target_zero", "shuffled", "direct"])
+bounds = claims.bounds(env.RESULTS / "margins.csv", ["robust", "target_zero", "shuffled", "direct"])
 for c in bounds:
     noise = next((k["mean"] for k in controls if k["a"] == c["a"]), float("nan"))
     print(f"{c['a']:12} bound {c['mean']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}] p {c['p']:.3f}; accuracy in noise {noise:+.1f} points")
@@ -177,9 +180,9 @@ for c in bounds:
 
 # %%
 cells = paper.cells()
-for row in verdicts.untested():
+for row in claims.untested():
     mine = [c for c in cells if c["cell"].split(".")[0] in row["tables"].split() and c["kind"] == "measured"]
-    have = sum(bool(reproduce.filled(c, done)) for c in mine)
+    have = sum(bool(paper_jobs.filled(c, done)) for c in mine)
     print(f"{row['place']:16} {row['says']}\n{'':16} {have} of {len(mine)} cells; {row['why']}")
 
 # %% [markdown]
@@ -188,7 +191,7 @@ for row in verdicts.untested():
 # Thirty-eight places where the paper contradicts itself or leaves something open, each with what this project does about it:
 
 # %%
-tables.ledger(paper.ledger())
+paper_tables.ledger(paper.ledger())
 
 # %% [markdown]
 # ## What was copied, what was claimed before
@@ -196,7 +199,7 @@ tables.ledger(paper.ledger())
 # FitNets (arXiv 1412.6550) printed many of these numbers three years earlier. Which are equal?
 
 # %%
-copied = verdicts.copied(cells)
+copied = claims.copied(cells)
 for table in ("IV", "VI", "VII"):
     for kind in ("measured", "quoted", "counted", "timed"):
         mine = [same for cell, same in copied if cell["cell"].startswith(table + ".") and cell["kind"] == kind]
@@ -216,11 +219,11 @@ for table in ("IV", "VI", "VII"):
 # %%
 def gain(a, dataset="mnist", seeds=range(1, 6), b="kd", **how):
     """a - b in points with its interval, in white noise of 1 to 3 dB or as `how` says."""
-    line = verdicts.compare(dataset, a, b, seeds, **how)
-    c = verdicts.explored(line, claims.effects(line, done))
+    line = claims.compare(dataset, a, b, seeds, **how)
+    c = claims.explored(line, claims.effects(line, done))
     return f"{c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}]"
 
-plain = verdicts.runs(done, "mnist", "standard", perturbation="clean", unit="", seeds=6)
+plain = claims.runs(done, "mnist", "standard", perturbation="clean", unit="", seeds=6)
 wrong = [100 - 100 * int(r[0.0]["correct"]) / int(r[0.0]["n"]) for r in plain.values()]
 print(f"1. Train the small network well first: {statistics.mean(wrong):.2f} % wrong on labels alone, {len(wrong)} seeds; the paper's baseline has 1.90 %.")
 print(f"2. Known noise: train on it. Noisy images over KD: MNIST {gain('noise_augmented')}, digits {gain('noise_augmented', 'digits', range(5))}.")
@@ -253,7 +256,7 @@ print(f"one seed on {len(x)} images is no verdict, but here it is:", "ahead" if 
 def holm(ps):
     return ps
 
-check.holm(holm)
+checkers.holm(holm)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -280,7 +283,7 @@ check.holm(holm)
 
 # %%
 answer = None
-check.undecided(answer)
+checkers.undecided(answer)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

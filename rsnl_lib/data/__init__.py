@@ -1,0 +1,5 @@
+"""Data sets as whole tensors, own pictures, noise and whitening."""
+
+from .catalogue import Data  # noqa: F401
+from .own import own_folder, own_picture  # noqa: F401
+from .sets import fetch, files, gallery, here, load  # noqa: F401

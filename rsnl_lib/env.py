@@ -1,0 +1,107 @@
+"""Where things lie, which machine this is, and the progress bar."""
+
+import functools
+import os
+import pathlib
+import subprocess
+
+from .checks import one_of
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "data" / "results"
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+GALLERY = ROOT / "data" / "gallery"
+
+
+def data_folder(folder=None):
+    """The folder of downloads: the argument, else RSNL_DATA, else data/downloads in the project
+    (git-ignored).
+    """
+    return pathlib.Path(folder or os.environ.get("RSNL_DATA") or ROOT / "data" / "downloads")
+
+
+def progress(items, **kwargs):
+    """A progress bar with the time left; silent where TQDM_DISABLE is set (tests, rendering)."""
+    from tqdm.auto import tqdm
+
+    return tqdm(items, disable=bool(os.environ.get("TQDM_DISABLE")), **kwargs)
+
+
+def device(name="auto"):
+    """The torch device called `name`; "auto" takes a GPU where there is one, which then computes in
+    single precision, not in TF32's ten bits.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if gpu else "cpu"
+    if str(name).startswith("cuda") and not gpu:
+        raise ValueError(f"device={name!r}: torch sees no GPU here; use 'cpu' or 'auto'")
+    one_of("device", str(name).split(":")[0], ("cpu", "cuda"))
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return torch.device(name)
+
+
+def generators(device):
+    """What torch's random numbers will be from here on, on the CPU and on a GPU."""
+    import torch
+
+    return [
+        torch.get_rng_state(),
+        *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []),
+    ]
+
+
+def set_generators(states, device):
+    """Put the random numbers back to where `generators` found them."""
+    import torch
+
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
+
+
+@functools.cache
+def processor():
+    """The processor by name, with family and model where the name alone says little; else the
+    architecture.
+    """
+    import platform
+
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        told = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
+        return f"{told['model name']} (family {told['cpu family']}, model {told['model']})"
+    except (OSError, KeyError):
+        return platform.processor() or f"{platform.machine()} CPU"
+
+
+def hardware():
+    """The machine in words for a result row: the GPU's name, else the processor's, and how many
+    threads.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"{processor()}, {threads} thread" + "s" * (threads > 1)
+
+
+def commit():
+    """The library's git commit, twelve digits, with a + where rsnl_lib/ has changes; "unknown"
+    outside git.
+    """
+
+    def git(*args):
+        return subprocess.run(
+            ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(
+            git("status", "--porcelain", "--", "rsnl_lib")
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

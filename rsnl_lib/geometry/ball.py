@@ -1,0 +1,61 @@
+"""Norms and balls of perturbations: lengths, steepest steps, and the way back inside."""
+
+import math
+
+import torch
+
+from ..checks import one_of
+
+DUAL = {1: math.inf, 2: 2, math.inf: 1}
+
+
+def norm(v, p=2):
+    """p-norm of each image of v, (n,); p = 1, 2 or inf."""
+    one_of("p", p, DUAL)
+    return torch.linalg.vector_norm(v.flatten(1), p, dim=1)
+
+
+def like(r, x):
+    """(n,) numbers shaped to multiply images x."""
+    return r.view(-1, *[1] * (x.dim() - 1))
+
+
+def onto_ball(d, R, q=2):
+    """The nearest point (in L2) to d (n, ...) in the q-ball of radius R, a number or (n,)."""
+    R = torch.as_tensor(R, dtype=d.dtype, device=d.device).expand(len(d))
+    if one_of("q", q, DUAL) == math.inf:
+        return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))
+    if q == 2:
+        return d * like((R / norm(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1), d)
+    sizes = d.flatten(1).abs().sort(1, descending=True).values
+    over = (sizes.cumsum(1) - R[:, None]) / torch.arange(1, sizes.shape[1] + 1, device=d.device)
+    cut = over.gather(1, ((sizes > over).sum(1, keepdim=True) - 1).clamp_min(0)).clamp_min(0)
+    return d.sign() * (d.abs() - like(cut, d)).clamp_min(0)
+
+
+def steepest(w, q=2):
+    """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p; 0 where w is.
+
+    A tiny gradient counts like any other: it is scaled up before it is squared.
+    """
+    if one_of("q", q, DUAL) == math.inf:
+        return w.sign()
+    flat = w.flatten(1)
+    if q == 1:
+        at = flat.abs().argmax(1, keepdim=True)
+        return torch.zeros_like(flat).scatter_(1, at, flat.gather(1, at).sign()).view_as(w)
+    tiny = torch.finfo(w.dtype).tiny
+    scaled = w / like(flat.abs().amax(1).clamp_min(tiny), w)
+    return scaled / like(norm(scaled).clamp_min(tiny), w)
+
+
+def random_in_ball(x, R, q=2, generator=None):
+    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R
+    u^(1/d), u uniform.
+    """
+    where = generator.device if generator else x.device
+    d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
+    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (
+        1 / x[0].numel()
+    )
+    return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)

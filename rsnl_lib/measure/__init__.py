@@ -1,0 +1,1 @@
+"""Accuracy under noise and attack, and the statistics of differences."""

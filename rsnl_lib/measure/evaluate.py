@@ -1,0 +1,70 @@
+"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and
+margins, image by image.
+"""
+
+import contextlib
+import zlib
+
+import torch
+
+from ..checks import whole
+from ..data import perturb
+from ..env import progress
+from ..networks import fast
+from ..train.losses import correct
+
+
+def noise_generator(seed, kind, level, draw):
+    """The generator of one draw: the same for every network, machine and order of evaluation."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {kind} {level} {draw}".encode()))
+
+
+@torch.no_grad()
+def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
+    """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind,
+    level, unit) of `plan`.
+
+    A row's n is images x draws. All networks see the same perturbed images, so their differences
+    are paired.
+    """
+    whole("draws", draws, 1), whole("chunk", chunk, 1)
+    if not isinstance(nets, dict) or not nets:
+        raise ValueError(
+            f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict"
+            " of networks such as {'robust': net}"
+        )
+    if not len(x) or len(x) != len(y):
+        raise ValueError(
+            "there are no images to evaluate; x is empty"
+            if not len(x)
+            else f"{len(x)} images and {len(y)} labels do not fit: give one label an image"
+        )
+    for net in nets.values():
+        net.eval()
+    rows = []
+    with contextlib.ExitStack() as stack:
+        for net in nets.values():
+            stack.enter_context(fast.layers(net))
+        for kind, level, unit in progress(plan, desc="evaluate", leave=False):
+            repeats = 1 if kind == "clean" else draws
+            right = dict.fromkeys(nets, 0)
+            for draw in range(repeats):
+                generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
+                for i in range(0, len(x), chunk):
+                    seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+                    for key, net in nets.items():
+                        for part, labels in zip(seen.split(64), y[i : i + chunk].split(64)):
+                            right[key] += correct(net(part), labels)
+            rows += [
+                {
+                    "key": key,
+                    "perturbation": kind,
+                    "level": level,
+                    "unit": unit,
+                    "draws": repeats,
+                    "n": len(x) * repeats,
+                    "correct": int(count),
+                }
+                for key, count in right.items()
+            ]
+    return rows

@@ -1,0 +1,184 @@
+"""Certificates: radii inside which no perturbation can let the teacher overtake the student, for
+any pair of known layers.
+
+`bound` makes the radii of Theorem 1' from the gradient gap; here the gap is bounded from above, so
+they hold: by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of
+the stacked pair. Beside them smoothing votes, for networks too large for these, and the exact
+answer for networks of two inputs.
+"""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from .. import geometry
+from ..checks import one_of, points, positive, true_class, whole
+from ..networks.modules import Maxout
+from . import bound
+from .interval import SLACK, layers, linear_map, sound_interval, sound_lead
+from .lipsdp import sound_lipsdp
+
+
+# The product of norms ----------------------------------------------------------------------------
+def operator_norm(layer, q):
+    """SOUND upper bound of a layer's Lipschitz constant from q-norm to q-norm; q = 1, 2 or inf.
+
+    Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2:
+    the least of sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and
+    sqrt(places) times the unfolded kernel's.
+    """
+    one_of("q", q, geometry.DUAL)
+    inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
+    if isinstance(inner, (nn.MaxPool2d, nn.AvgPool2d)):
+        k, step = ((v, v) if isinstance(v, int) else v for v in (inner.kernel_size, inner.stride))
+        overlap = math.prod(math.ceil(a / b) for a, b in zip(k, step))
+        share, rows = 1.0, 1.0
+        if isinstance(inner, nn.AvgPool2d):
+            full = not inner.ceil_mode and (
+                inner.padding in (0, (0, 0)) or inner.count_include_pad
+            )  # no window is cut short
+            share = 1 / abs(inner.divisor_override or (math.prod(k) if full else 1))
+            rows = math.prod(k) * share if inner.divisor_override else 1.0
+        return {1: overlap * share, 2: math.sqrt(overlap * share * rows), math.inf: rows}[q]
+    if isinstance(inner, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        scale, _ = linear_map(inner)
+        return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
+    if not isinstance(inner, (nn.Linear, nn.Conv2d)):
+        return 1.0  # ReLU, softplus, flatten, dropout at rest
+    w = inner.weight
+    if isinstance(inner, nn.Conv2d) and inner.groups > 1:
+        raise ValueError(
+            f"Conv2d with groups={inner.groups}: the product of norms knows groups=1 only"
+        )
+    rows = w.abs().flatten(1).sum(1).max().item()
+    most = w.abs().unflatten(0, (pieces, -1)).amax(0)  # a maxout unit follows one piece at a time
+    columns = (
+        most.sum(0).flatten(1).sum(1).max().item() if w.dim() == 4 else most.sum(0).max().item()
+    )
+    if q != 2:
+        return {1: columns, math.inf: rows}[q]
+    if w.dim() == 2:
+        return torch.linalg.matrix_norm(w, 2).item()
+    places = w.flatten(2).permute(2, 0, 1)
+    return min(
+        math.sqrt(w.abs().sum((0, 2, 3)).max().item() * rows),
+        torch.linalg.matrix_norm(places, 2).sum().item(),
+        math.sqrt(len(places)) * torch.linalg.matrix_norm(w.flatten(1), 2).item(),
+    )
+
+
+def lipschitz(net, y, p=2, space="logit", tau=1.0):
+    """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest
+    margin a_y - a_j; f's slope is at most 1/4.
+    """
+    flat, q = layers(net), geometry.DUAL[one_of("p", p, geometry.DUAL)]
+    size = math.prod(
+        operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat)
+    )
+    w = (
+        flat[-1].weight
+        if isinstance(flat[-1], nn.Linear)
+        else torch.eye(int(y.max()) + 2, dtype=torch.float64)
+    )
+    true_class(torch.empty(len(y), len(w)), y)
+    steep = torch.linalg.vector_norm(w[:, None] - w[None], p, dim=2).amax(1)[y] * size
+    return (
+        steep.detach()
+        * {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}[
+            one_of("space", space, geometry.SPACES)
+        ]
+        * (1 + SLACK)
+    )
+
+
+def sound_spectral(net_S, net_T, y, p=2, space="logit", tau=1.0):
+    """SOUND upper bound of G, the same for every radius and image of a class: the sum of both
+    networks' products of norms.
+    """
+    return lipschitz(net_S, y, p, space, tau) + lipschitz(net_T, y, p, space, tau)
+
+
+# Certificates ------------------------------------------------------------------------------------
+SOUND = ("spectral", "interval", "lipsdp")
+
+
+def sound_radii(
+    net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1.0, box=False, parts=12
+):
+    """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm)
+    lets the teacher catch up.
+
+    `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least
+    of its bound and the cheaper ones, so the order never turns. Computed on the CPU, wherever the
+    networks are. Where the teacher leads already (or rounding cannot exclude it) both are 0.
+    """
+    one_of("method", method, SOUND)
+    if method == "lipsdp" and (p != 2 or box):
+        raise ValueError(
+            f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'"
+        )
+    if points(x).device.type != "cpu":
+        mine = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
+        return tuple(
+            r.to(x.device)
+            for r in sound_radii(*mine, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
+        )
+    with torch.no_grad():
+        a_S, _ = bound.both(
+            *(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double()
+        )
+    true_class(a_S.expand(len(x), -1), y)
+    m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
+    most = sound_spectral(net_S, net_T, y, p, space, tau)
+
+    def G(s):
+        size = most
+        if method != "spectral":
+            size = torch.minimum(size, sound_interval(net_S, net_T, x, y, s, p, space, tau, box))
+        if method == "lipsdp":
+            size = torch.minimum(size, sound_lipsdp(net_S, net_T, x, y, s, space, tau, steps=20))
+        return size
+
+    r_fp = torch.maximum(bound.fixed_point(m, G, steps=8), m / most)
+    upto = torch.minimum(math.e * r_fp, m / G(torch.zeros_like(m)).clamp_min(1e-300))
+    r_int = torch.maximum(r_fp, bound.integral_radius(m, G, upto, parts))
+    return r_fp * (1 - SLACK), r_int * (1 - SLACK)
+
+
+def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
+    """(radius, p_low): smoothing (arXiv 1902.02918) of "the student leads" for any two networks,
+    L2, SOUND with probability 1 - alpha an image.
+
+    p_low is the Clopper-Pearson bound of P(f_S > f_T) under N(x, sigma^2); up to sigma
+    Phi^-1(p_low) the student keeps the majority of the votes. That is a statement on the smoothed
+    order, not on the two networks without noise.
+    """
+    from scipy.stats import beta
+
+    positive("sigma", sigma)
+    if not 0 < positive("alpha", alpha) < 1:
+        raise ValueError(
+            f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001"
+        )
+    h, wins = (
+        bound.head_start(net_S, net_T, y),
+        torch.zeros(len(x), dtype=torch.int64, device=x.device),
+    )
+    where = generator.device if generator else x.device
+    with torch.no_grad():
+        for _ in range(whole("draws", draws, 1)):
+            wins += (
+                h(
+                    x
+                    + sigma
+                    * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(
+                        x.device
+                    )
+                )
+                > 0
+            )
+    k = wins.double().cpu().numpy()
+    low = torch.as_tensor(beta.ppf(alpha, k, draws - k + 1)).nan_to_num(0.0)
+    return (sigma * torch.special.ndtri(low)).clamp_min(0), low

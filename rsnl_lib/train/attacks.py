@@ -1,0 +1,108 @@
+"""Projected gradient ascent on any loss, the inner attack of adversarial training; networks are
+left as they were.
+
+Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each
+image is attacked by itself. What a finished network withstands is better asked of a library kept
+for that (the extra `test` has one).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from .. import checks, geometry
+from ..checks import one_of, positive, room, whole
+from ..networks.modules import frozen, standing
+
+NORMS = {"inf": math.inf, "2": 2}
+STARTS = ("uniform", "normal", "zero")
+
+
+def first(x, epsilon, norm="inf", start="uniform", generator=None):
+    """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a
+    pixel (TRADES), or "zero".
+
+    Drawn where `generator` is, or else from torch's own on the images' device, of which "zero"
+    takes nothing.
+    """
+    if one_of("start", start, STARTS) == "zero":
+        return torch.zeros_like(x)
+    kind = dict(
+        generator=generator, dtype=x.dtype, device=generator.device if generator else x.device
+    )
+    if start == "normal":
+        return 0.001 * torch.randn(x.shape, **kind).to(x.device)
+    if NORMS[one_of("norm", str(norm), NORMS)] == math.inf:
+        return epsilon * (2 * torch.rand(x.shape, **kind) - 1).to(x.device)
+    way = torch.randn(x.shape, **kind)
+    radius = torch.rand(len(x), 1, 1, 1, **kind) ** (1 / max(1, x[:1].numel()))
+    return epsilon * (radius * geometry.steepest(way)).to(x.device)
+
+
+def cross_entropy(y):
+    """The loss of the plain attack: cross-entropy to the labels y (n,)."""
+    return lambda a, x: F.cross_entropy(a, y, reduction="sum")
+
+
+def _checked(x, low, high):
+    """Images x if they are some and lie in [low, high]; asked on the CPU alone: a GPU would have to
+    be waited for.
+    """
+    room(low, high)
+    if isinstance(x, torch.Tensor) and x.device.type != "cpu":
+        return x
+    if len(checks.images(x)):
+        least, most = map(float, x.aminmax())
+        if (
+            least < (-math.inf if low is None else low) - 1e-6
+            or most > (math.inf if high is None else high) + 1e-6
+        ):
+            raise ValueError(
+                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
+                " give the range of the images, or None for images without one, such as whitened"
+                " ones (recipe setting clamp=False)"
+            )
+    return x
+
+
+def pgd(
+    net,
+    x,
+    loss,
+    epsilon,
+    step,
+    steps=10,
+    norm="inf",
+    start="uniform",
+    low=0.0,
+    high=1.0,
+    clamp_start=False,
+    mode=None,
+    generator=None,
+):
+    """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the
+    ball of radius epsilon around x and into [low, high].
+
+    `loss(a, x')` takes logits (n, k) and gives a number or (n,); what it gives is summed. Defaults
+    as in the code of ARD (arXiv 1905.09747; arXiv 1706.06083 clips the start too: clamp_start): a
+    uniform start, the sign of the gradient (norm "2": the gradient over its length), 10 steps, the
+    network as it stands (`mode`: "train", in which batch norm follows the attacked images, or
+    "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad.
+    ValueError for bad values.
+    """
+    epsilon, step = positive("epsilon", epsilon, zero=True), positive("step", step, zero=True)
+    whole("steps", steps, 1)
+    q = NORMS[one_of("norm", str(norm), NORMS)]
+    bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
+    x = _checked(x, low, high).detach()
+    z = x + first(x, epsilon, norm, start, generator)
+    z = bounded(z) if clamp_start else z
+    with frozen(net), standing(net, mode), torch.enable_grad():
+        for _ in range(steps if len(x) else 0):
+            z.requires_grad_()
+            (g,) = torch.autograd.grad(loss(net(z), z).sum(), z)
+            z = bounded(
+                x + geometry.onto_ball(z.detach() + step * geometry.steepest(g, q) - x, epsilon, q)
+            )
+    return z

@@ -1,0 +1,105 @@
+"""The paper's equations, one pure function each. Logits a are (n, classes), labels y (n,), scores f
+(n,).
+
+`a_S` and `f_S` are the student's, `a_T` and `f_T` the teacher's. Every loss is a mean over the
+batch.
+"""
+
+import torch.nn.functional as F
+
+from ..checks import one_of, positive, true_class
+
+
+def correct(a, y):
+    """How many images have their largest logit at the true class, a tensor of one number."""
+    return (a.argmax(1) == true_class(a, y)).sum()
+
+
+def soft_cross_entropy(a_S, a_T, tau):
+    """H(tau(o_S), tau(o_T)), the soft half of Eq. 3: cross-entropy of the softened scores (Eq.
+    4).
+    """
+    positive("tau", tau)
+    if a_S.shape != a_T.shape:
+        raise ValueError(
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
+            " shape"
+        )
+    return -(F.softmax(a_T / tau, dim=1) * F.log_softmax(a_S / tau, dim=1)).sum(dim=1).mean()
+
+
+def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
+    """L_KD = H(o_S, y) + lam H(tau(o_S), tau(o_T)) (Eq. 3). No tau^2, as printed; `tau_squared`
+    adds Hinton's.
+    """
+    hard = F.cross_entropy(a_S, true_class(a_S, y))
+    soft = positive("lam", lam, zero=True) * soft_cross_entropy(a_S, a_T, tau)
+    return hard + soft * (tau**2 if tau_squared else 1)
+
+
+def mimic_loss(a_S, a_T, on="logits"):
+    """mean ||a_S - a_T||^2 over the classes (Eq. 2): of logits, as arXiv 1312.6184 has it, or of
+    probabilities, as Eq. 2 prints.
+    """
+    if a_S.shape != a_T.shape:
+        raise ValueError(
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
+            " shape"
+        )
+    if one_of("on", on, ("logits", "probabilities")) == "probabilities":
+        a_S, a_T = F.softmax(a_S, dim=1), F.softmax(a_T, dim=1)
+    return (a_S - a_T).square().sum(dim=1).mean()
+
+
+def hint_loss(regressed, hint):
+    """mean 1/2 ||r(student features) - teacher features||^2 over images, both (n, ...) (arXiv
+    1412.6550, its Eq. 3).
+    """
+    if regressed.shape != hint.shape:
+        raise ValueError(
+            f"regressed features {tuple(regressed.shape)} and the teacher's {tuple(hint.shape)}"
+            " must have one shape"
+        )
+    return (regressed - hint).square().flatten(1).sum(dim=1).mean() / 2
+
+
+def score_loss(f_S, f_T, gamma):
+    """L_S = mean max(0, gamma + f_T - f_S): the student's score shall beat the teacher's by gamma
+    (Eq. 15).
+    """
+    if f_S.shape != f_T.shape:
+        raise ValueError(
+            f"student scores {tuple(f_S.shape)} and teacher scores {tuple(f_T.shape)} must have one"
+            " shape"
+        )
+    return F.relu(positive("gamma", gamma, zero=True) + f_T - f_S).mean()
+
+
+def score_floor(f_T, gamma):
+    """What no student can get below in Eq. 15: mean max(0, gamma + f_T - 1), since f_S < 1."""
+    return F.relu(positive("gamma", gamma, zero=True) + f_T - 1).mean()
+
+
+def direct_loss(u_S, u_T, g_S, g_T, gamma, rho):
+    """mean max(0, gamma - (u_S - u_T) + rho ||grad u_S - grad u_T||_2): Theorem 1' to first order
+    at radius rho, in logits (ours).
+    """
+    if u_S.shape != u_T.shape or g_S.shape != g_T.shape:
+        raise ValueError(
+            f"student {tuple(u_S.shape)}, {tuple(g_S.shape)} and teacher {tuple(u_T.shape)},"
+            f" {tuple(g_T.shape)} must have one shape of scores and one of gradients"
+        )
+    gap = (g_S - g_T).flatten(1).square().sum(1).add(1e-12).sqrt()
+    return F.relu(
+        positive("gamma", gamma, zero=True) - (u_S - u_T) + positive("rho", rho) * gap
+    ).mean()
+
+
+def gradient_loss(g_S, g_T):
+    """L_G = mean ||g_S - g_T||^2, squared L2 over the pixels of each image (Eq. 16)."""
+    if g_S.shape != g_T.shape:
+        raise ValueError(
+            f"student gradients {tuple(g_S.shape)} and teacher gradients {tuple(g_T.shape)} "
+            "must have one shape"
+        )
+    return (g_S - g_T).square().flatten(1).sum(dim=1).mean()

@@ -1,0 +1,99 @@
+"""BSS, distillation on boundary-supporting samples (arXiv 1805.05532)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from ... import checks
+from ...checks import finite, whole
+from ...geometry.boundary import EPS, STEPS, search
+from .. import losses
+
+
+def base_samples(a_T, a_S, y, count):
+    """Numbers (m,) of the images to start from, m <= count: teacher and student are right about
+    them; of too many, those with the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1,
+    the largest first.
+    """
+    if a_S.shape != a_T.shape:
+        raise ValueError(
+            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
+            " shape"
+        )
+    right = ((a_T.argmax(1) == checks.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
+    if len(right) <= whole("count", count, 1):
+        return right
+    apart = (F.softmax(a_T, 1) - F.softmax(a_S, 1)).square().scatter(1, y[:, None], 0).sum(1)
+    return right[apart[right].argsort(descending=True, stable=True)[:count]]
+
+
+def targets(a_T, generator=None):
+    """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p
+    (n, classes): the teacher's softmax over all classes but its first, q_k / (1 - max q); the first
+    has weight 0, a row sums to 1.
+    """
+    if a_T.dim() != 2 or a_T.shape[1] < 2:
+        raise ValueError(
+            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two"
+            " classes or more"
+        )
+    p = F.softmax(a_T.detach().scatter(1, a_T.argmax(1, keepdim=True), -math.inf), 1)
+    return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
+
+
+def schedule(share):
+    """(alpha, beta) when `share` of the epochs, 0 to 1, is over: KD's weight, from 4 to 1, and that
+    of BSS, from 2 to 0 at three quarters.
+    """
+    if not 0 <= finite("share", share) <= 1:
+        raise ValueError(f"share={share!r} must lie between 0 and 1: it is epoch / epochs")
+    return 1 + 3 * (1 - share), max(0.0, 2 * (1 - 4 / 3 * share))
+
+
+def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low=None, high=None):
+    """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the
+    live teacher's boundary.
+
+    A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch /
+    epochs. Both soft terms are cross-entropies at r.tau without tau^2. The sum over k is sampled,
+    as in the authors' code: one class an image, drawn with p_n^k (torch's global generator), then
+    of weight 1. Walks start from `count` images at most (None: a quarter of the batch, the paper's
+    64 of 256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is
+    the mean over the samples accepted, zero if there is none, and not asked for when beta is 0.
+    "bss_share", of weight 0, is how many samples were made per image of the batch.
+    """
+    if b.teacher is None:
+        raise ValueError(
+            "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself,"
+            " not its scores alone"
+        )
+    (alpha, beta), a_S = schedule(b.share), net(b.x)
+    soft, made = a_S[:0].sum(), a_S.new_zeros(())
+    pick = base_samples(b.a_T, a_S.detach(), b.y, count or math.ceil(len(b.y) / 4)) if beta else ()
+    if len(pick):
+        s = search(
+            b.teacher,
+            b.x[pick],
+            b.y[pick],
+            targets(b.a_T[pick])[0],
+            eta,
+            eps,
+            steps,
+            rule,
+            low,
+            high,
+        )
+        kept = s.accepted.nonzero()[:, 0]
+        if len(kept):
+            made = len(kept) / len(b.y) + made
+            kept = (
+                kept if len(kept) > 1 else kept.repeat(2)
+            )  # batch norm in training has no use for a single image
+            soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
+    return {
+        "ce": (1.0, F.cross_entropy(a_S, b.y)),
+        "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
+        "bss": (beta, soft),
+        "bss_share": (0.0, made),
+    }

@@ -1,0 +1,1 @@
+"""What the chapters alone import: parameters, exercises, figures, live views, the page."""

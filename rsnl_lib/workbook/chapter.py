@@ -1,0 +1,137 @@
+"""What a chapter needs at its start: parameters, the environment, a trained network."""
+
+import os
+
+from .. import store
+from ..checks import finite, one_of, positive, whole
+from ..data.catalogue import DATASETS, network_for
+from ..data.sets import load
+from ..env import data_folder, device
+from ..networks.initial import start
+from ..study.jobs import checkpoint_path
+from ..train.loop import fit
+from ..train.methods.listed import METHODS
+from ..train.recipes import recipe
+
+PROFILES = ("read", "smoke", "full")
+CHECKS = {
+    "profile": lambda v: one_of("profile", v, PROFILES),
+    "dataset": lambda v: one_of("dataset", v, DATASETS),
+    "seed": lambda v: whole("seed", v),
+    "epochs": lambda v: whole("epochs", v),
+    "tau": lambda v: positive("tau", v),
+    "gamma": lambda v: positive("gamma", v, zero=True),
+    "C1": lambda v: positive("C1", v, zero=True),
+    "C2": lambda v: positive("C2", v, zero=True),
+    "snr": lambda v: finite("snr", v),
+    "device": device,
+}
+
+
+def injected(sources):
+    """Names that papermill's injected cell assigns, from the sources of the cells that ran."""
+    import ast
+
+    return [
+        t.id
+        for s in sources
+        if s.startswith("# Parameters")
+        for node in ast.parse(s).body
+        if isinstance(node, ast.Assign)
+        for t in node.targets
+    ]
+
+
+def parameters(given, **used):
+    """Check a notebook's parameters and make the run repeatable.
+
+    `given` is the notebook's globals(), `used` its parameters by name. Papermill takes a misspelt
+    name for one more variable and only warns; here it is an error, and so is a bad value. Sets
+    torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
+    """
+    import torch
+
+    for name in injected(given.get("In", [])):
+        if name not in used:
+            raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
+    for name, value in used.items():
+        CHECKS.get(name, lambda v: v)(value)
+    torch.manual_seed(used.get("seed", 0))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    print(" · ".join(f"{n} {v}" for n, v in used.items()))
+
+
+def environment():
+    """Print one line a needed package, [OK] or what to do."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    for need in map(Requirement, metadata.requires("rsnl-lib") or []):
+        if need.marker:
+            continue
+        try:
+            good = need.specifier.contains(metadata.version(need.name), prereleases=True)
+        except metadata.PackageNotFoundError:
+            good = False
+        print(
+            f"[OK]   {need}"
+            if good
+            else f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment"
+        )
+
+
+def load_or_train(
+    dataset,
+    method,
+    seed=0,
+    profile="read",
+    data=None,
+    teacher=None,
+    network=None,
+    plan="short",
+    by="",
+    **changes,
+):
+    """The network a chapter asks for, and one printed line that says where it is from.
+
+    read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full:
+    trained by the recipe called `plan` (resumable, under the data folder). `by` is how its teacher
+    was trained where that was not on labels alone, such as "pgd_at". `changes` are recipe settings,
+    such as epochs or C1.
+    """
+    one_of("profile", profile, PROFILES)
+    one_of("method", method, METHODS)
+    path = checkpoint_path(dataset, method, seed, network, plan)
+    path = path.with_stem(f"{path.stem}-by-{by}") if by else path
+    if profile == "read":
+        if changes:
+            raise ValueError(
+                f"profile='read' loads the shipped {method} network and cannot change "
+                f"{', '.join(changes)}; use profile='smoke' or 'full'"
+            )
+        net, header = store.load_checkpoint(path)
+        print(
+            f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
+            f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
+        )
+        return net
+    name = network or network_for(dataset, method)
+    data = data or load(dataset)
+    if profile == "smoke":
+        data = data._replace(
+            x_train=data.x_train[:512],
+            y_train=data.y_train[:512],
+            x_val=data.x_val[:256],
+            y_val=data.y_val[:256],
+        )
+        changes = {"epochs": 4, **changes}
+    r = recipe(plan, dataset, method, **changes)
+    stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
+    state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
+    run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
+    print(
+        f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed"
+        f" {seed}"
+    )
+    return run.last
