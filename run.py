@@ -295,11 +295,11 @@ def test(args):
 
 
 def render(args):
-    return call([PY, "-m", "rsnl_lib.nbtools", "render", *args])
+    return call([PY, "-m", "rsnl_lib.workbook.render", "render", *args])
 
 
 def pull(args):
-    return call([PY, "-m", "rsnl_lib.nbtools", "pull", *args])
+    return call([PY, "-m", "rsnl_lib.workbook.render", "pull", *args])
 
 
 def lock(args):

@@ -131,7 +131,7 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
 
 def broken(folder, file, there, instead):
     """figure3.html from sources in which `there` reads `instead`."""
-    shutil.copytree(ROOT / "rsnl_lib" / "page", folder / "page")
+    shutil.copytree(ROOT / "rsnl_lib" / "workbook" / "page", folder / "page")
     source = folder / "page" / file
     text = source.read_text("utf-8")
     if text.count(there) != 1:

@@ -17,7 +17,7 @@ def exercises():
     for path in sorted((env.ROOT / "notebooks" / "src").glob("*.py")):
         cells = CELLS.split(path.read_text())
         for stub, fold in zip(cells, cells[1:]):
-            if call := re.search(r"^check\.(\w+)\(.*\)$", stub, re.M):
+            if call := re.search(r"^checkers\.(\w+)\(.*\)$", stub, re.M):
                 solution = re.search(r"^# ```python\n(.*?)^# ```", fold, re.M | re.S)
                 code = solution and re.sub(r"^# ?", "", solution.group(1), flags=re.M)
                 yield pytest.param(stub, code, call.group(), id=f"{path.stem}-{call.group(1)}")
@@ -27,7 +27,7 @@ ALL = list(exercises())
 
 
 def run(code):
-    exec(code, {"check": checkers, "torch": torch, "losses": losses, "perturb": perturb})
+    exec(code, {"checkers": checkers, "torch": torch, "losses": losses, "perturb": perturb})
 
 
 def test_every_chapter_has_exercises():

@@ -176,8 +176,8 @@ def test_convolutions_it_cannot_do_stay_as_they_are():
     with fast.layers(net):
         assert [type(m).__module__ for m in net] == ["torch.nn.modules.conv"] * 2 + [
             __name__,
-            "rsnl_lib.fast",
-            "rsnl_lib.networks",
+            "rsnl_lib.networks.fast",
+            "rsnl_lib.networks.modules",
         ]
         assert net(torch.rand(1, 1, 8, 8)).shape == (1, 3, 4, 4)
 

@@ -46,7 +46,7 @@ USES = {  # of a_T and g_T, by term, as the equations have it
     "direct": {"kd": ["a_T"], "direct": ["a_T", "g_T"]},
 }
 METHODS = {
-    m: how for m, how in ALL.items() if how.terms.__module__ == "rsnl_lib.methods"
+    m: how for m, how in ALL.items() if how.terms.__module__.endswith((".paper", ".controls"))
 }  # a neighbour attacks or walks first: another figure
 TWICE = {
     "robust": ["gradient"],

@@ -123,7 +123,7 @@ def test_the_compiled_convolution_belongs_to_its_source():
         r"^    ([0-9a-f]{64})  (\S+)$", (maker.HERE / "README.md").read_text(), re.M
     ):
         assert hashlib.sha256((maker.HERE / name).read_bytes()).hexdigest() == digest, (
-            f"{name}: see rsnl_lib/page/README.md"
+            f"{name}: see rsnl_lib/workbook/page/README.md"
         )
 
 

@@ -226,7 +226,7 @@ def test_the_table_says_what_the_shipped_networks_say(dataset):
     ) and path.stat().st_size < 500_000
     with np.load(path) as f:
         assert {n.named() for n in nets.values()} == set(f["networks"]), (
-            f"{path.name} is stale: python -m rsnl_lib.table"
+            f"{path.name} is stale: python -m rsnl_lib.workbook.score_cache"
         )
     known = score_cache.find(nets, x)
     assert len(score_cache.COLUMNS) == 107

@@ -5,7 +5,7 @@ from torch import nn
 
 from ..checks import one_of
 from . import zoo
-from .modules import _try
+from .modules import _try, standing
 
 
 @torch.no_grad()
@@ -34,28 +34,27 @@ def lsuv_(net, x, generator=None):
             f"the start is scaled on images {tuple(x.shape)}; give at least one, without NaN or"
             " infinite values"
         )
-    mode = net.training
-    net.eval()
-    for layer in net.modules():
-        if not isinstance(layer, (nn.Conv2d, nn.Linear)):
-            continue
-        w = torch.empty(layer.weight.shape)
-        nn.init.orthogonal_(w.view(len(w), -1), generator=generator)
-        layer.weight.copy_(w)
-        if layer.bias is not None:
-            layer.bias.copy_(
-                torch.empty(layer.bias.shape).uniform_(-0.01, 0.01, generator=generator)
-            )
-        seen = []
-        hook = layer.register_forward_hook(lambda m, i, o: seen.append(o.std()))
-        for _ in range(5):
-            seen.clear()
-            net(x)
-            if abs(seen[0] - 1) < 0.05 or seen[0] < 1e-8:
-                break
-            layer.weight /= seen[0]
-        hook.remove()
-    return net.train(mode)
+    with standing(net, "eval"):
+        for layer in net.modules():
+            if not isinstance(layer, (nn.Conv2d, nn.Linear)):
+                continue
+            w = torch.empty(layer.weight.shape)
+            nn.init.orthogonal_(w.view(len(w), -1), generator=generator)
+            layer.weight.copy_(w)
+            if layer.bias is not None:
+                layer.bias.copy_(
+                    torch.empty(layer.bias.shape).uniform_(-0.01, 0.01, generator=generator)
+                )
+            seen = []
+            hook = layer.register_forward_hook(lambda m, i, o: seen.append(o.std()))
+            for _ in range(5):
+                seen.clear()
+                net(x)
+                if abs(seen[0] - 1) < 0.05 or seen[0] < 1e-8:
+                    break
+                layer.weight /= seen[0]
+            hook.remove()
+    return net
 
 
 def start(name, data, seed=0, init="lsuv"):

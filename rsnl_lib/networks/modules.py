@@ -67,16 +67,15 @@ def passed(net, x):
     """The blocks in the order in which images x pass them, without those whose maps have one place
     (squeeze and excitation).
     """
-    order, mode = {}, net.training
+    order = {}
     hooks = [
         m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()}))
         for m in _layers(net)
     ]
     try:
-        with torch.no_grad():
-            net.eval()(x)
+        with torch.no_grad(), standing(net, "eval"):
+            net(x)
     finally:
-        net.train(mode)
         for hook in hooks:
             hook.remove()
     found = _middle(list(order))
@@ -145,12 +144,10 @@ def count(net, shape, share=lambda layer: 1):
 
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     hooks = [m.register_forward_hook(add) for m in layers]
-    mode = net.training
     try:
-        with torch.no_grad():
-            net.eval()(
-                torch.zeros(1, *shape, dtype=layers[0].weight.dtype, device=layers[0].weight.device)
-            )
+        with torch.no_grad(), standing(net, "eval"):
+            w = layers[0].weight
+            net(torch.zeros(1, *shape, dtype=w.dtype, device=w.device))
     except (IndexError, RuntimeError) as error:
         why = (
             f"does not take an image of shape {tuple(shape)}: {error}"
@@ -161,7 +158,6 @@ def count(net, shape, share=lambda layer: 1):
             f"{type(net).__name__} {why}; give a network and (channels, height, width) that fit"
         ) from None
     finally:
-        net.train(mode)
         for hook in hooks:
             hook.remove()
     return sum(m.weight.numel() for m in layers), mults
@@ -225,15 +221,11 @@ def _try(who, net, x):
     """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such
     images.
     """
-    mode = [(m, m.training) for m in net.modules()]
     try:
-        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-            return net.eval()(x)
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), standing(net, "eval"):
+            return net(x)
     except RuntimeError as error:
         raise ValueError(
             f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); "
             "give a network made for them"
         ) from None
-    finally:
-        for m, training in mode:
-            m.training = training

@@ -34,13 +34,11 @@ def accuracy(net, x, y, chunk=64):
             f"{len(x)} images and {len(y)} labels make no accuracy; give at least one image, and"
             " one label each"
         )
-    mode = net.training
-    net.eval()
-    right = sum(
-        losses.correct(net(x[i : i + chunk]), y[i : i + chunk])
-        for i in range(0, len(x), whole("chunk", chunk, 1))
-    )
-    net.train(mode)
+    with modules.standing(net, "eval"):
+        right = sum(
+            losses.correct(net(x[i : i + chunk]), y[i : i + chunk])
+            for i in range(0, len(x), whole("chunk", chunk, 1))
+        )
     return right.item() / len(x)
 
 

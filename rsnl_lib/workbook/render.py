@@ -12,7 +12,9 @@ import shutil
 import sys
 import tempfile
 
-BOOKS = pathlib.Path(__file__).resolve().parents[1] / "notebooks"
+from ..env import ROOT
+
+BOOKS = ROOT / "notebooks"
 SOURCES = BOOKS / "src"
 FRONT = BOOKS / "00_start_here.png"  # the README's first picture: the first figure of that notebook
 METADATA = {

@@ -1,7 +1,7 @@
 """Scores of the shipped networks on the gallery at every stop of the explorer's noise sliders,
 looked up instead of computed.
 
-Made by: python -m rsnl_lib.table
+Made by: python -m rsnl_lib.workbook.score_cache
 """
 
 import hashlib

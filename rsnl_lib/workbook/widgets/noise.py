@@ -48,7 +48,7 @@ def explorer(nets, x, y, classes=None):
     the reader's own digit.
 
     nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,). Shipped
-    networks on the shipped gallery answer from a table (rsnl_lib.table) at draw 0 without a square;
+    networks on the shipped gallery answer from a table (score_cache) at draw 0 without a square;
     everything else is computed.
     """
     h, w = checks.images(x[:1]).shape[2:]
