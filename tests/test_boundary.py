@@ -15,7 +15,7 @@ from rsnl_lib import data, env, networks, store, train
 from rsnl_lib.data import sets
 from rsnl_lib.geometry import boundary
 from rsnl_lib.study import jobs
-from rsnl_lib.train import methods
+from rsnl_lib.train import losses, methods
 from rsnl_lib.train.methods import supporting
 
 D = torch.float64
@@ -419,9 +419,7 @@ def test_the_draws_of_a_run_repeat_and_only_accepted_samples_count():
             supporting.targets(b.a_T[pick])[0],
             eta=None,
         )
-        kept = boundary.losses.soft_cross_entropy(
-            student(s.x[s.accepted]), s.logits[s.accepted], R.tau
-        )
+        kept = losses.soft_cross_entropy(student(s.x[s.accepted]), s.logits[s.accepted], R.tau)
     assert len(pick) == 25 and 0 < s.accepted.sum() < len(pick)
     assert terms(0)["bss_share"] == pytest.approx(s.accepted.sum().item() / 100) and terms(0)[
         "bss"

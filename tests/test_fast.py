@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rsnl_lib import checks, geometry, networks, train
+from rsnl_lib import geometry, networks, train
 from rsnl_lib.data import perturb, sets
+from rsnl_lib.geometry import gradient
 from rsnl_lib.networks import fast
-from rsnl_lib.train import loop, methods
+from rsnl_lib.train import loop, losses, methods
 
 D = sets.digits()
 R = train.Recipe("test", 2, batch=40, hint_epochs=1)
@@ -152,7 +153,7 @@ def test_the_block_leaves_the_network_as_it_was():
     net = networks.build("digits_student")
     state, kinds = copy.deepcopy(net.state_dict()), [type(m) for m in net.modules()]
     with pytest.raises(RuntimeError), fast.layers(net):
-        assert type(net[0]) is networks.Maxout and type(net[0].layer) is fast.Conv2d
+        assert type(net[0]) is fast.Maxout and type(net[0].layer) is fast.Conv2d
         assert net[1].layer.weight.is_contiguous(memory_format=torch.channels_last)
         raise RuntimeError
     assert [type(m) for m in net.modules()] == kinds
@@ -205,7 +206,8 @@ def test_the_step_does_not_wait_for_the_device(pair, monkeypatch):
         monkeypatch.setattr(
             torch.Tensor, name, lambda t, *a, old=old, name=name: (read.append(name), old(t, *a))[1]
         )
-    monkeypatch.setattr(checks, "true_class", lambda a, y: y)  # asked on a CPU alone
+    for module in (gradient, losses):
+        monkeypatch.setattr(module, "true_class", lambda a, y: y)  # asked on a CPU alone
     counts = []
     for n in (80, 200):
         d = D._replace(x_train=D.x_train[:n], y_train=D.y_train[:n])

@@ -283,7 +283,8 @@ def test_bad_words_are_named_before_anything_begins(words, says, tmp_path, monke
 CAMPAIGN = """
 import sys
 import torch
-from rsnl_lib import paper, reproduce, __main__
+from rsnl_lib import __main__
+from rsnl_lib.study import paper
 one = next(c for c in paper.cells() if c["cell"] == "VI.kd.error")
 nets = {"teacher": "digits_teacher", "kd": "digits_student", "standard": "digits_student"}
 made = [{**one, "dataset": "digits", "method": m, "network": n} for m, n in nets.items()]

@@ -145,11 +145,12 @@ def test_training_needs_only_torch_numpy_safetensors_and_tqdm():
 import sys
 sys.modules.update(dict.fromkeys({absent}))
 import torch
-from rsnl_lib import __main__, evaluate, train
+from rsnl_lib import __main__, networks, train
 from rsnl_lib.data import Data
+from rsnl_lib.measure import evaluate
 x, y = torch.rand(64, 1, 8, 8), torch.arange(64) % 10
 d = Data("digits", 10, x, y, x, y, x, y)
-run = train.fit(train.start("digits_student", d), d, "standard", train.recipe("short", epochs=2))
+run = train.fit(networks.start("digits_student", d), d, "standard", train.recipe("short", epochs=2))
 print(len(run.history), len(evaluate.sweep({{"s": run.last}}, x, y, [("gaussian", 3, "dB")])))
 __main__.main(["reproduce", "--missing", "--device", "cpu"])
 """

@@ -13,7 +13,7 @@ from rsnl_lib import data, geometry, networks, theorem
 from rsnl_lib.__main__ import main
 from rsnl_lib.study.jobs import checkpoint_path
 from rsnl_lib.workbook import theorem_figures, widgets
-from rsnl_lib.workbook.widgets import base, theory
+from rsnl_lib.workbook.widgets import losses, theory
 
 
 def nets(kind="digits_mlp"):
@@ -137,7 +137,7 @@ def test_the_worst_way_lowers_the_head_start():
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     kept = []
-    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(losses, "show", lambda widget, still, text: kept.append(widget))
     torch.manual_seed(0)
     (x, y), a_S, a_T = data.gallery("digits"), torch.randn(40, 10), torch.randn(40, 10)
     widgets.pulls(a_S, a_T, x, y, first=3)

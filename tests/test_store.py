@@ -261,7 +261,7 @@ def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, mo
         {**base, "method": "teacher", "network": "digits_teacher", "teacher": ""},
     ]
     store.append(tmp_path / "digits.csv", rows + [{**base, **other} for other in others])
-    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    monkeypatch.setattr(jobs, "RESULTS", tmp_path)
     found = jobs.shipped("digits", ["kd", "teacher", "pgd_at"])
     assert list(zip(found.method, found.seed)) == [("kd", 0), ("kd", 3), ("teacher", 0)]
 
@@ -305,7 +305,7 @@ def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, mon
             {**own[0], "dataset": "mnist", "network": "mnist_student", "perturbation": "pgd"},
         ],
     )
-    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    monkeypatch.setattr(jobs, "RESULTS", tmp_path)
     got = jobs.everyone("digits")
     assert list(got.method) == ["kd", "kd by pgd_at", "robust_teacher", "pgd_at", "kd"] and list(
         got.perturbation

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from rsnl_lib import data, store
 from rsnl_lib.measure import inference
 from rsnl_lib.workbook import figures, palette, score_cache, widgets
-from rsnl_lib.workbook.widgets import base, noise
+from rsnl_lib.workbook.widgets import attacks, noise
 
 
 class Mean(torch.nn.Module):
@@ -31,7 +31,7 @@ class Mean(torch.nn.Module):
 def box(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        base, "show", lambda widget, still, text: kept.append((widget, still, text))
+        noise, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     x, y = data.gallery("digits")
     widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
@@ -270,7 +270,7 @@ def test_the_table_answers_for_its_own_networks_images_and_levels_only():
 
 def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     kept, loaded = [], []
-    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(noise, "show", lambda widget, still, text: kept.append(widget))
     load = store.load_checkpoint
     monkeypatch.setattr(store, "load_checkpoint", lambda path: loaded.append(path) or load(path))
     nets = score_cache.shipped("mnist")
@@ -307,7 +307,7 @@ class Sums(torch.nn.Module):
 def shown_by(monkeypatch, ask):
     kept = []
     monkeypatch.setattr(
-        base, "show", lambda widget, still, text: kept.append((widget, still, text))
+        attacks, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     ask()
     return kept[0]
