@@ -345,7 +345,7 @@ def attack(args):
     for path in last_epochs(args.checkpoints):
         known = jobs.known(store.result_rows(file.parent)) if file.is_file() else {}
         net, head = opened(path)
-        have = known.get(tuple(head.get(k, "") for k in jobs.NAMES), {})
+        have = known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
         wanted = [
             entry
             for entry in toolbox.plan(head["dataset"])
@@ -438,7 +438,6 @@ def similarity(args):
 
     from . import checks, data, env, store
     from .geometry import boundary
-    from .study import jobs
 
     torch.set_num_threads(checks.whole("threads", args.threads, 1))
     checks.whole("images", args.images, 1)
@@ -459,7 +458,7 @@ def similarity(args):
             boundary.vectors(net, d.x_test[: args.images], d.y_test[: args.images], eta=None),
         )
         row = {
-            **{k: head.get(k, "") for k in jobs.NAMES},
+            **{k: head.get(k, "") for k in store.RUN_COLUMNS},
             "reference": place.stem,
             **{k: text(v) if isinstance(v, float) else v for k, v in found.items()},
             "hardware": env.hardware(),

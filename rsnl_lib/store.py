@@ -33,6 +33,8 @@ SIMILARITY_COLUMNS = (
     "dataset method network teacher recipe settings train_noise seed reference images pairs n"
     " undefined rate rate_T rate_S mag ang hardware commit"
 ).split()
+# what tells a run from others
+RUN_COLUMNS = "dataset method network teacher recipe settings train_noise seed".split()
 SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 

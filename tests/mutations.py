@@ -874,9 +874,9 @@ MUTANTS = [
     ),
     (
         "cell filled by any recipe",
-        "study/jobs",
-        "teacher', 'recipe', 'settings', 'train_noise",
-        "teacher', 'train_noise",
+        "store",
+        "network teacher recipe settings train_noise seed'.split",
+        "network teacher train_noise seed'.split",
         "reproduce::test_a_cell_is",
     ),
     (

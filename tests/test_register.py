@@ -449,7 +449,7 @@ def test_the_register_is_older_than_every_row_of_it():
     ).stdout.split()[-1]
     mine = {tuple(map(str, j.row().values())) for j in register.networks()}
     for row in store.result_rows(RESULTS):
-        if tuple(row[k] for k in jobs.NAMES) in mine:
+        if tuple(row[k] for k in store.RUN_COLUMNS) in mine:
             commit = row["commit"].rstrip("+")
             assert git("merge-base", "--is-ancestor", first, commit).returncode == 0, (
                 f"{commit} made a row of {row['method']} seed {row['seed']} and does not know the"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rsnl_lib import store
 from rsnl_lib.study import claims, jobs, paper
 from rsnl_lib.workbook import claim_figures, palette, paper_tables, widgets
 from rsnl_lib.workbook.widgets import noise
@@ -168,7 +169,7 @@ def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_ru
 def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called():
     def rows(method, settings, teacher):
         return {
-            **dict.fromkeys(jobs.NAMES, ""),
+            **dict.fromkeys(store.RUN_COLUMNS, ""),
             "dataset": "cifar10",
             "method": method,
             "network": "cifar_student1",

@@ -140,7 +140,7 @@ done = jobs.known(store.result_rows(env.RESULTS))
 noise, at = {"digits": (3.0, 0.15), "mnist": (1.0, 0.1)}[dataset]
 
 def share(r, key):
-    row = done.get(tuple(r[k] for k in jobs.NAMES), {}).get(key)
+    row = done.get(tuple(r[k] for k in store.RUN_COLUMNS), {}).get(key)
     return 100 * int(row["correct"]) / int(row["n"]) if row else float("nan")
 
 students = {m: some for m, some in groups.items() if "teacher" not in m}

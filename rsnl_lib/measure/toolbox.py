@@ -15,7 +15,6 @@ from .. import env, store
 from ..checks import images, one_of, positive, true_class, whole
 from ..data import catalogue
 from ..networks import fast
-from ..study.jobs import NAMES
 
 KINDS = {
     "pgd": dict(steps=20, restarts=3),
@@ -136,7 +135,7 @@ def rows(net, head, x, y, wanted, seed=0):
     """Result rows of one network, its run told by the header `head` of its checkpoint, for every
     (perturbation, level, unit) of `wanted`.
     """
-    run = {k: head.get(k, "") for k in NAMES}
+    run = {k: head.get(k, "") for k in store.RUN_COLUMNS}
     return [
         {
             **run,

@@ -222,7 +222,7 @@ def family(done, dataset, methods):
     """
     own, found = ("", jobs.Job(dataset, "kd").teacher().net), {}
     for name in done:
-        told = dict(zip(jobs.NAMES, name))
+        told = dict(zip(store.RUN_COLUMNS, name))
         if (
             (told["dataset"], told["recipe"], told["train_noise"]) == (dataset, "short", "")
             and told["method"] in methods

@@ -14,19 +14,9 @@ from ..data import catalogue, perturb
 from ..data.catalogue import ELSEWHERE, network_for
 from ..env import CHECKPOINTS, RESULTS
 from ..measure import evaluate
-from ..store import frame
+from ..store import RUN_COLUMNS, frame
 from ..train import recipes
 
-NAMES = (
-    "dataset",
-    "method",
-    "network",
-    "teacher",
-    "recipe",
-    "settings",
-    "train_noise",
-    "seed",
-)  # the columns that tell a run
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
 TEACHERS = 3  # teachers of a data set over which the students' seeds go round in a campaign
 
@@ -150,7 +140,7 @@ def known(rows):
     """{what tells a job apart (`Job.row`): {(perturbation, level, unit): row}} of rows."""
     done = {}
     for row in rows:
-        name = tuple(row[k] for k in NAMES)
+        name = tuple(row[k] for k in RUN_COLUMNS)
         done.setdefault(name, {})[row["perturbation"], float(row["level"]), row["unit"]] = row
     return done
 
