@@ -797,6 +797,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         args.run(args)
+    except ModuleNotFoundError as error:
+        name = error.name.partition(".")[0]
+        sys.exit(f"rsnl: {name} is not installed; pip install 'rsnl-lib[workbook,attack]'")
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"rsnl: {error}")
 

@@ -7,7 +7,21 @@ import subprocess
 
 from .checks import one_of
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+def _root():
+    """The project's folder: RSNL_ROOT, else the checkout that holds this library, else the checkout
+    in which one stands; where there is none, the folder above the library.
+    """
+    above, here = pathlib.Path(__file__).resolve().parents[1], pathlib.Path.cwd()
+    if named := os.environ.get("RSNL_ROOT"):
+        if not (pathlib.Path(named) / "data" / "claims").is_dir():
+            raise ValueError(f"RSNL_ROOT={named!r} holds no data/claims; name a checkout")
+        return pathlib.Path(named).resolve()
+    places = (above, here, *here.parents)
+    return next((p for p in places if (p / "data" / "claims").is_dir()), above)
+
+
+ROOT = _root()
 RESULTS = ROOT / "data" / "results"
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 GALLERY = ROOT / "data" / "gallery"

@@ -2,7 +2,12 @@
 host.
 """
 
+import ast
+import os
 import pathlib
+import shutil
+import subprocess
+import sys
 import tomllib
 
 import yaml
@@ -11,8 +16,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+GROUPS = {
+    name: [Requirement(r) for r in group if not r.startswith(PROJECT["name"])]
+    for name, group in PROJECT["optional-dependencies"].items()
+}
 NEEDED = [Requirement(r) for r in PROJECT["dependencies"]]
-EXTRA = [Requirement(r) for group in PROJECT["optional-dependencies"].values() for r in group]
+EXTRA = [r for group in GROUPS.values() for r in group]
+PIP_ALONE = {"playwright"}  # not on conda-forge
 
 
 def test_conda_environment_lists_the_same():
@@ -21,8 +31,28 @@ def test_conda_environment_lists_the_same():
     assert str(conda.pop("python")) == PROJECT["requires-python"]
     conda.pop("pip")
     conda["torch"] = conda.pop("pytorch")
-    assert conda == {r.name: r.specifier for r in NEEDED}
-    assert [d for d in listed if isinstance(d, dict)] == [{"pip": ["-e ."]}]
+    wanted = [*NEEDED, *GROUPS["workbook"], *GROUPS["test"]]
+    assert conda == {r.name: r.specifier for r in wanted if r.name not in PIP_ALONE}
+    assert [d for d in listed if isinstance(d, dict)] == [{"pip": ["-e .[test]"]}]
+
+
+def test_what_is_imported_is_declared():
+    """Each package that the library imports is among its dependencies, the workbook's among the
+    workbook's; `art` and `ray` are extras of their own.
+    """
+    names = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}
+    names["art"] = "adversarial-robustness-toolbox"
+    base = {r.name for r in NEEDED}
+    for path in (ROOT / "rsnl_lib").rglob("*.py"):
+        allowed = base | {r.name for k in ("attack", "ray") for r in GROUPS[k]}
+        if "workbook" in path.parts:
+            allowed |= {r.name for r in GROUPS["workbook"]}
+        for node in ast.walk(ast.parse(path.read_text())):
+            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                found = [node.module]
+            for name in {n.split(".")[0] for n in found} - sys.stdlib_module_names:
+                assert names.get(name, name) in allowed, f"{path.name} imports {name}"
 
 
 def test_pins_satisfy_the_ranges():
@@ -45,3 +75,33 @@ def test_no_host_is_named():
         text = (ROOT / name).read_text()
         assert "://" not in text and "--" not in text, name
     assert "uv.lock" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_the_library_alone_says_what_it_lacks(tmp_path):
+    """A copy outside the checkout, without the workbook's packages: it trains, it finds the data
+    when RSNL_ROOT names them, and it says what is missing.
+    """
+    shutil.copytree(ROOT / "rsnl_lib", tmp_path / "rsnl_lib")
+    lacking = [r.name for k in ("workbook", "attack") for r in GROUPS[k] if r.name != "packaging"]
+    lacking += ["IPython", "art"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({lacking})); sys.argv[0] = 'rsnl'"
+    code += "; from rsnl_lib.__main__ import main; main(sys.argv[1:])"
+
+    def rsnl(*words, **env):
+        env = {**os.environ, "PYTHONPATH": str(tmp_path), "TQDM_DISABLE": "1", **env}
+        return subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+
+    words = "train --dataset digits --method standard --set epochs=1 --device cpu"
+    done = rsnl(*words.split(), "--out", "o", "--rows", "r.csv")
+    assert done.returncode == 0 and (tmp_path / "r.csv").is_file(), done.stderr
+    assert "name it in RSNL_ROOT" in rsnl("reproduce", "--missing").stderr
+    found = rsnl("reproduce", "--missing", RSNL_ROOT=str(ROOT))
+    assert found.stdout.splitlines()[-1].endswith("of 180 cells"), found.stderr
+    assert "holds no data/claims" in rsnl("register", RSNL_ROOT=str(tmp_path)).stderr
+    assert "rsnl: matplotlib is not installed" in rsnl("page").stderr

@@ -47,6 +47,11 @@ def _read(name, columns, count, convert):
     """
     path = FOLDER / name
     remedy = f"bring it back with: git restore data/{name}"
+    if not path.is_file() and not (ROOT / "data" / "claims").is_dir():
+        raise FileNotFoundError(
+            f"there is no {path}: the numbers lie in a checkout of the workbook; stand in one, or"
+            " name it in RSNL_ROOT"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}, it belongs to the project; {remedy}")
     try:
