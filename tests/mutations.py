@@ -1593,23 +1593,23 @@ MUTANTS = [
     ),
     (
         "attack measured again",
-        "__main__",
+        "commands/measure",
         "if entry not in have and entry[0] in args.kinds",
         "if entry[0] in args.kinds",
         "withstand::test_the_command",
     ),
     (
         "the best epoch's rows pass for the last's",
-        "__main__",
+        "commands/common",
         "if path.stem.endswith('.best'):",
         "if False:",
         "withstand::test_a_network_named_twice",
     ),
     (
         "the named teacher ignored",
-        "__main__",
-        "pathlib.Path(teacher or (path.parent",
-        "pathlib.Path((path.parent",
+        "commands/common",
+        "    if teacher:\n",
+        "    if False:\n",
         "boundary::test_the_command",
     ),
     (

@@ -23,6 +23,7 @@ from test_widgets import controls
 from torch import nn
 
 from rsnl_lib import __main__, checks, data, env, geometry, networks, store, theorem, train
+from rsnl_lib.commands import common
 from rsnl_lib.data import perturb, whiten
 from rsnl_lib.measure import evaluate, inference
 from rsnl_lib.study import jobs
@@ -1756,7 +1757,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RSNL_DATA", str(tmp_path / "downloads"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setattr(__main__, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

@@ -405,9 +405,10 @@ def test_the_spread_is_that_of_the_first_registers_rows_and_power_is_its_own_wor
 
 def test_the_command_says_what_is_there_and_judges_what_is_whole(tmp_path, monkeypatch, capsys):
     from rsnl_lib import __main__, store
+    from rsnl_lib.commands import common
 
     (tmp_path / "results").mkdir()
-    monkeypatch.setattr(__main__, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(mistakes, "FOLDER", tmp_path / "results" / "mistakes")
     __main__.main(["register"])
     lines = capsys.readouterr().out.splitlines()

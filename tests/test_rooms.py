@@ -19,6 +19,7 @@ FLOORS = (
     "theorem",
     "study",
     "workbook",
+    "commands",
     "__main__",
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms.split()}

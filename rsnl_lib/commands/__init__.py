@@ -1,0 +1,1 @@
+"""What the command line does, a function a command; `rsnl_lib/__main__.py` reads the words."""
