@@ -29,7 +29,7 @@ from rsnl_lib.measure import evaluate, inference
 from rsnl_lib.study import jobs
 from rsnl_lib.train import hints, losses, recipes
 from rsnl_lib.workbook import chapter, checkers, figures, widgets
-from rsnl_lib.workbook.widgets import noise, theory
+from rsnl_lib.workbook.widgets import base
 
 NAN, INF = float("nan"), float("inf")
 X, Y = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 10
@@ -1813,8 +1813,7 @@ def test_what_is_refused_stays_as_it_was():
 @pytest.fixture
 def shown(monkeypatch):
     kept = []
-    for module in (noise, theory):
-        monkeypatch.setattr(module, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
     return lambda: controls(kept[0])
 
 

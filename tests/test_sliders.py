@@ -13,7 +13,7 @@ from rsnl_lib import data, geometry, networks, theorem
 from rsnl_lib.__main__ import main
 from rsnl_lib.study.jobs import checkpoint_path
 from rsnl_lib.workbook import theorem_figures, widgets
-from rsnl_lib.workbook.widgets import losses, theory
+from rsnl_lib.workbook.widgets import base, planes, theory
 
 
 def nets(kind="digits_mlp"):
@@ -40,7 +40,7 @@ CASE = dict(
 def shown(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        theory, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     return kept
 
@@ -100,7 +100,7 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
-    here = theory.Plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, 1.0)
+    here = planes.Plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, 1.0)
     for p in (1, 2, math.inf):
         a = here.answers(0, p)
         assert 0 < a["integral"] <= a["flip"][1]
@@ -137,7 +137,7 @@ def test_the_worst_way_lowers_the_head_start():
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     kept = []
-    monkeypatch.setattr(losses, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
     torch.manual_seed(0)
     (x, y), a_S, a_T = data.gallery("digits"), torch.randn(40, 10), torch.randn(40, 10)
     widgets.pulls(a_S, a_T, x, y, first=3)

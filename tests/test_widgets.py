@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from rsnl_lib import data, store
 from rsnl_lib.measure import inference
 from rsnl_lib.workbook import figures, palette, score_cache, widgets
-from rsnl_lib.workbook.widgets import attacks, noise
+from rsnl_lib.workbook.widgets import base, noise
 
 
 class Mean(torch.nn.Module):
@@ -31,7 +31,7 @@ class Mean(torch.nn.Module):
 def box(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        noise, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     x, y = data.gallery("digits")
     widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
@@ -270,7 +270,7 @@ def test_the_table_answers_for_its_own_networks_images_and_levels_only():
 
 def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     kept, loaded = [], []
-    monkeypatch.setattr(noise, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
     load = store.load_checkpoint
     monkeypatch.setattr(store, "load_checkpoint", lambda path: loaded.append(path) or load(path))
     nets = score_cache.shipped("mnist")
@@ -307,7 +307,7 @@ class Sums(torch.nn.Module):
 def shown_by(monkeypatch, ask):
     kept = []
     monkeypatch.setattr(
-        attacks, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show", lambda widget, still, text: kept.append((widget, still, text))
     )
     ask()
     return kept[0]
@@ -361,9 +361,7 @@ def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own
 
 
 def test_lines_lie_between_the_ends_and_name_the_step():
-    svg = widgets.lines(
-        {"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1, list("ab")
-    )
+    svg = widgets.lines({"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1)
     assert 'aria-label="step 1: a +1.00; b +1.50"' in svg and svg.count("<polyline") == 2
     ys = [
         float(p.split(",")[1])
@@ -371,7 +369,7 @@ def test_lines_lie_between_the_ends_and_name_the_step():
         for p in points.split()
     ]
     assert min(ys) == 10.0 and max(ys) == 130.0
-    met = widgets.lines({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1, list("ab"))
+    met = widgets.lines({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1)
     ys = [float(v) for v in re.findall(r'<text x="266" y="([^"]+)"', met)]
     assert len(ys) == 2 and abs(ys[0] - ys[1]) == 12, (
         "names do not lie on each other where lines meet"

@@ -1,8 +1,10 @@
 """Live views of the chapters."""
 
-from .attacks import attacked, lines, walk  # noqa: F401
-from .base import alert, bar_path, bars, img, live, picture, show  # noqa: F401
+from .attacks import attacked, walk  # noqa: F401
+from .base import alert, img, live, picture, show, stage, view, wide  # noqa: F401
 from .claims import readings, verdicts  # noqa: F401
-from .losses import pull, pull_bars, pulls  # noqa: F401
-from .noise import explorer, look, view  # noqa: F401
-from .theory import examples, graph, plane, push  # noqa: F401
+from .losses import pull, pulls  # noqa: F401
+from .noise import explorer, look  # noqa: F401
+from .planes import plane  # noqa: F401
+from .svg import bar_path, bars, graph, lines, pull_bars  # noqa: F401
+from .theory import examples, push  # noqa: F401

@@ -5,61 +5,59 @@ import math
 
 import ipywidgets as W
 
-from .base import live
+from ...study import claims
+from .base import stage, wide
 
 
-def readings(counts, printed, rounding):
+def met(mine: float, printed: float, step: float) -> bool:
+    """Does a number round, in steps of `step`, to the printed one?"""
+    return abs(mine - printed) <= step / 2
+
+
+def readings(counts: dict, printed, rounding) -> None:
     """Table VIII live: pick a reading; counts {name: (weights, multiplications)} beside the printed
     pair, each met if it rounds to it.
     """
-    which = W.Dropdown(
-        description="reading",
-        options=list(counts),
-        style={"description_width": "80px"},
-        layout=W.Layout(width="480px"),
-    )
-    out = W.HTML()
+    which = W.Dropdown(description="reading", options=list(counts), **wide(80, 480))
 
-    def drawn():
-        rows = "".join(
-            f"<tr><th scope='row'>{what}</th><td>{mine:,}</td><td>{theirs / 1e6:g}"
-            f" M</td><td>{'meets it' if abs(mine - theirs) <= step / 2 else 'misses it'}</td></tr>"
-            for what, mine, theirs, step in zip(
-                ("weights", "multiplications"), counts[which.value], printed, rounding
+    def drawn(name):
+        rows = ""
+        named = zip(("weights", "multiplications"), counts[name], printed, rounding)
+        for what, mine, theirs, step in named:
+            rows += (
+                f"<tr><th scope='row'>{what}</th><td>{mine:,}</td><td>{theirs / 1e6:g} M</td>"
+                f"<td>{'meets it' if met(mine, theirs, step) else 'misses it'}</td></tr>"
             )
-        )
         return (
             '<div class="rsnl-view"><table><tr><td></td><th scope="col">this reading</th><th'
             f' scope="col">printed</th><td></td></tr>{rows}</table></div>'
         )
 
-    live((which,), out, drawn)
-    box = W.VBox([which, out])
-    box.add_class("rsnl-readings")
-    met = [
-        name
-        for name, mine in counts.items()
-        if all(abs(a - b) <= step / 2 for a, b, step in zip(mine, printed, rounding))
-    ]
-    from IPython.display import display
+    both = [name for name, mine in counts.items() if all(map(met, mine, printed, rounding))]
+    words = f"reading; both printed numbers are met by: {', '.join(both) or 'none'}"
+    stage("readings", [which], drawn, None, words)
 
-    display(
-        {
-            **dict(box._repr_mimebundle_()),
-            "text/plain": (
-                f"[live: reading; both printed numbers are met by: {', '.join(met) or 'none'}]"
-            ),
-        },
-        raw=True,
+
+def judged(c: dict, matters: float) -> str:
+    """The HTML of one claim where `matters` points are the smallest effect that would matter."""
+    said = claims.verdict(
+        {**c, "matters": matters}, c["low"], c["high"], c["mean"], c["p_corrected"]
+    )
+    seeds = ", ".join(f"seed {s}: {v:+.2f}" for s, v in c["effects"].items())
+    return (
+        f'<div class="rsnl-view"><b>{said}</b> if {matters:.2f} points matter (the file'
+        f" says {c['matters']:g}: {c['verdict']})<br>effect {c['mean']:+.2f} "
+        f"[{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p {c['p_corrected']:.3f};"
+        f" {html.escape(seeds)}<br>"
+        f"five seeds of this spread find an effect of {c['detectable']:.2f} points four times"
+        " out of five</div>"
     )
 
 
-def verdicts(lines):
+def verdicts(lines: list[dict]) -> None:
     """The verdict of a claim live: pick one, move the smallest effect that would matter; `lines` as
     claims.judged gives them, those with all seeds.
     """
-    from ...study import claims
-
     lines = [c for c in lines if not math.isnan(c["p_corrected"])]
     if not lines:
         raise ValueError(
@@ -67,10 +65,7 @@ def verdicts(lines):
             " its rows"
         )
     which = W.Dropdown(
-        description="claim",
-        options={c["says"]: i for i, c in enumerate(lines)},
-        style={"description_width": "80px"},
-        layout=W.Layout(width="720px"),
+        description="claim", options={c["says"]: i for i, c in enumerate(lines)}, **wide(80, 720)
     )
     matters = W.FloatLogSlider(
         description="matters",
@@ -79,41 +74,10 @@ def verdicts(lines):
         max=1,
         step=0.05,
         readout_format=".2f",
-        style={"description_width": "80px"},
-        layout=W.Layout(width="420px"),
+        **wide(80),
     )
-    out = W.HTML()
-
-    def drawn():
-        c = lines[which.value]
-        said = claims.verdict(
-            {**c, "matters": matters.value}, c["low"], c["high"], c["mean"], c["p_corrected"]
-        )
-        seeds = ", ".join(f"seed {s}: {v:+.2f}" for s, v in c["effects"].items())
-        return (
-            f'<div class="rsnl-view"><b>{said}</b> if {matters.value:.2f} points matter (the file'
-            f" says {c['matters']:g}: {c['verdict']})<br>effect {c['mean']:+.2f} "
-            f"[{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p {c['p_corrected']:.3f};"
-            f" {html.escape(seeds)}<br>"
-            f"five seeds of this spread find an effect of {c['detectable']:.2f} points four times"
-            " out of five</div>"
-        )
-
     which.observe(lambda _: setattr(matters, "value", lines[which.value]["matters"]), "value")
-    live((which, matters), out, drawn)
-    box = W.VBox([which, matters, out])
-    box.add_class("rsnl-verdicts")
-    from IPython.display import display
-
-    count = [c["verdict"] for c in lines]
-    display(
-        {
-            **dict(box._repr_mimebundle_()),
-            "text/plain": (
-                f"[live: claim, smallest effect that matters; {len(lines)} claims: "
-                + ", ".join(f"{count.count(v)} {v}" for v in dict.fromkeys(count))
-                + "]"
-            ),
-        },
-        raw=True,
-    )
+    found = [c["verdict"] for c in lines]
+    counted = ", ".join(f"{found.count(v)} {v}" for v in dict.fromkeys(found))
+    words = f"claim, smallest effect that matters; {len(lines)} claims: {counted}"
+    stage("verdicts", [which, matters], lambda i, size: judged(lines[i], size), None, words)
