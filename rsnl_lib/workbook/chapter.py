@@ -1,6 +1,7 @@
 """What a chapter needs at its start: parameters, the environment, a trained network."""
 
 import os
+import pathlib
 
 from .. import store
 from ..checks import finite, one_of, positive, whole
@@ -28,21 +29,16 @@ CHECKS = {
 }
 
 
-def injected(sources):
+def injected(sources: list[str]) -> list[str]:
     """Names that papermill's injected cell assigns, from the sources of the cells that ran."""
     import ast
 
-    return [
-        t.id
-        for s in sources
-        if s.startswith("# Parameters")
-        for node in ast.parse(s).body
-        if isinstance(node, ast.Assign)
-        for t in node.targets
-    ]
+    cells = (ast.parse(s) for s in sources if s.startswith("# Parameters"))
+    assigned = (node for cell in cells for node in cell.body if isinstance(node, ast.Assign))
+    return [t.id for node in assigned for t in node.targets]
 
 
-def parameters(given, **used):
+def parameters(given: dict, **used) -> None:
     """Check a notebook's parameters and make the run repeatable.
 
     `given` is the notebook's globals(), `used` its parameters by name. Papermill takes a misspelt
@@ -55,13 +51,14 @@ def parameters(given, **used):
         if name not in used:
             raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
     for name, value in used.items():
-        CHECKS.get(name, lambda v: v)(value)
+        if name in CHECKS:
+            CHECKS[name](value)
     torch.manual_seed(used.get("seed", 0))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(" · ".join(f"{n} {v}" for n, v in used.items()))
 
 
-def environment():
+def environment() -> None:
     """Print one line a needed package, [OK] or what to do."""
     from importlib import metadata
 
@@ -74,23 +71,37 @@ def environment():
             good = need.specifier.contains(metadata.version(need.name), prereleases=True)
         except metadata.PackageNotFoundError:
             good = False
-        print(
-            f"[OK]   {need}"
-            if good
-            else f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment"
+        if good:
+            print(f"[OK]   {need}")
+        else:
+            print(f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment")
+
+
+def stored(path: pathlib.Path, method: str, changes: dict):
+    """The shipped network at `path`, and one printed line about it; ValueError for changes."""
+    if changes:
+        raise ValueError(
+            f"profile='read' loads the shipped {method} network and cannot change "
+            f"{', '.join(changes)}; use profile='smoke' or 'full'"
         )
+    net, header = store.load_checkpoint(path)
+    print(
+        f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
+        f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
+    )
+    return net
 
 
 def load_or_train(
-    dataset,
-    method,
-    seed=0,
-    profile="read",
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    profile: str = "read",
     data=None,
     teacher=None,
-    network=None,
-    plan="short",
-    by="",
+    network: str | None = None,
+    plan: str = "short",
+    by: str = "",
     **changes,
 ):
     """The network a chapter asks for, and one printed line that says where it is from.
@@ -105,30 +116,22 @@ def load_or_train(
     path = checkpoint_path(dataset, method, seed, network, plan)
     path = path.with_stem(f"{path.stem}-by-{by}") if by else path
     if profile == "read":
-        if changes:
-            raise ValueError(
-                f"profile='read' loads the shipped {method} network and cannot change "
-                f"{', '.join(changes)}; use profile='smoke' or 'full'"
-            )
-        net, header = store.load_checkpoint(path)
-        print(
-            f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
-            f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
-        )
-        return net
+        return stored(path, method, changes)
     name = network or network_for(dataset, method)
     data = data or load(dataset)
+    state = None
     if profile == "smoke":
+        changes = {"epochs": 4, **changes}
         data = data._replace(
             x_train=data.x_train[:512],
             y_train=data.y_train[:512],
             x_val=data.x_val[:256],
             y_val=data.y_val[:256],
         )
-        changes = {"epochs": 4, **changes}
+    else:
+        stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
+        state = data_folder() / "runs" / f"{stem}.state"
     r = recipe(plan, dataset, method, **changes)
-    stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
-    state = data_folder() / "runs" / f"{stem}.state" if profile == "full" else None
     run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
     print(
         f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed"

@@ -22,9 +22,20 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FIXED = {
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+    "LC_ALL": "C.UTF-8",
+    "COLUMNS": "80",
+    "TQDM_DISABLE": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+}
+FOLDERS = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")  # HOME need not be writable
 
 
-def environment():
+def environment() -> None:
     """Set what every kernel inherits, in tests and when rendering, so that no output depends on the
     machine.
     """
@@ -33,22 +44,8 @@ def environment():
     home = pathlib.Path(tempfile.mkdtemp(prefix="rsnl-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.pop("MPLBACKEND", None)  # "agg" would swallow every figure
-    os.environ.update(
-        RSNL_HOME=str(home),
-        PYTHONHASHSEED="0",
-        TZ="UTC",
-        LC_ALL="C.UTF-8",
-        COLUMNS="80",
-        TQDM_DISABLE="1",
-        OMP_NUM_THREADS="1",
-        PYDEVD_DISABLE_FILE_VALIDATION="1",
-        JUPYTER_PREFER_ENV_PATH="1",
-    )
-    for name in (
-        "IPYTHONDIR",
-        "JUPYTER_RUNTIME_DIR",
-        "MPLCONFIGDIR",
-    ):  # a HOME that cannot be written will do
+    os.environ.update(FIXED, RSNL_HOME=str(home))
+    for name in FOLDERS:
         (home / name).mkdir()
         os.environ[name] = str(home / name)
     if os.environ.get("RSNL_DATA"):
@@ -56,19 +53,20 @@ def environment():
     import matplotlib.font_manager  # noqa: F401    builds the font cache here, not on a cell's stderr
 
 
-def stored(source):
+def stored(source: pathlib.Path) -> pathlib.Path:
     """The notebook that belongs to a source file."""
     return source.parents[1] / f"{source.stem}.ipynb"
 
 
-def plain(nb, stem):
+def plain(nb, stem: str):
     """The notebook with fixed metadata: of a cell only its tags, and an id made of the file's name
     and a number.
     """
     import nbformat
 
     nb.metadata = nbformat.from_dict(METADATA)
-    nb.nbformat, nb.nbformat_minor = 4, 5
+    nb.nbformat = 4
+    nb.nbformat_minor = 5
     for i, cell in enumerate(nb.cells):
         tags = cell.metadata.get("tags")
         cell.id = f"{stem}-{i:02d}"
@@ -76,14 +74,14 @@ def plain(nb, stem):
     return nb
 
 
-def from_source(source):
+def from_source(source: pathlib.Path):
     """A source file as a notebook without outputs."""
     import jupytext
 
     return plain(jupytext.read(source, fmt="py:percent"), source.stem)
 
 
-def canonical(nb, stem):
+def canonical(nb, stem: str):
     """The executed notebook without what differs from run to run: widgets' ids and state, timings,
     versions.
     """
@@ -93,7 +91,7 @@ def canonical(nb, stem):
     return nb
 
 
-def render(source):
+def render(source: pathlib.Path) -> None:
     """Execute a source file into its stored notebook."""
     import nbformat
     from nbclient import NotebookClient
@@ -116,7 +114,7 @@ def render(source):
         write(FRONT, first_picture(nb))
 
 
-def first_picture(nb):
+def first_picture(nb) -> bytes:
     """The PNG bytes of a notebook's first figure."""
     return next(
         base64.b64decode(o.data["image/png"])
@@ -126,11 +124,11 @@ def first_picture(nb):
     )
 
 
-def cells(nb):
+def cells(nb) -> list[tuple]:
     return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nb.cells]
 
 
-def pull(source):
+def pull(source: pathlib.Path) -> bool:
     """Take the cells of the stored notebook back into its source file; True if that changed
     anything.
     """
@@ -150,45 +148,51 @@ def pull(source):
     return True
 
 
-def chosen(names):
+def chosen(names: list[str]) -> list[pathlib.Path]:
     """Source files for names such as 05 or 05_noise_and_occlusion; all of them for none."""
-    every = sorted(SOURCES.glob("*.py"))
+    every = {s: {s.stem, number(s)} for s in sorted(SOURCES.glob("*.py"))}
     for name in names:
-        if not any(name in (s.stem, s.stem.split("_")[0]) for s in every):
+        if not any(name in called for called in every.values()):
             sys.exit(
                 f"there is no notebook {name!r}; choose from: {', '.join(s.stem for s in every)}"
             )
-    return [s for s in every if not names or s.stem in names or s.stem.split("_")[0] in names]
+    return [s for s, called in every.items() if not names or called & set(names)]
 
 
-def main(argv):
-    task, names = argv[:1], argv[1:]
+def number(source: pathlib.Path) -> str:
+    return source.stem.split("_")[0]
+
+
+def pull_all(names: list[str]) -> None:
+    for source in chosen(names):
+        again = f"run: python3 run.py render {number(source)}"
+        if not stored(source).is_file():
+            sys.exit(f"there is no {stored(source).name} yet; {again}")
+        if pull(source):
+            print(f"{source.name} has the edit; now {again}")
+        else:
+            print(f"{source.name} has these cells already")
+
+
+def render_all(names: list[str]) -> None:
+    environment()
+    from nbclient.exceptions import CellExecutionError
+
+    for source in chosen(names):
+        print("render", source.stem, flush=True)
+        try:
+            render(source)
+        except CellExecutionError as error:
+            sys.exit(f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}")
+
+
+def main(argv: list[str]) -> None:
+    task = argv[:1]
+    names = argv[1:]
     if task == ["pull"] and names:
-        for source in chosen(names):
-            if not stored(source).is_file():
-                sys.exit(
-                    f"there is no {stored(source).name} yet; run: python3 run.py render"
-                    f" {source.stem.split('_')[0]}"
-                )
-            if pull(source):
-                print(
-                    f"{source.name} has the edit; now run: python3 run.py render"
-                    f" {source.stem.split('_')[0]}"
-                )
-            else:
-                print(f"{source.name} has these cells already")
+        pull_all(names)
     elif task == ["render"]:
-        environment()
-        from nbclient.exceptions import CellExecutionError
-
-        for source in chosen(names):
-            print("render", source.stem, flush=True)
-            try:
-                render(source)
-            except CellExecutionError as error:
-                sys.exit(
-                    f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}"
-                )
+        render_all(names)
     else:
         sys.exit("usage: python3 run.py render [NN ...]  or  python3 run.py pull NN")
 

@@ -12,7 +12,7 @@ from .base import DIGITS, picture, stage, view, wide
 from .svg import lines
 
 
-def attacked(nets, x, y, epsilon=0.15, steps=20, classes=None) -> None:
+def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=None) -> None:
     """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial
     image, the difference magnified, everyone's scores.
 
@@ -78,7 +78,7 @@ class Walks:
     that a slider only redraws.
     """
 
-    def __init__(self, nets, x, y, eta, steps, classes):
+    def __init__(self, nets: dict, x, y, eta: float | None, steps: int, classes: list[str]):
         self.nets = nets
         self.x = x
         self.y = y
@@ -89,7 +89,8 @@ class Walks:
     def to(self, i: int, k: int) -> dict:
         """{method: walk} from image i towards class k."""
         if (i, k) not in self.known:
-            x, y = self.x[i : i + 1], self.y[i : i + 1]
+            x = self.x[i : i + 1]
+            y = self.y[i : i + 1]
             self.known[i, k] = {
                 m: boundary.search(net, x, y, torch.tensor([k]), **self.how)
                 for m, net in self.nets.items()
@@ -134,7 +135,7 @@ class Walks:
         )
 
 
-def walk(nets, x, y, eta=None, steps=10, classes=None) -> None:
+def walk(nets: dict, x, y, eta: float | None = None, steps: int = 10, classes=None) -> None:
     """The walk to the boundary live: pick image, class and step; every network walks from the same
     image, its picture, its two logits crossing.
 

@@ -12,7 +12,7 @@ from .base import DIGITS, alert, stage, view, wide
 
 
 @torch.no_grad()
-def look(nets, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0, known=None):
+def look(nets: dict, x, kind="gaussian", snr=3.0, size=0, row=0, column=0, draw=0, known=None):
     """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise)
     at `snr` dB, then a zero square.
 
@@ -33,7 +33,7 @@ class Explorer:
     {method: module} see and score them.
     """
 
-    def __init__(self, nets, x, y, classes):
+    def __init__(self, nets: dict, x, y, classes: list[str]):
         checks.images(x[:1])
         if not nets or len(x) != len(y):
             raise ValueError(
@@ -48,7 +48,7 @@ class Explorer:
         self.own = None  # the reader's picture (1, 1, h, w)
         self.clean = {}  # scores on clean images by number; None is the reader's own
 
-    def look(self, i, *how):
+    def look(self, i: int | None, *how):
         """`look` at image i, or for None at the reader's."""
         here = self.own if i is None else self.x[i : i + 1]
         return look(self.nets, here, *how, known=functools.partial(self.lookup, i))
@@ -112,7 +112,7 @@ def sliders(n: int, h: int, w: int) -> list:
     ]
 
 
-def explorer(nets, x, y, classes=None) -> None:
+def explorer(nets: dict, x, y, classes: list[str] | None = None) -> None:
     """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for
     the reader's own digit.
 
@@ -121,7 +121,6 @@ def explorer(nets, x, y, classes=None) -> None:
     everything else is computed.
     """
     here = Explorer(nets, x, y, classes or DIGITS)
-    still = here.still()
     h, w = x.shape[2:]
     controls = sliders(len(x), h, w)
     button = W.Layout(width="200px")
@@ -130,7 +129,8 @@ def explorer(nets, x, y, classes=None) -> None:
     left = W.VBox(controls[:4])
     right = W.VBox([*controls[4:], W.HBox([upload, back])])
     words = f"image, noise, SNR and occlusion sliders over the scores of: {', '.join(nets)}"
-    out, redraw = stage("explorer", controls, here.view, still, words, [W.HBox([left, right])])
+    rows = [W.HBox([left, right])]
+    out, redraw = stage("explorer", controls, here.view, here.still(), words, rows)
 
     def uploaded(change):
         if not change["new"]:

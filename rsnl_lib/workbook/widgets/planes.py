@@ -23,7 +23,7 @@ class Plane:
     slider only redraws.
     """
 
-    def __init__(self, net_S, net_T, x, y, axes, reach, k=81):
+    def __init__(self, net_S, net_T, x, y, axes, reach: float, k: int = 81):
         self.pair = (net_S, net_T)
         self.x = x.double()
         self.y = y
