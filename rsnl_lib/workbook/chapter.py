@@ -1,5 +1,6 @@
 """What a chapter needs at its start: parameters, the environment, a trained network."""
 
+import functools
 import os
 import pathlib
 
@@ -16,16 +17,16 @@ from ..train.recipes import recipe
 
 PROFILES = ("read", "smoke", "full")
 CHECKS = {
-    "profile": lambda v: one_of("profile", v, PROFILES),
-    "dataset": lambda v: one_of("dataset", v, DATASETS),
-    "seed": lambda v: whole("seed", v),
-    "epochs": lambda v: whole("epochs", v),
-    "tau": lambda v: positive("tau", v),
-    "gamma": lambda v: positive("gamma", v, zero=True),
-    "C1": lambda v: positive("C1", v, zero=True),
-    "C2": lambda v: positive("C2", v, zero=True),
-    "snr": lambda v: finite("snr", v),
-    "device": device,
+    "profile": lambda name, v: one_of(name, v, PROFILES),
+    "dataset": lambda name, v: one_of(name, v, DATASETS),
+    "seed": whole,
+    "epochs": whole,
+    "tau": positive,
+    "gamma": functools.partial(positive, zero=True),
+    "C1": functools.partial(positive, zero=True),
+    "C2": functools.partial(positive, zero=True),
+    "snr": finite,
+    "device": lambda _, v: device(v),
 }
 
 
@@ -52,7 +53,7 @@ def parameters(given: dict, **used) -> None:
             raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
     for name, value in used.items():
         if name in CHECKS:
-            CHECKS[name](value)
+            CHECKS[name](name, value)
     torch.manual_seed(used.get("seed", 0))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(" · ".join(f"{n} {v}" for n, v in used.items()))

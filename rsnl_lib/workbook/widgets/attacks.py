@@ -12,6 +12,20 @@ from .base import DIGITS, picture, stage, view, wide
 from .svg import lines
 
 
+def attack(net, x, y, epsilon: float, steps: int) -> torch.Tensor:
+    """One image x (1, 1, h, w) of class y (1,) and its adversarial image, (2, 1, h, w)."""
+    loss = attacks.cross_entropy(y)
+    step = max(epsilon, 1e-9) / 4
+    z = attacks.pgd(net, x, loss, epsilon, step, steps, start="zero", mode="eval")
+    return torch.cat([x, z])
+
+
+@torch.no_grad()
+def scored(nets: dict, z) -> dict:
+    """{method: (n, k)}: every network's probabilities on images z (n, 1, h, w)."""
+    return {m: torch.softmax(net(z), 1) for m, net in nets.items()}
+
+
 def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=None) -> None:
     """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial
     image, the difference magnified, everyone's scores.
@@ -30,20 +44,8 @@ def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=N
         W.IntSlider(description="steps", value=steps, min=1, max=50, **look),
     )
 
-    @torch.no_grad()
-    def scores(z):
-        return {m: torch.softmax(net(z), 1) for m, net in nets.items()}
-
-    def attack(method, i, e, count):
-        """Image i and its adversarial image, (2, 1, h, w)."""
-        here = x[i : i + 1]
-        loss = attacks.cross_entropy(y[i : i + 1])
-        step = max(e, 1e-9) / 4
-        z = attacks.pgd(nets[method], here, loss, e, step, count, start="zero", mode="eval")
-        return torch.cat([here, z])
-
     def drawn(method, i, e, count):
-        before, now = attack(method, i, e, count)
+        before, now = attack(nets[method], x[i : i + 1], y[i : i + 1], e, count)
         label = int(y[i])
         d = (now - before)[0]
         pictures = [
@@ -51,7 +53,7 @@ def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=N
             (now[0], "adversarial image"),
             (0.5 + d / (2 * max(e, 1e-9)), "difference, magnified"),
         ]
-        p, clean = ({m: v[0] for m, v in scores(z[None]).items()} for z in (now, before))
+        p, clean = ({m: v[0] for m, v in scored(nets, z[None]).items()} for z in (now, before))
         right = [labels[m] for m in nets if int(p[m].argmax()) == label]
         note = (
             f"a {classes[label]}; at most {e:g} a pixel, {float(d.norm()):.2f} in length, found by"
@@ -61,10 +63,10 @@ def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=N
         )
         return view(pictures, html.escape(note), p, clean, label, classes)
 
-    both = attack(next(iter(nets)), 0, epsilon, steps)
+    both = attack(next(iter(nets.values())), x[:1], y[:1], epsilon, steps)
     still = figures.scores(
         both[:, 0],
-        {m: p.numpy() for m, p in scores(both).items()},
+        {m: p.numpy() for m, p in scored(nets, both).items()},
         [int(y[0])] * 2,
         classes,
         ["clean", f"epsilon {epsilon:g}"],

@@ -76,7 +76,11 @@ def verdicts(lines: list[dict]) -> None:
         readout_format=".2f",
         **wide(80),
     )
-    which.observe(lambda _: setattr(matters, "value", lines[which.value]["matters"]), "value")
+
+    def reset(change):
+        matters.value = lines[change["new"]]["matters"]
+
+    which.observe(reset, "value")
     found = [c["verdict"] for c in lines]
     counted = ", ".join(f"{found.count(v)} {v}" for v in dict.fromkeys(found))
     words = f"claim, smallest effect that matters; {len(lines)} claims: {counted}"
