@@ -50,7 +50,8 @@ def environment() -> None:
         os.environ[name] = str(home / name)
     if os.environ.get("RSNL_DATA"):
         os.environ["RSNL_DATA"] = os.path.abspath(os.environ["RSNL_DATA"])
-    import matplotlib.font_manager  # noqa: F401    builds the font cache here, not on a cell's stderr
+    # builds the font cache here, not on a cell's stderr
+    import matplotlib.font_manager  # noqa: F401
 
 
 def stored(source: pathlib.Path) -> pathlib.Path:
