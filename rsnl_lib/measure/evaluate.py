@@ -1,11 +1,10 @@
-"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and
-margins, image by image.
-"""
+"""Networks x perturbations x levels -> counts, in one pass where all see the same noise."""
 
 import contextlib
 import zlib
 
 import torch
+from torch import Tensor
 
 from ..checks import whole
 from ..data import perturb
@@ -14,31 +13,30 @@ from ..networks import fast
 from ..train.losses import correct
 
 
-def noise_generator(seed, kind, level, draw):
+def noise_generator(seed: int, kind: str, level: str, draw: int) -> torch.Generator:
     """The generator of one draw: the same for every network, machine and order of evaluation."""
     return torch.Generator().manual_seed(zlib.crc32(f"{seed} {kind} {level} {draw}".encode()))
 
 
 @torch.no_grad()
-def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
+def sweep(
+    nets: dict, x: Tensor, y: Tensor, plan: list, draws: int = 2, seed: int = 0, chunk: int = 500
+) -> list:
     """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind,
     level, unit) of `plan`.
 
     A row's n is images x draws. All networks see the same perturbed images, so their differences
     are paired.
     """
-    whole("draws", draws, 1), whole("chunk", chunk, 1)
+    whole("draws", draws, 1)
+    whole("chunk", chunk, 1)
     if not isinstance(nets, dict) or not nets:
-        raise ValueError(
-            f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict"
-            " of networks such as {'robust': net}"
-        )
-    if not len(x) or len(x) != len(y):
-        raise ValueError(
-            "there are no images to evaluate; x is empty"
-            if not len(x)
-            else f"{len(x)} images and {len(y)} labels do not fit: give one label an image"
-        )
+        given = "an empty dict" if nets == {} else f"a {type(nets).__name__}"
+        raise ValueError(f"nets is {given}; give a dict of networks such as {{'robust': net}}")
+    if not len(x):
+        raise ValueError("there are no images to evaluate; x is empty")
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
     for net in nets.values():
         net.eval()
     rows = []
