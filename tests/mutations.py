@@ -208,7 +208,7 @@ MUTANTS = [
         "a noise for each network",
         "measure/evaluate",
         "correct(net(part), labels)",
-        'correct(net(perturb.apply(kind, part, level or 1, generator, unit or "dB")), labels)',
+        'correct(net(perturb.apply(kind, part, level or 1, None, unit or "dB")), labels)',
         "evaluate::test_all_networks",
     ),
     (

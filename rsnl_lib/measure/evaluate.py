@@ -2,6 +2,7 @@
 
 import contextlib
 import zlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -16,6 +17,15 @@ from ..train.losses import correct
 def noise_generator(seed: int, kind: str, level: str, draw: int) -> torch.Generator:
     """The generator of one draw: the same for every network, machine and order of evaluation."""
     return torch.Generator().manual_seed(zlib.crc32(f"{seed} {kind} {level} {draw}".encode()))
+
+
+def draws_of(
+    x: Tensor, kind: str, level: float, unit: str, draw: int, seed: int, chunk: int
+) -> Iterator:
+    """(i, images i to i + chunk of x as they are seen in one draw), piece by piece."""
+    generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
+    for i in range(0, len(x), chunk):
+        yield i, perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
 
 
 @torch.no_grad()
@@ -47,9 +57,7 @@ def sweep(
             repeats = 1 if kind == "clean" else draws
             right = dict.fromkeys(nets, 0)
             for draw in range(repeats):
-                generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
-                for i in range(0, len(x), chunk):
-                    seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+                for i, seen in draws_of(x, kind, level, unit, draw, seed, chunk):
                     for key, net in nets.items():
                         for part, labels in zip(seen.split(64), y[i : i + chunk].split(64)):
                             right[key] += correct(net(part), labels)

@@ -16,16 +16,16 @@ from ..checks import one_of
 from ..data import catalogue
 from ..data.catalogue import CLEAN
 from ..env import ROOT
-from ..measure import inference
+from ..measure import inference, toolbox
 from ..measure.inference import detectable, holm, paired
-from . import jobs
+from . import jobs, paper
 
 FILE = ROOT / "data" / "claims.csv"
 STUDY = ROOT / "data" / "study.csv"
 NEIGHBOURS = ROOT / "data" / "neighbours.csv"
 FILES = {"claims": FILE, "study": STUDY, "neighbours": NEIGHBOURS}
 DECIDES = ("difference", "no worse")
-ATTACKS = ("pgd", "pgd200", "autoattack")  # of rows made by `python -m rsnl_lib attack`
+ATTACKS = tuple(toolbox.KINDS)  # of rows made by `python -m rsnl_lib attack`
 
 
 def read(path=FILE) -> list:
@@ -286,7 +286,7 @@ def copied(cells: list) -> list:
     known = {c["cell"]: c for c in cells}
 
     def size(printed):
-        return float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+        return float(printed.rstrip("KM")) * paper.unit(printed)
 
     return [
         (known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"]))

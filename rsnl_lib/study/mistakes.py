@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from .. import env, store
-from ..data import perturb
 from ..measure import evaluate
 from ..networks import fast
 
@@ -35,9 +34,7 @@ def find(
     said = np.full((draws, len(x)), RIGHT, np.uint8)
     with fast.layers(net.eval()):
         for draw in range(draws):
-            generator = evaluate.noise_generator(0, kind, f"{level:g}{unit}", draw)
-            for i in range(0, len(x), chunk):
-                seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+            for i, seen in evaluate.draws_of(x, kind, level, unit, draw, 0, chunk):
                 guess = torch.cat([net(part).argmax(1) for part in seen.split(64)])
                 wrong = guess != y[i : i + chunk]
                 said[draw, i : i + chunk][wrong.cpu().numpy()] = guess[wrong].cpu().numpy()

@@ -75,6 +75,11 @@ def _cell(row):
     }
 
 
+def unit(printed: str) -> float:
+    """What a printed count is in: 1000 for "361K"."""
+    return {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+
+
 def table_of(cell: dict) -> str:
     """The one of TABLES that a cell stands in."""
     return cell["cell"].split(".")[0].removeprefix("fig")

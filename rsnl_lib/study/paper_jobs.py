@@ -211,9 +211,8 @@ def rounding(printed: str) -> float:
     """The width of what rounds to a printed number: 1000 for "361K", 0.1 for "1.6M" times a
     million, 0.01 for "90.25".
     """
-    unit = {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
     digits = printed.rstrip("KM")
-    return unit * 10 ** -len(digits.partition(".")[2])
+    return paper.unit(printed) * 10 ** -len(digits.partition(".")[2])
 
 
 def counted(cell: dict) -> float:

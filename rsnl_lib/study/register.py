@@ -33,7 +33,6 @@ LINE_COLUMNS = (
     " decides".split()
 )
 MEASURES = ("accuracy", "drop", "mistakes")
-DECIDES = ("difference", "no worse")
 
 
 def lines(path=FOLDER / "lines.csv") -> list:
@@ -47,7 +46,7 @@ def lines(path=FOLDER / "lines.csv") -> list:
             )
         one_of("family", line["family"], "AB")
         one_of("measure", line["measure"], MEASURES)
-        one_of("decides", line["decides"], DECIDES)
+        one_of("decides", line["decides"], claims.DECIDES)
         line.update(levels=[float(v) for v in line["levels"].split()], margin=float(line["margin"]))
     return found
 
