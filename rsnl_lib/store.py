@@ -38,7 +38,7 @@ RUN_COLUMNS = "dataset method network teacher recipe settings train_noise seed".
 SPEED_COLUMNS = "network batch ms repeats threads hardware torch commit date".split()
 
 
-def can_write(path):
+def can_write(path) -> None:
     """Say now, in words, if `path` could not be written later: its nearest existing folder must be
     one that you may write to.
     """
@@ -52,7 +52,7 @@ def can_write(path):
         )
 
 
-def write(path, content):
+def write(path, content: bytes | dict) -> None:
     """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside
     it: the old content stays whole until the new one is.
     """
@@ -64,9 +64,8 @@ def write(path, content):
             if isinstance(content, dict):
                 part.touch()
                 rights = part.stat().st_mode
-                save_file(
-                    content, part
-                )  # without a copy of them all in memory, but for its owner alone
+                # without a copy of them all in memory, but for its owner alone
+                save_file(content, part)
                 part.chmod(rights)
             else:
                 part.write_bytes(content)
@@ -80,7 +79,7 @@ def write(path, content):
         ) from error
 
 
-def digest(*tensors, words=""):
+def digest(*tensors: torch.Tensor, words: str = "") -> str:
     """sha256 over words and the bytes of tensors, of which no copy is made where they lie
     contiguous on the CPU.
     """
@@ -90,7 +89,7 @@ def digest(*tensors, words=""):
     return h.hexdigest()
 
 
-def provenance():
+def provenance() -> dict:
     return {
         "hardware": hardware(),
         "torch": torch.__version__,
@@ -99,24 +98,18 @@ def provenance():
     }
 
 
-def save_checkpoint(path, net, half=True, **header):
+def save_checkpoint(path, net: torch.nn.Module, half: bool = True, **header) -> None:
     """Write the network's tensors, in half precision by default, under `header` (all values become
     text).
     """
-    tensors = {
-        k: v.detach().cpu().half() if half and v.is_floating_point() else v.detach().cpu()
-        for k, v in net.state_dict().items()
-    }
-    write(
-        path,
-        save(
-            {k: v.contiguous() for k, v in tensors.items()},
-            {k: str(v) for k, v in {**provenance(), **header}.items()},
-        ),
-    )
+    tensors = {k: v.detach().cpu() for k, v in net.state_dict().items()}
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    told = {k: str(v) for k, v in {**provenance(), **header}.items()}
+    write(path, save({k: v.contiguous() for k, v in tensors.items()}, told))
 
 
-def load_checkpoint(path, net=None, device="cpu"):
+def load_checkpoint(path, net: torch.nn.Module | None = None, device: str = "cpu") -> tuple:
     """(network in evaluation mode, header) from a checkpoint; `net` receives the weights, else the
     header's network is built.
     """
@@ -156,7 +149,7 @@ def load_checkpoint(path, net=None, device="cpu"):
     return net.to(device).eval(), header
 
 
-def table(rows, columns=COLUMNS):
+def table(rows: list, columns: list = COLUMNS) -> bytes:
     """Rows (dicts) as the bytes of a CSV file with its header."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -165,11 +158,18 @@ def table(rows, columns=COLUMNS):
     return text.getvalue().encode()
 
 
-def append(path, rows, columns=COLUMNS):
+def _cells(path):
+    """The rows of a CSV file as lists of text, its header first."""
+    with open(path, newline="", errors="replace") as f:
+        yield from csv.reader(f)
+
+
+def append(path, rows: list, columns: list = COLUMNS) -> None:
     """Append rows (dicts) to a CSV file with a fixed header, in one write; a failed write is taken
     back.
     """
-    path, rows = pathlib.Path(path), list(rows)
+    path = pathlib.Path(path)
+    rows = list(rows)
     for row in rows:
         if odd := set(row) ^ set(columns):
             raise ValueError(
@@ -177,11 +177,10 @@ def append(path, rows, columns=COLUMNS):
                 f" {', '.join(columns)}"
             )
     if path.is_file() and path.stat().st_size:
-        with open(path, newline="", errors="replace") as f:
-            if next(csv.reader(f)) != list(columns):
-                raise ValueError(
-                    f"{path} has other columns than {', '.join(columns)}; name another file"
-                )
+        if next(_cells(path)) != list(columns):
+            raise ValueError(
+                f"{path} has other columns than {', '.join(columns)}; name another file"
+            )
         if path.read_bytes()[-1:] != b"\n":
             raise ValueError(
                 f"{path} ends in the middle of a row; delete that row, or name another file"
@@ -195,7 +194,8 @@ def append(path, rows, columns=COLUMNS):
             " write to"
         ) from error
     with file as f:  # unbuffered: closing must not write what was taken back
-        size, content = f.tell(), table(rows, columns)
+        size = f.tell()
+        content = table(rows, columns)
         if size:
             content = content[content.index(b"\n") + 1 :]
         try:
@@ -207,9 +207,7 @@ def append(path, rows, columns=COLUMNS):
 
 
 def frame(*paths):
-    """The rows of one or more CSV files as one pandas frame; a row that stands twice counts
-    once.
-    """
+    """The rows of CSV files as one pandas frame; a row that stands twice counts once."""
     import pandas as pd
 
     missing = [str(p) for p in paths if not pathlib.Path(p).is_file()]
@@ -218,30 +216,24 @@ def frame(*paths):
             f"there are no results {missing[0]}; make them with: python -m rsnl_lib train --help"
         )
     for p in paths:
-        with open(p, newline="", errors="replace") as f:
-            lengths = [len(line) for line in csv.reader(f)]
-        if odd := [i for i, n in enumerate(lengths, 1) if n != lengths[0]] if lengths else [0]:
+        lengths = [len(line) for line in _cells(p)] or [0]
+        odd = next((i for i, n in enumerate(lengths) if n != lengths[0] or not n), None)
+        if odd is not None:
             raise ValueError(
-                f"{p} is no table of results: row {odd[0]} has"
-                f" {lengths[odd[0] - 1] if lengths else 0} cells, its header"
-                f" {lengths[0] if lengths else 0}; delete that row, or make the file again"
+                f"{p} is no table of results: row {odd + 1} has {lengths[odd]} cells, its header"
+                f" {lengths[0]}; delete that row, or make the file again"
             )
-    blank = dict.fromkeys(
-        MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2], [""]
-    )  # numbers that may be missing
-    frames = [
-        pd.read_csv(
-            p,
-            keep_default_na=False,
-            na_values=blank,
-            dtype={"settings": str, "teacher": str, "commit": str},
-        )
-        for p in paths
-    ]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(ignore_index=True)
+    numbers = MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2]  # they may be missing
+    how = {
+        "keep_default_na": False,
+        "na_values": dict.fromkeys(numbers, [""]),
+        "dtype": {"settings": str, "teacher": str, "commit": str},
+    }
+    rows = pd.concat([pd.read_csv(p, **how) for p in paths], ignore_index=True)
+    return rows.drop_duplicates(ignore_index=True)
 
 
-def lines(path, missing_ok=False):
+def lines(path, missing_ok: bool = False) -> list:
     """The rows of a CSV file as dicts of text; with `missing_ok` none where there is no file."""
     if missing_ok and not pathlib.Path(path).is_file():
         return []
@@ -249,17 +241,14 @@ def lines(path, missing_ok=False):
         return list(csv.DictReader(f))
 
 
-def result_rows(*folders):
+def result_rows(*folders) -> list:
     """All rows (dicts of text) of the result files in `folders`, each once; a file of another kind
     or cut off is left out.
     """
     rows = {}
     for folder in folders:
         for path in sorted(pathlib.Path(folder).glob("*.csv")):
-            with open(path, newline="", errors="replace") as f:
-                lines = csv.reader(f)
-                if next(lines, None) == COLUMNS:
-                    rows.update(
-                        dict.fromkeys(tuple(line) for line in lines if len(line) == len(COLUMNS))
-                    )
+            found = _cells(path)
+            if next(found, None) == COLUMNS:
+                rows.update(dict.fromkeys(tuple(c) for c in found if len(c) == len(COLUMNS)))
     return [dict(zip(COLUMNS, row)) for row in rows]

@@ -58,7 +58,7 @@ def test_every_level_that_a_line_asks_for_is_one_that_is_measured(file):
             measured = toolbox.plan(line["dataset"])
         else:
             measured = catalogue.levels(line["dataset"]) + [
-                (name, 0, "test") for name in catalogue.ELSEWHERE.get(line["dataset"], ())
+                (name, 0, "test") for name in catalogue.SETS[line["dataset"]].elsewhere
             ]
         assert set(claims.asked(line)) <= set(measured), line
 

@@ -317,7 +317,7 @@ def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe
         and data.here("cifar10_pixels", HERE)
     )
     assert (
-        catalogue.IMAGES[d.name] == (len(d.x_train), len(d.x_test))
+        catalogue.SETS[d.name].images == (len(d.x_train), len(d.x_test))
         and jobs.Job(d.name, "kd").net == "cifar_student4"
     )
     r = train.recipe("short", d.name, "ard")

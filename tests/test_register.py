@@ -14,8 +14,8 @@ from register_twice import judge
 from rsnl_lib import store
 from rsnl_lib.data import catalogue
 from rsnl_lib.env import RESULTS, ROOT
-from rsnl_lib.measure import evaluate
-from rsnl_lib.study import campaign, jobs, mistakes, register
+from rsnl_lib.measure import evaluate, flips
+from rsnl_lib.study import campaign, jobs, mistakes, register, training
 
 LINE = {
     "line": "made-up",
@@ -67,9 +67,7 @@ def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
                     words = (
                         ""
                         if line[side] == "teacher"
-                        else register.with_words(
-                            weight * (line[side] == "robust"), settings.strip()
-                        )
+                        else jobs.words(weight * (line[side] == "robust"), settings.strip())
                     )
                     assert register.job(line["dataset"], line[side], words, 3) in trained, (
                         line["line"],
@@ -77,7 +75,7 @@ def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
                         words,
                     )
         measured = catalogue.needed(line["dataset"]) + [
-            (name, 0, "test") for name in catalogue.ELSEWHERE[line["dataset"]]
+            (name, 0, "test") for name in catalogue.SETS[line["dataset"]].elsewhere
         ]
         assert {(line["perturbation"], v, line["unit"]) for v in line["levels"]} <= set(measured), (
             line["line"]
@@ -116,7 +114,7 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
 
 def test_few_images_are_the_first_of_the_training_images(monkeypatch):
     j = jobs.Job("digits", "kd", "digits_student", settings="images=70 epochs=2")
-    d, every = jobs.images(j), jobs.images(jobs.Job("digits", "kd", "digits_student"))
+    d, every = training.images(j), training.images(jobs.Job("digits", "kd", "digits_student"))
     assert (
         len(d.x_train) == len(d.y_train) == 70
         and (d.x_train == every.x_train[:70]).all()
@@ -129,7 +127,7 @@ def test_few_images_are_the_first_of_the_training_images(monkeypatch):
     with pytest.raises(
         ValueError, match="images=70000 is more than the 1000 training images of digits"
     ):
-        jobs.images(j._replace(settings="images=70000"))
+        training.images(j._replace(settings="images=70000"))
 
 
 @pytest.mark.parametrize("text", ["2-4", "5-3", "9-11", "x", "3-", "3-y", ""])
@@ -148,11 +146,11 @@ def test_a_bad_range_of_teachers_is_named(text):
 
 
 def test_one_line_has_the_p_of_its_sign_test():
-    assert register.corrected([[1, 1, 1, 1, 1, 1, 1, 1]]) == [2 / 256], (
+    assert flips.corrected([[1, 1, 1, 1, 1, 1, 1, 1]]) == [2 / 256], (
         "all one way: only two of 256 vectors reach an infinite T"
     )
-    assert register.corrected([[1, 2, 3, 4, 5, 6, 7, 8.0]]) == [2 / 256]
-    assert register.corrected([[1, -1, 1, -1, 1, -1, 1, -1]]) == [1.0] and register.corrected(
+    assert flips.corrected([[1, 2, 3, 4, 5, 6, 7, 8.0]]) == [2 / 256]
+    assert flips.corrected([[1, -1, 1, -1, 1, -1, 1, -1]]) == [1.0] and flips.corrected(
         [[0.0] * 8]
     ) == [1.0]
     d = [3, 1, 4, 1, 5, -9, 2, 6.0]
@@ -161,8 +159,8 @@ def test_one_line_has_the_p_of_its_sign_test():
         for s in itertools.product((1, -1), repeat=8)
         for v in [np.multiply(s, d)]
     ]
-    assert register.corrected([d])[0] == np.mean(np.array(by_hand) >= by_hand[0] - 1e-9)
-    assert register.reach([d]) == pytest.approx(
+    assert flips.corrected([d])[0] == np.mean(np.array(by_hand) >= by_hand[0] - 1e-9)
+    assert flips.reach([d]) == pytest.approx(
         sorted(
             abs(np.mean(v)) / (np.std(v, ddof=1) / math.sqrt(8))
             for s in itertools.product((1, -1), repeat=8)
@@ -211,11 +209,11 @@ def test_two_authors_of_the_analysis_agree(monkeypatch):
 def test_step_down_never_falls_and_more_lines_never_help():
     drawn = np.random.default_rng(1)
     columns = [list(drawn.normal(m, 1, 8)) for m in (3, 1.5, 1, 0.2, 0)]
-    p = register.corrected(columns)
-    T = [abs(register.statistic(d)) for d in columns]
+    p = flips.corrected(columns)
+    T = [abs(flips.statistic(d)) for d in columns]
     ordered = [p[i] for i in np.argsort(T)[::-1]]
     assert ordered == sorted(ordered) and all(
-        register.corrected([d])[0] <= q for d, q in zip(columns, p)
+        flips.corrected([d])[0] <= q for d, q in zip(columns, p)
     )
 
 

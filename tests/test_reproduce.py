@@ -528,7 +528,7 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
     job = Job("digits", "kd", "digits_student")
     begun = []
     monkeypatch.setattr(
-        workers.jobs, "do", lambda *a, **k: (begun.append(a), ([], [], tmp_path / "state"))[1]
+        workers.training, "do", lambda *a, **k: (begun.append(a), ([], [], tmp_path / "state"))[1]
     )
     have = {
         ("clean", 0, ""),

@@ -6,7 +6,7 @@ import torch
 
 from .. import checks, env, store
 from ..data import catalogue
-from ..study import jobs
+from ..study import jobs, training
 from ..train import METHODS, recipes
 from .common import rows_file
 
@@ -27,7 +27,7 @@ def train(args):
         if file.exists():
             store.append(file, [], columns)
     store.can_write(pathlib.Path(args.out) / "checkpoint")
-    rows, curves, state = jobs.do(job, args.out, args.folder, device, args.draws, args.teacher)
+    rows, curves, state = training.do(job, args.out, args.folder, device, args.draws, args.teacher)
     store.append(rows_to, rows)
     store.append(curves_to, curves, store.CURVE_COLUMNS)
     state.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
-"""The data sets: what each is called, its shape, networks, levels of noise and defaults."""
+"""The data sets: a row each with its shape, networks, levels of noise and defaults."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -21,105 +22,129 @@ class Data(NamedTuple):
     space: str = "pixels [0,1]"
 
 
-SNR_DB = {"digits": range(9, -4, -1), "cifar10": range(20, 3, -2), "cifar100": range(20, 3, -2)}
-SNR_RATIO = {"digits": (9, 5, 3, 2, 1, 0.5), "cifar10": (12, 11, 10), "cifar100": (12, 11, 10)}
-BLOCKS = {"digits": range(1, 6), "cifar10": range(2, 12, 2), "cifar100": range(2, 12, 2)}
-
-
-def levels(dataset):
-    """Every (perturbation, level, unit) the rows of a data set are made at; what is not named above
-    is taken as MNIST is (Fig. 2(a), and 10 dB as in Table I).
+class DataSet(NamedTuple):
+    """What is known of a data set before it is loaded; the defaults are those of a reader's own
+    folder, which is perturbed as MNIST is (Fig. 2(a), and 10 dB as in Table I).
     """
-    db, ratio = SNR_DB.get(dataset, range(10, 0, -1)), SNR_RATIO.get(dataset, (9, 7, 5, 3, 2, 1))
+
+    shape: tuple = ()  # of one image: channels, height, width
+    images: tuple = ()  # how many to train, to test
+    stem: str = ""  # whose networks it takes ("": networks of its own name)
+    files: str = ""  # whose files it is made of, where they are not its own
+    epochs: int = 40  # of a student by the recipe "short"
+    teacher_epochs: int = 0  # of its teacher; 0: as many
+    dropout: float = 1.0  # share of the teacher's rates, chosen on validation images (data/claims)
+    epsilon: float | None = None  # of attacks; None: its images have no bounds
+    attack: dict = {}  # changes of the recipe's attack
+    db: Sequence = range(10, 0, -1)  # levels of Gaussian and Poisson noise
+    ratios: Sequence = (9, 7, 5, 3, 2, 1)  # and as P_signal / P_noise
+    blocks: Sequence = range(2, 16, 2)  # sides of the occluding square
+    # levels of Poisson noise that are asked for, then no ratio is; None: every level of everything
+    poisson: tuple | None = None
+    clean_only: bool = False  # nothing but its clean images is asked for
+    elsewhere: tuple = ()  # trained here, tested there too (Table III)
+
+
+MNIST = DataSet(
+    shape=(1, 28, 28),
+    images=(50_000, 10_000),
+    stem="mnist",
+    epochs=8,
+    teacher_epochs=16,
+    epsilon=0.1,
+    # half the time; on digits' validation images no worse than 10 steps of 0.25
+    attack={"attack_steps": 5, "step": 0.5},
+    poisson=(10, 3, 2, 1),
+    elsewhere=("usps", "usps_resized"),
+)
+USPS = DataSet(
+    shape=(1, 28, 28),
+    images=(6076, 2007),
+    stem="mnist",
+    epsilon=0.1,
+    clean_only=True,
+    elsewhere=("mnist",),
+)
+CIFAR = DataSet(
+    shape=(3, 32, 32),
+    images=(40_000, 10_000),
+    stem="cifar",
+    epochs=12,
+    teacher_epochs=20,
+    dropout=0.5,
+    db=range(20, 3, -2),
+    ratios=(12, 11, 10),
+    blocks=range(2, 12, 2),
+    poisson=(10, 4),
+)
+SETS = {
+    "digits": DataSet(
+        shape=(1, 8, 8),
+        images=(1000, 500),
+        stem="digits",
+        epochs=60,
+        epsilon=0.15,  # chosen on validation images
+        db=range(9, -4, -1),
+        ratios=(9, 5, 3, 2, 1, 0.5),
+        blocks=range(1, 6),
+    ),
+    "mnist": MNIST,
+    "usps": USPS,
+    "usps_resized": USPS._replace(files="usps"),
+    "cifar10": CIFAR,
+    "cifar10_pixels": DataSet(
+        shape=CIFAR.shape,
+        images=CIFAR.images,
+        stem=CIFAR.stem,
+        files="cifar10",
+        epochs=20,
+        epsilon=8 / 255,
+    ),
+    "cifar100": CIFAR,
+}
+DATASETS = tuple(SETS)
+SHAPES = {one.stem: one.shape for one in SETS.values()}  # of an image, by the networks' stem
+CLEAN = ("clean", 0, "")  # (perturbation, level, unit) of images as they are
+
+
+def about(dataset: str) -> DataSet:
+    """The row of a data set; of a folder of pictures the defaults."""
+    return SETS.get(dataset, DataSet())
+
+
+def levels(dataset: str) -> list:
+    """Every (perturbation, level, unit) that the rows of a data set are made at."""
+    one = about(dataset)
     return (
-        [("clean", 0, "")]
-        + [("gaussian", s, "dB") for s in db]
-        + [("gaussian", s, "ratio") for s in ratio]
-        + [("poisson", s, "dB") for s in db]
-        + [("occlusion", s, "pixels") for s in BLOCKS.get(dataset, range(2, 16, 2))]
+        [CLEAN]
+        + [("gaussian", s, "dB") for s in one.db]
+        + [("gaussian", s, "ratio") for s in one.ratios]
+        + [("poisson", s, "dB") for s in one.db]
+        + [("occlusion", s, "pixels") for s in one.blocks]
     )
 
 
-POISSON = {"mnist": (10, 3, 2, 1), "cifar10": (10, 4), "cifar100": (10, 4)}
-
-
-def needed(dataset):
-    """Of `levels` those that a cell, a claim or a figure asks for: of USPS its clean images, of
-    MNIST and CIFAR no ratios and few of Poisson noise.
-    """
-    if dataset.startswith("usps"):
-        return [("clean", 0, "")]
+def needed(dataset: str) -> list:
+    """Of `levels` those that a cell, a claim or a figure asks for."""
+    one = about(dataset)
+    if one.clean_only:
+        return [CLEAN]
+    if one.poisson is None:
+        return levels(dataset)
     return [
         (kind, level, unit)
         for kind, level, unit in levels(dataset)
-        if dataset not in POISSON
-        or unit != "ratio"
-        and (kind != "poisson" or level in POISSON[dataset])
+        if unit != "ratio"
+        and (kind != "poisson" or level in one.poisson)
         and (kind != "occlusion" or level <= 10)
     ]
 
 
-ELSEWHERE = {
-    "mnist": ("usps", "usps_resized"),
-    "usps": ("mnist",),
-    "usps_resized": ("mnist",),
-}  # Table III: trained here, tested there
-IMAGES = {
-    "digits": (1000, 500),
-    "mnist": (50_000, 10_000),
-    "usps": (6076, 2007),
-    "usps_resized": (6076, 2007),
-    "cifar10": (40_000, 10_000),
-    "cifar10_pixels": (40_000, 10_000),
-    "cifar100": (40_000, 10_000),
-}  # to train, to test
-SHAPES = {
-    "digits": (1, 8, 8),
-    "mnist": (1, 28, 28),
-    "usps": (1, 28, 28),  # one image of each data set
-    "cifar": (3, 32, 32),
-    "cifar10": (3, 32, 32),
-    "cifar100": (3, 32, 32),
-}
-SHORT = {
-    "digits": 60,
-    "mnist": 8,
-    "usps": 40,
-    "usps_resized": 40,
-    "cifar10": 12,
-    "cifar10_pixels": 20,
-    "cifar100": 12,
-}  # student epochs of the recipe "short"
-TEACHER = {"mnist": 16, "cifar10": 20, "cifar100": 20}  # and the teacher's, where they are others
-SHARE = {
-    "cifar10": 0.5,
-    "cifar100": 0.5,
-}  # of the teacher's dropout rates, chosen on validation images (data/claims)
-EPSILON = {
-    "digits": 0.15,
-    "mnist": 0.1,
-    "usps": 0.1,
-    "usps_resized": 0.1,
-    "cifar10_pixels": 8 / 255,
-}  # of attacks; digits: chosen on validation images
-STRIDE = {
-    "mnist": {"attack_steps": 5, "step": 0.5}
-}  # half the time; on digits' validation images no worse than 10 steps of 0.25
-DATASETS = ("digits", "mnist", "usps", "usps_resized", "cifar10", "cifar10_pixels", "cifar100")
-STEMS = {
-    "usps": "mnist",
-    "usps_resized": "mnist",
-    "cifar10": "cifar",
-    "cifar10_pixels": "cifar",
-    "cifar100": "cifar",
-}  # whose networks a data set takes
-
-
-def network_for(dataset, method):
+def network_for(dataset: str, method: str) -> str:
     """The name of the network a method trains on a data set: mnist_teacher, mnist_student, ...; on
     CIFAR Student 4.
     """
-    stem = STEMS.get(dataset, dataset)
+    stem = about(dataset).stem or dataset
     if method == "teacher":
         return f"{stem}_teacher"
     return "cifar_student4" if stem == "cifar" else f"{stem}_student"

@@ -4,15 +4,19 @@ import hashlib
 import io
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from ..checks import positive, whole
 from .catalogue import Data
 
+LARGEST = 25_000_000  # pixels of a picture
 
-def own_folder(path, side=None, held=0.15):
+
+def own_folder(path, side: int | None = None, held: float = 0.15) -> Data:
     """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to
     train, 15 % each to validate and test.
 
@@ -20,8 +24,6 @@ def own_folder(path, side=None, held=0.15):
     picture's smaller side, at most 64). The split goes by a hash of each file's bytes, not by its
     name; a picture that lies there twice counts once.
     """
-    from PIL import Image
-
     path = pathlib.Path(path)
     if not path.is_dir():
         raise ValueError(
@@ -31,15 +33,33 @@ def own_folder(path, side=None, held=0.15):
         raise ValueError(
             f"held={held!r} must lie between 0 and 0.4: that share each to validate and to test"
         )
-    classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(classes) < 2:
+    found = _classes(path)
+    pictures = [picture for mine in found for _, picture in mine]
+    side = min(64, *pictures[0].size) if side is None else whole("side", side, 1)
+    mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
+    parts = {"train": [], "val": [], "test": []}
+    for label, mine in enumerate(found):
+        n = max(1, round(held * len(mine)))
+        places = ["val"] * n + ["test"] * n + ["train"] * (len(mine) - 2 * n)
+        for part, (_, picture) in zip(places, sorted(mine, key=lambda pair: pair[0])):
+            parts[part].append((_scaled(picture.convert(mode), side), label))
+    tensors = []
+    for part in parts.values():
+        tensors += [torch.stack([x for x, _ in part]), torch.tensor([y for _, y in part])]
+    return Data(path.name, len(found), *tensors)
+
+
+def _classes(path):
+    """[[(hash, picture), ...]], a list for each class: the pictures of a folder's folders."""
+    places = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(places) < 2:
         raise ValueError(
-            f"{path} holds {len(classes)} folders; a data set needs one folder of pictures for each"
+            f"{path} holds {len(places)} folders; a data set needs one folder of pictures for each"
             " of at least 2 classes"
         )
     found, seen = [], {}
-    for label, place in enumerate(classes):
-        count = len(found)
+    for place in places:
+        mine = []
         for f in sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith(".")):
             content = f.read_bytes()
             key = hashlib.md5(content).hexdigest()
@@ -49,72 +69,68 @@ def own_folder(path, side=None, held=0.15):
                         f"{f} is the same picture as {twin}, of another class; remove one"
                     )
                 continue
-            found.append((key, label, _opened(f, content)))
-        if len(found) - count < 3:
+            mine.append((key, _grey_or_rgb(_opened(io.BytesIO(content), f, "remove it or give"))))
+        if len(mine) < 3:
             raise ValueError(
-                f"{place} holds {len(found) - count} files; each class needs at least 3 pictures"
+                f"{place} holds {len(mine)} files; each class needs at least 3 pictures"
             )
-    side = min(64, *found[0][2].size) if side is None else whole("side", side, 1)
-    mode = "L" if all(p.mode == "L" for _, _, p in found) else "RGB"
-    parts = {"train": [], "val": [], "test": []}
-    for label in range(len(classes)):
-        own = sorted((f for f in found if f[1] == label), key=lambda f: f[0])
-        n = max(1, round(held * len(own)))
-        for i, (_, _, picture) in enumerate(own):
-            pixels = (
-                np.asarray(
-                    picture.convert(mode).resize((side, side), Image.Resampling.LANCZOS),
-                    dtype=np.float32,
-                )
-                / 255
-            )
-            parts["val" if i < n else "test" if i < 2 * n else "train"].append(
-                (torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1), label)
-            )
-    return Data(
-        path.name,
-        len(classes),
-        *(
-            t
-            for k in ("train", "val", "test")
-            for t in (torch.stack([x for x, _ in parts[k]]), torch.tensor([y for _, y in parts[k]]))
-        ),
-    )
+        found.append(mine)
+    return found
 
 
-def _opened(f, content):
-    """A picture file of a class as an image of mode "L" or "RGB", upright, transparent paper white,
-    16 bits a pixel taken to 8.
+def _scaled(picture, side):
+    """A picture as a float tensor (c, side, side) in [0, 1]."""
+    small = picture.resize((side, side), Image.Resampling.LANCZOS)
+    pixels = np.asarray(small, dtype=np.float32) / 255
+    return torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1)
+
+
+def _opened(source, name, remedy, largest=LARGEST):
+    """A picture from a file or its path, read whole and upright; `name` is what messages call it,
+    `remedy` their "give" a PNG or JPEG.
     """
-    from PIL import Image, ImageOps
-
     try:
-        picture = Image.open(io.BytesIO(content))
-        if picture.width * picture.height > 25_000_000:
-            raise ValueError(
-                f"{f} is {picture.width} x {picture.height} pixels; at most 25,000,000 pixels are"
-                " read, make it smaller"
-            )
-        picture = ImageOps.exif_transpose(picture)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(source)
+            if picture.width * picture.height > largest:
+                raise ValueError(
+                    f"{name} is {picture.width} x {picture.height} pixels; at most {largest:,}"
+                    " pixels are read, make it smaller"
+                )
+            picture = ImageOps.exif_transpose(picture)
+            picture.load()
+            return picture
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no file {name!r}; give the path of a PNG or JPEG picture"
+        ) from None
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f"{f} is too large ({error}); at most 25,000,000 pixels are read, make it smaller"
+            f"{name} is too large ({error}); at most {largest:,} pixels are read, make it smaller"
         ) from None
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"{f} cannot be read as a picture ({error}); remove it or give a PNG or JPEG"
+            f"{name} cannot be read as a picture ({error}); {remedy} a PNG or JPEG"
         ) from None
+
+
+def _on_white(picture):
+    """A picture as RGBA, transparent paper white."""
+    paper = Image.new("RGBA", picture.size, "white")
+    paper.alpha_composite(picture.convert("RGBA"))
+    return paper
+
+
+def _grey_or_rgb(picture):
+    """A picture in mode "L" or "RGB", transparent paper white, 16 bits a pixel taken to 8."""
     if picture.mode.startswith("I"):
         return Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
     mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
-    if picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, "white")
-        paper.alpha_composite(picture.convert("RGBA"))
-        picture = paper
-    return picture.convert(mode)
+    return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)
 
 
-def own_picture(source, size=28, max_pixels=25_000_000):
+def own_picture(source, size: int = 28, max_pixels: int = LARGEST) -> torch.Tensor:
     """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the
     way MNIST was made.
 
@@ -122,63 +138,48 @@ def own_picture(source, size=28, max_pixels=25_000_000):
     (the whole side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises
     ValueError for what is no picture, is blank, or has more than `max_pixels`.
     """
-    import warnings
-
-    from PIL import Image, ImageOps
-
     whole("size", size, 8)
-    if not isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
+    if isinstance(source, (str, os.PathLike)):
+        name = source
+    elif isinstance(source, (bytes, bytearray, memoryview)):
+        name = f"{len(source)} bytes"
+        source = io.BytesIO(source)
+    else:
         raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
-    shown = source if isinstance(source, (str, os.PathLike)) else f"{len(source)} bytes"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(
-                source if isinstance(source, (str, os.PathLike)) else io.BytesIO(source)
-            )
-            if picture.width * picture.height > max_pixels:
-                raise ValueError(
-                    f"the picture is {picture.width} x {picture.height} pixels; at most "
-                    f"{max_pixels:,} pixels are read, make it smaller"
-                )
-            picture = ImageOps.exif_transpose(picture).convert("RGBA")
-    except FileNotFoundError:
-        raise ValueError(
-            f"there is no file {shown!r}; give the path of a PNG or JPEG picture"
-        ) from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{shown}: the picture is too large ({error}); at most {max_pixels:,} pixels are read,"
-            " make it smaller"
-        ) from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{shown} cannot be read as a picture ({error}); give a PNG or JPEG"
-        ) from None
-    paper = Image.new("RGBA", picture.size, "white")
-    paper.alpha_composite(picture)
+    ink = _ink(_opened(source, name, "give", max_pixels))
+    if ink is None:
+        raise ValueError(f"{name} shows no ink: nothing in it stands out from its border")
+    scale = (size if size == 8 else size * 20 / 28) / max(ink.shape)
+    shape = [max(1, round(s * scale)) for s in ink.shape[::-1]]
+    cut = Image.fromarray((ink * 255).astype(np.uint8))
+    return _centred(np.asarray(cut.resize(shape, Image.Resampling.LANCZOS)) / 255, size)
+
+
+def _ink(picture):
+    """How far each pixel of a picture stands out from its border, (h, w) in [0, 1], cropped to what
+    does; None where nothing does.
+    """
+    paper = _on_white(picture)
     paper.thumbnail((512, 512), Image.Resampling.LANCZOS)
     grey = np.asarray(paper.convert("L"), dtype=np.float32) / 255
     background = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
     ink = np.clip(background - grey if background > 0.5 else grey - background, 0, None)
     if ink.max() < 0.1:
-        raise ValueError(f"{shown} shows no ink: nothing in it stands out from its border")
+        return None
     ink /= ink.max()
-    rows, cols = np.where(ink.max(1) > 0.2)[0], np.where(ink.max(0) > 0.2)[0]
-    ink = ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    scale = (size if size == 8 else size * 20 / 28) / max(ink.shape)
-    shape = [max(1, round(s * scale)) for s in ink.shape[::-1]]
-    ink = (
-        np.asarray(
-            Image.fromarray((ink * 255).astype(np.uint8)).resize(shape, Image.Resampling.LANCZOS)
-        )
-        / 255
-    )
+    rows = np.where(ink.max(1) > 0.2)[0]
+    cols = np.where(ink.max(0) > 0.2)[0]
+    return ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+
+
+def _centred(ink, size):
+    """Ink (h, w) with its centre of mass in the middle of an image (1, 1, size, size)."""
     h, w = ink.shape
     mass = ink.sum()
     top = round((size - 1) / 2 - (ink.sum(1) @ np.arange(h)) / mass)
     left = round((size - 1) / 2 - (ink.sum(0) @ np.arange(w)) / mass)
-    top, left = min(max(top, 0), size - h), min(max(left, 0), size - w)
+    top = min(max(top, 0), size - h)
+    left = min(max(left, 0), size - w)
     out = torch.zeros(1, 1, size, size)
     out[0, 0, top : top + h, left : left + w] = torch.from_numpy(ink).float()
     return out

@@ -5,11 +5,13 @@ are means of squares over the pixels of one image, not centred (Sec. V-B leaves 
 """
 
 import torch
+from torch import Tensor
 
 from ..checks import finite, images, one_of, positive, whole
+from .catalogue import Data
 
 
-def snr_ratio(snr, unit="dB"):
+def snr_ratio(snr: float, unit: str = "dB") -> float:
     """P_signal / P_noise as a plain ratio, from decibels (default) or from a ratio."""
     one_of("unit", unit, ("dB", "ratio"))
     if unit == "ratio":
@@ -19,27 +21,23 @@ def snr_ratio(snr, unit="dB"):
     return 10 ** (snr / 10)
 
 
-def power(x):
+def power(x: Tensor) -> Tensor:
     """Mean square of each image, shaped (n, 1, 1, 1)."""
     return x.square().mean(dim=(1, 2, 3), keepdim=True)
 
 
 def _draw(x, generator):
-    return torch.randn(
-        x.shape,
-        generator=generator,
-        dtype=x.dtype,
-        device=generator.device if generator else x.device,
-    ).to(x.device)
+    where = generator.device if generator else x.device
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
 
 
-def gaussian(x, snr, generator=None, unit="dB"):
+def gaussian(x: Tensor, snr: float, generator=None, unit: str = "dB") -> Tensor:
     """x + white Gaussian noise whose power is each image's own power / SNR (Fig. 2)."""
     ratio = snr_ratio(snr, unit)
     return images(x) + _draw(x, generator) * (power(x) / ratio).sqrt()
 
 
-def poisson(x, snr, generator=None, unit="dB"):
+def poisson(x: Tensor, snr: float, generator=None, unit: str = "dB") -> Tensor:
     """x + zero-mean noise of variance proportional to |x|, at the same SNR as `gaussian` (Table I,
     column P).
 
@@ -48,13 +46,28 @@ def poisson(x, snr, generator=None, unit="dB"):
     there is none.
     """
     ratio = snr_ratio(snr, unit)
-    share = images(x).abs() / x.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(
-        torch.finfo(x.dtype).tiny
-    )
+    mean = images(x).abs().mean(dim=(1, 2, 3), keepdim=True)
+    share = x.abs() / mean.clamp_min(torch.finfo(x.dtype).tiny)
     return x + _draw(x, generator) * (share * power(x) / ratio).sqrt()
 
 
-def occlude(x, size, generator=None, at=None):
+def _corner(at, size, h, w):
+    """`at` if it is (row, column) of a size x size square inside an h x w image."""
+    pair = isinstance(at, (tuple, list)) and len(at) == 2
+    if not pair or not all(isinstance(v, int) for v in at):
+        raise ValueError(
+            f"at={at!r} must be two whole numbers, the row and column of the square's top left"
+            " corner"
+        )
+    if not (0 <= at[0] <= h - size and 0 <= at[1] <= w - size):
+        raise ValueError(
+            f"at={at!r} puts a {size} x {size} square outside the {h} x {w} image; "
+            f"rows 0 to {h - size}, columns 0 to {w - size}"
+        )
+    return at
+
+
+def occlude(x: Tensor, size: int, generator=None, at=None) -> Tensor:
     """x with one size x size square of zeros: its top left corner `at` (row, column), else
     uniformly placed (Table II).
     """
@@ -62,29 +75,11 @@ def occlude(x, size, generator=None, at=None):
     if whole("size", size) > min(h, w):
         raise ValueError(f"size={size} is larger than the image ({h} x {w}); use 0 to {min(h, w)}")
     if at is None:
-        where = generator.device if generator else x.device
-        top = torch.randint(h - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(
-            x.device
-        )
-        left = torch.randint(w - size + 1, (len(x), 1, 1, 1), generator=generator, device=where).to(
-            x.device
-        )
+        how = {"generator": generator, "device": generator.device if generator else x.device}
+        top = torch.randint(h - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
+        left = torch.randint(w - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
     else:
-        if (
-            not isinstance(at, (tuple, list))
-            or len(at) != 2
-            or not all(isinstance(v, int) for v in at)
-        ):
-            raise ValueError(
-                f"at={at!r} must be two whole numbers, the row and column of the square's top left"
-                " corner"
-            )
-        top, left = at
-        if not (0 <= top <= h - size and 0 <= left <= w - size):
-            raise ValueError(
-                f"at={at!r} puts a {size} x {size} square outside the {h} x {w} image; "
-                f"rows 0 to {h - size}, columns 0 to {w - size}"
-            )
+        top, left = _corner(at, size, h, w)
     row = torch.arange(h, device=x.device).view(1, 1, h, 1)
     col = torch.arange(w, device=x.device).view(1, 1, 1, w)
     inside = (row >= top) & (row < top + size) & (col >= left) & (col < left + size)
@@ -94,7 +89,7 @@ def occlude(x, size, generator=None, at=None):
 KINDS = {"gaussian": gaussian, "poisson": poisson, "occlusion": occlude}
 
 
-def apply(kind, x, level, generator=None, unit="dB"):
+def apply(kind: str, x: Tensor, level: float, generator=None, unit: str = "dB") -> Tensor:
     """The perturbation called `kind` at `level` (SNR in `unit`, or the square's size in pixels);
     "clean" changes nothing.
     """
@@ -105,20 +100,21 @@ def apply(kind, x, level, generator=None, unit="dB"):
     return KINDS[kind](x, level, generator, unit)
 
 
-def random_crop(x, pad):
+def random_crop(x: Tensor, pad: int) -> Tensor:
     """x (n, c, h, w) moved by up to `pad` pixels each way, each image by its own draw, zeros from
     outside (arXiv 1302.4389: 4).
     """
     n, _, h, w = x.shape
     top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1), device=x.device)
-    rows, cols = top + torch.arange(h, device=x.device), left + torch.arange(w, device=x.device)
-    out = torch.nn.functional.pad(x, [pad] * 4)[
-        torch.arange(n, device=x.device)[:, None, None], :, rows[:, :, None], cols[:, None]
-    ]
+    rows = top + torch.arange(h, device=x.device)
+    cols = left + torch.arange(w, device=x.device)
+    each = torch.arange(n, device=x.device)
+    padded = torch.nn.functional.pad(x, [pad] * 4)
+    out = padded[each[:, None, None], :, rows[:, :, None], cols[:, None]]
     return out.permute(0, 3, 1, 2)
 
 
-def noisy_training_set(data, kind, snr, seed=0, unit="dB"):
+def noisy_training_set(data: Data, kind: str, snr: float, seed: int = 0, unit: str = "dB") -> Data:
     """`data` with noise of `kind` at `snr` on every training and validation image, drawn once from
     `seed` (Table I: trained on G or P).
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..checks import one_of, whole
 from ..env import GALLERY, data_folder
-from .catalogue import DATASETS, Data
+from .catalogue import DATASETS, Data, about
 from .own import own_folder
 
 # name: torchvision's class, the place it fills, and the MD5 of each file there (the publishers')
@@ -61,31 +61,28 @@ FILES = {
 }
 
 
-def load(name="digits", folder=None, device="cpu"):
+def load(name: str = "digits", folder=None, device: str = "cpu") -> Data:
     """The data set called `name` as a Data of tensors on `device`; downloaded into `folder` the
     first time.
 
-    One of settings.DATASETS, or the path of a folder with one folder of pictures for each class.
+    One of catalogue.DATASETS, or the path of a folder with one folder of pictures for each class.
     """
     if name not in DATASETS and isinstance(name, (str, os.PathLike)) and os.path.isdir(name):
         made = own_folder(name)
+    elif one_of("dataset", name, DATASETS) == "digits":
+        made = digits()
+    elif name == "mnist":
+        made = mnist(folder)
+    elif name.startswith("usps"):
+        made = usps(folder, resized=name == "usps_resized")
+    elif name == "cifar10_pixels":
+        made = cifar("cifar10", folder, whitened=False)._replace(name=name)
     else:
-        make = {
-            "digits": digits,
-            "mnist": lambda: mnist(folder),
-            "usps": lambda: usps(folder),
-            "usps_resized": lambda: usps(folder, True),
-            "cifar10": lambda: cifar("cifar10", folder),
-            "cifar10_pixels": (
-                lambda: cifar("cifar10", folder, whitened=False)._replace(name="cifar10_pixels")
-            ),
-            "cifar100": lambda: cifar("cifar100", folder),
-        }
-        made = make[one_of("dataset", name, DATASETS)]()
+        made = cifar(name, folder)
     return Data(*(v.to(device) if isinstance(v, Tensor) else v for v in made))
 
 
-def digits():
+def digits() -> Data:
     """1,797 real handwritten digits, 8x8, 16 grey levels (scikit-learn): 1,000 to train, 297 to
     validate, 500 to test.
 
@@ -102,13 +99,14 @@ def digits():
     return Data("digits", 10, x[train], y[train], x[val], y[val], x[test], y[test])
 
 
-def files(name, folder=None):
+def files(name: str, folder=None) -> pathlib.Path:
     """The folder that holds the data set's files, downloaded the first time, each checked against
     the publisher's MD5.
 
     That also makes CIFAR's pickles safe to read: they are the published bytes or they are refused.
     """
-    folder, (_, place, known) = data_folder(folder), FILES[one_of("dataset", name, FILES)]
+    _, place, known = FILES[one_of("dataset", name, FILES)]
+    folder = data_folder(folder)
     where = folder / place
     if not any((where / f).is_file() for f in known):
         fetch(name, folder)
@@ -123,16 +121,15 @@ def files(name, folder=None):
     return folder
 
 
-def here(name, folder=None):
+def here(name: str, folder=None) -> bool:
     """Are the data set's files all in the data folder?"""
-    name = {"usps_resized": "usps", "cifar10_pixels": "cifar10"}.get(name, name)
-    return name == "digits" or all(
-        (data_folder(folder) / FILES[name][1] / f).is_file()
-        for f in FILES[one_of("dataset", name, FILES)][2]
-    )
+    if name == "digits":
+        return True
+    _, place, known = FILES[one_of("dataset", about(name).files or name, FILES)]
+    return all((data_folder(folder) / place / f).is_file() for f in known)
 
 
-def fetch(name, folder):
+def fetch(name: str, folder: pathlib.Path) -> None:
     """Download with torchvision (progress bar, checksums) beside the place, then move it there in
     one step.
     """
@@ -163,13 +160,13 @@ def fetch(name, folder):
             os.replace(pathlib.Path(part) / part_name, folder / part_name)
 
 
-def split(name, x, y, x_test, y_test, held, **more):
+def split(name: str, x, y, x_test, y_test, held: int, **more) -> Data:
     """The last `held` training images become the validation part (Sec. V-A)."""
     n = len(x) - held
     return Data(name, int(y.max()) + 1, x[:n], y[:n], x[n:], y[n:], x_test, y_test, **more)
 
 
-def mnist(folder=None):
+def mnist(folder=None) -> Data:
     """MNIST: the first 50,000 training images to train, the last 10,000 to validate (Sec. V-A),
     10,000 to test.
     """
@@ -180,7 +177,7 @@ def mnist(folder=None):
     return split("mnist", x, train.targets, x_test, test.targets, 10_000)
 
 
-def usps(folder=None, resized=False):
+def usps(folder=None, resized: bool = False) -> Data:
     """USPS, 16x16 set into 28x28 for MNIST's networks: 6,076 to train, the last sixth (1,215) to
     validate, 2,007 to test.
 
@@ -200,12 +197,11 @@ def usps(folder=None, resized=False):
         return torch.nn.functional.pad(x, [(28 - x.shape[-1]) // 2] * 4)
 
     y, y_test = (torch.tensor([int(v) for v in s.targets]) for s in (train, test))
-    return split(
-        "usps_resized" if resized else "usps", framed(train), y, framed(test), y_test, len(y) // 6
-    )
+    name = "usps_resized" if resized else "usps"
+    return split(name, framed(train), y, framed(test), y_test, len(y) // 6)
 
 
-def cifar(name="cifar10", folder=None, whitened=True):
+def cifar(name: str = "cifar10", folder=None, whitened: bool = True) -> Data:
     """CIFAR-10 or CIFAR-100: 40,000 to train, the last 10,000 to validate, 10,000 to test; by
     default after GCN and ZCA (Sec. V-A).
     """
@@ -225,23 +221,26 @@ def cifar(name="cifar10", folder=None, whitened=True):
     return split(name, x, y, x_test, y_test, 10_000, space="GCN+ZCA")
 
 
-def gallery(name="digits", count=40, pixels=False):
+def gallery(name: str = "digits", count: int = 40, pixels: bool = False) -> tuple:
     """(x, y) of a few test images, equally many of each class, that need no download: as a network
     gets them, or with `pixels` in [0, 1].
 
     They are the first of each class in the test set, unselected (of cifar10 there are 20); see
     data/README.md for source and terms.
     """
-    if (
-        one_of("dataset", name, ("digits", *(p.stem for p in sorted(GALLERY.glob("*.npz")))))
-        == "digits"
-    ):
+    shown = ("digits", *(p.stem for p in sorted(GALLERY.glob("*.npz"))))
+    if one_of("dataset", name, shown) == "digits":
         d = digits()
         x, y = d.x_test, d.y_test
     else:
         with np.load(GALLERY / f"{name}.npz", allow_pickle=False) as f:
-            x, y = torch.from_numpy(f["x"]).float() / 255, torch.from_numpy(f["y"]).long()
-            x = x[:, None] if x.dim() == 3 else x if pixels else torch.from_numpy(f["seen"]).float()
+            y = torch.from_numpy(f["y"]).long()
+            if f["x"].ndim == 3:
+                x = torch.from_numpy(f["x"]).float()[:, None] / 255
+            elif pixels:
+                x = torch.from_numpy(f["x"]).float() / 255
+            else:
+                x = torch.from_numpy(f["seen"]).float()
     each = whole("count", count, 10) // 10
     first = torch.cat([torch.nonzero(y == c)[:each, 0] for c in range(10)])
     return x[first], y[first]

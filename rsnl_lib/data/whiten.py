@@ -11,10 +11,11 @@ from safetensors import SafetensorError, safe_open
 from ..env import progress
 from ..store import write
 
-SCALE, BIAS = 55.0, 0.1
+SCALE = 55.0
+BIAS = 0.1
 
 
-def gcn(x, scale=SCALE):
+def gcn(x: torch.Tensor, scale: float = SCALE) -> torch.Tensor:
     """Images 0-255 (n, c, h, w) -> float64 (n, d): each minus its mean over all values, over (its
     L2 norm / scale).
     """
@@ -23,20 +24,21 @@ def gcn(x, scale=SCALE):
     return v.div_((v.norm(dim=1, keepdim=True) / scale).clamp_min(1e-8))
 
 
-def zca(v, bias=BIAS):
+def zca(v, bias: float = BIAS) -> tuple:
     """(mean (d,), P (d, d)) of the whitening P (v - mean), P = V diag(1 / sqrt(eigenvalue + bias))
     V^T, float64, fitted on v: (n, d), or pieces of it.
     """
     n, total, squares = 0, 0.0, None
     for piece in [v] if isinstance(v, torch.Tensor) else v:
-        n, total = n + len(piece), total + piece.sum(0)
+        n += len(piece)
+        total = total + piece.sum(0)
         squares = piece.T @ piece if squares is None else squares.addmm_(piece.T, piece)
     mean = total / n
     values, V = torch.linalg.eigh(squares.div_(n).sub_(torch.outer(mean, mean)))
     return mean, (V * (values.clamp_min(0) + bias).rsqrt()) @ V.T
 
 
-def gcn_zca(x, x_test, folder, chunk=2000):
+def gcn_zca(x: torch.Tensor, x_test: torch.Tensor, folder, chunk: int = 2000) -> tuple:
     """Training and test images 0-255 (n, c, h, w) after GCN and the ZCA fitted on the training
     images: float32, the same shapes.
 
@@ -69,7 +71,7 @@ def gcn_zca(x, x_test, folder, chunk=2000):
     return done[0], done[1]
 
 
-def picture(x, x_train):
+def picture(x: torch.Tensor, x_train: torch.Tensor) -> torch.Tensor:
     """Whitened images x (n, c, h, w) as pictures for the eye: each stretched to [0, 1] between the
     0.5 and 99.5 percentiles of x_train.
     """

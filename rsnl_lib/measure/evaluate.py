@@ -1,11 +1,11 @@
-"""Networks x perturbations x levels -> counts, in one pass where all see the same noise; and
-margins, image by image.
-"""
+"""Networks x perturbations x levels -> counts, in one pass where all see the same noise."""
 
 import contextlib
 import zlib
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from ..checks import whole
 from ..data import perturb
@@ -14,31 +14,39 @@ from ..networks import fast
 from ..train.losses import correct
 
 
-def noise_generator(seed, kind, level, draw):
+def noise_generator(seed: int, kind: str, level: str, draw: int) -> torch.Generator:
     """The generator of one draw: the same for every network, machine and order of evaluation."""
     return torch.Generator().manual_seed(zlib.crc32(f"{seed} {kind} {level} {draw}".encode()))
 
 
+def draws_of(
+    x: Tensor, kind: str, level: float, unit: str, draw: int, seed: int, chunk: int
+) -> Iterator:
+    """(i, images i to i + chunk of x as they are seen in one draw), piece by piece."""
+    generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
+    for i in range(0, len(x), chunk):
+        yield i, perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+
+
 @torch.no_grad()
-def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
+def sweep(
+    nets: dict, x: Tensor, y: Tensor, plan: list, draws: int = 2, seed: int = 0, chunk: int = 500
+) -> list:
     """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind,
     level, unit) of `plan`.
 
     A row's n is images x draws. All networks see the same perturbed images, so their differences
     are paired.
     """
-    whole("draws", draws, 1), whole("chunk", chunk, 1)
+    whole("draws", draws, 1)
+    whole("chunk", chunk, 1)
     if not isinstance(nets, dict) or not nets:
-        raise ValueError(
-            f"nets is {'an empty dict' if nets == {} else f'a {type(nets).__name__}'}; give a dict"
-            " of networks such as {'robust': net}"
-        )
-    if not len(x) or len(x) != len(y):
-        raise ValueError(
-            "there are no images to evaluate; x is empty"
-            if not len(x)
-            else f"{len(x)} images and {len(y)} labels do not fit: give one label an image"
-        )
+        given = "an empty dict" if nets == {} else f"a {type(nets).__name__}"
+        raise ValueError(f"nets is {given}; give a dict of networks such as {{'robust': net}}")
+    if not len(x):
+        raise ValueError("there are no images to evaluate; x is empty")
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
     for net in nets.values():
         net.eval()
     rows = []
@@ -49,9 +57,7 @@ def sweep(nets, x, y, plan, draws=2, seed=0, chunk=500):
             repeats = 1 if kind == "clean" else draws
             right = dict.fromkeys(nets, 0)
             for draw in range(repeats):
-                generator = noise_generator(seed, kind, f"{level:g}{unit}", draw)
-                for i in range(0, len(x), chunk):
-                    seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+                for i, seen in draws_of(x, kind, level, unit, draw, seed, chunk):
                     for key, net in nets.items():
                         for part, labels in zip(seen.split(64), y[i : i + chunk].split(64)):
                             right[key] += correct(net(part), labels)

@@ -25,25 +25,24 @@ LEVELS = {"cifar10_pixels": (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)}  # 
 GREY = (0.05, 0.1, 0.15, 0.2, 0.3)
 
 
-def plan(dataset):
+def plan(dataset: str) -> list:
     """Every (perturbation, level, unit) that a data set's networks are attacked at: a grid of
     epsilon, an epsilon without bound, and at the recipe's own epsilon more steps and AutoAttack,
     neither of which may find much more.
     """
-    own = catalogue.EPSILON.get(dataset)
+    own = catalogue.about(dataset).epsilon
     if own is None:
+        bounded = [name for name, one in catalogue.SETS.items() if one.epsilon]
         raise ValueError(
             f"dataset={dataset!r} has no attack here: its images have no bounds; choose one of:"
-            f" {', '.join(catalogue.EPSILON)}"
+            f" {', '.join(bounded)}"
         )
-    return [("pgd", e, "linf") for e in (*LEVELS.get(dataset, GREY), 1.0)] + [
-        ("pgd200", own, "linf"),
-        ("autoattack", own, "linf"),
-    ]
+    grid = [("pgd", e, "linf") for e in (*LEVELS.get(dataset, GREY), 1.0)]
+    return [*grid, ("pgd200", own, "linf"), ("autoattack", own, "linf")]
 
 
 @contextlib.contextmanager
-def numpy_seed(seed):
+def numpy_seed(seed: int):
     """Within this block numpy's global numbers, which the toolbox draws, are those of `seed`;
     afterwards they go on as before.
     """
@@ -57,9 +56,50 @@ def numpy_seed(seed):
         np.random.set_state(before)
 
 
+def _classifier(net, x, classes):
+    """The network as the toolbox wants it, for images like x (n, c, h, w) in [0, 1]."""
+    try:
+        from art.estimators.classification import PyTorchClassifier
+    except ImportError:
+        raise ValueError(
+            "attacks are measured by a library that is not installed here; install it with: pip"
+            " install 'rsnl-lib[test]'"
+        ) from None
+    where = "gpu" if x.is_cuda else "cpu"
+    loss = torch.nn.CrossEntropyLoss()
+    shape = tuple(x.shape[1:])
+    return PyTorchClassifier(net, loss, shape, classes, clip_values=(0.0, 1.0), device_type=where)
+
+
+def _attacks(judge, kind, epsilon, step, steps, restarts, chunk):
+    """The attacks of one `kind` within epsilon, in their order."""
+    from art.attacks import evasion
+
+    common = {"eps": epsilon, "max_iter": steps, "batch_size": chunk, "verbose": False}
+    climb = {**common, "norm": math.inf, "eps_step": step * epsilon}
+    if kind != "autoattack":
+        return [evasion.ProjectedGradientDescent(judge, **climb, num_random_init=1)] * restarts
+    made = [
+        evasion.AutoProjectedGradientDescent(
+            judge, **climb, nb_random_init=restarts, loss_type=loss
+        )
+        for loss in ("cross_entropy", "difference_logits_ratio")
+    ]
+    return [*made, evasion.SquareAttack(judge, **common, nb_restarts=restarts)]
+
+
 def survives(
-    net, x, y, epsilon, kind="pgd", steps=None, restarts=None, step=0.25, seed=0, chunk=500
-):
+    net: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    epsilon: float,
+    kind: str = "pgd",
+    steps: int | None = None,
+    restarts: int | None = None,
+    step: float = 0.25,
+    seed: int = 0,
+    chunk: int = 500,
+) -> torch.Tensor:
     """(n,) bool: `net` is right about image x (n, c, h, w) in [0, 1] and stays right under every
     attack within epsilon (L-inf).
 
@@ -68,70 +108,31 @@ def survives(
     each (arXiv 2003.01690; the original takes more starts, a fourth attack and 5000 queries). An
     image is attacked again only while it survives.
     """
-    try:
-        from art.attacks import evasion
-        from art.estimators.classification import PyTorchClassifier
-    except ImportError:
-        raise ValueError(
-            "attacks are measured by a library that is not installed here; install it with: pip"
-            " install 'rsnl-lib[test]'"
-        ) from None
     how = KINDS[one_of("kind", kind, KINDS)]
-    steps, restarts = (
-        whole(name, how[name] if value is None else value, 1)
-        for name, value in (("steps", steps), ("restarts", restarts))
-    )
-    epsilon, step, net = positive("epsilon", epsilon), positive("step", step), net.eval()
+    steps = whole("steps", how["steps"] if steps is None else steps, 1)
+    restarts = whole("restarts", how["restarts"] if restarts is None else restarts, 1)
+    epsilon = positive("epsilon", epsilon)
+    step = positive("step", step)
     if not len(images(x)):
         raise ValueError("there are no images to attack; x is empty")
+    net.eval()
     with torch.no_grad():
         a = torch.cat([net(part) for part in x.split(chunk)])
     alive = a.argmax(1) == true_class(a, y)
-    judge = PyTorchClassifier(
-        net,
-        torch.nn.CrossEntropyLoss(),
-        tuple(x.shape[1:]),
-        a.shape[1],
-        clip_values=(0.0, 1.0),
-        device_type="gpu" if x.is_cuda else "cpu",
-    )
-    ball = dict(norm=math.inf, eps=epsilon, eps_step=step * epsilon, batch_size=chunk)
-    if kind == "autoattack":
-        series = [
-            evasion.AutoProjectedGradientDescent(
-                judge, **ball, max_iter=steps, nb_random_init=restarts, loss_type=t, verbose=False
-            )
-            for t in ("cross_entropy", "difference_logits_ratio")
-        ]
-        series.append(
-            evasion.SquareAttack(
-                judge,
-                eps=epsilon,
-                max_iter=steps,
-                nb_restarts=restarts,
-                batch_size=chunk,
-                verbose=False,
-            )
-        )
-    else:
-        series = [
-            evasion.ProjectedGradientDescent(
-                judge, **ball, max_iter=steps, num_random_init=1, verbose=False
-            )
-        ] * restarts
+    judge = _classifier(net, x, a.shape[1])
+    series = _attacks(judge, kind, epsilon, step, steps, restarts, chunk)
     with numpy_seed(seed), torch.random.fork_rng(devices=[]), fast.layers(net):
         torch.manual_seed(seed)
         for attack in series:
             for pick in filter(len, alive.nonzero()[:, 0].split(chunk)):
-                z = torch.from_numpy(
-                    attack.generate(x[pick].cpu().numpy(), y[pick].cpu().numpy())
-                ).to(x.device)
+                moved = attack.generate(x[pick].cpu().numpy(), y[pick].cpu().numpy())
                 with torch.no_grad():
-                    alive[pick] = net(z).argmax(1) == y[pick]
+                    seen = net(torch.from_numpy(moved).to(x.device))
+                alive[pick] = seen.argmax(1) == y[pick]
     return alive
 
 
-def rows(net, head, x, y, wanted, seed=0):
+def rows(net: torch.nn.Module, head: dict, x, y, wanted: list, seed: int = 0) -> list:
     """Result rows of one network, its run told by the header `head` of its checkpoint, for every
     (perturbation, level, unit) of `wanted`.
     """

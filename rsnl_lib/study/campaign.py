@@ -12,53 +12,50 @@ from ..env import RESULTS
 from ..store import result_rows
 from . import claims, cost, paper, register, workers
 from .cost import paces, span
-from .jobs import called, find, known, of
+from .jobs import Job, called, find, known, of, words
 from .merge import merge, pack
 from .paper_jobs import enough, filled, left, with_teachers
 
 
-def rank(wanted, done, device="cpu", places=()):
+def rank(wanted: dict, done: dict, device: str = "cpu", places=()) -> list:
     """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to
     each for its start.
     """
-    files = [
-        RESULTS / "curves.csv",
-        *(p for place in places for p in pathlib.Path(place).glob("curves/*.csv")),
-    ]
-    pace = paces(files, env.hardware())
-    took, asked_before = {}, {(job_name[0], job_name[3]) for job_name in done if job_name[3]}
-    for job in wanted:
-        guide = tuple(map(str, (job.row()["dataset"], job.row()["teacher"])))
-        took[job] = cost.seconds(
-            job,
-            pace,
-            device.partition(":")[0],
-            trained=bool(of(job, done) and find(job, *places)),
-            asks=guide not in asked_before,
-        )
+    files = [p for place in places for p in pathlib.Path(place).glob("curves/*.csv")]
+    pace = paces([RESULTS / "curves.csv", *files], env.hardware())
+    kind = device.partition(":")[0]
+    ranked = []
+    asked_before = {(run.dataset, run.teacher) for run in done if run.teacher}
+    for job, cells in wanted.items():
+        guide = (job.row()["dataset"], job.row()["teacher"])
+        trained = bool(of(job, done) and find(job, *places))
+        took = cost.seconds(job, pace, kind, trained, asks=guide not in asked_before)
+        ranked.append((job, cells, took))
         asked_before.add(guide)
-    return sorted(
-        ((job, cells, took[job]) for job, cells in wanted.items()),
-        key=lambda item: -item[1] / (item[2] + 30),
-    )
+    return sorted(ranked, key=lambda item: -item[1] / (item[2] + 30))
 
 
-def needs(job, wanted, folder=None):
+def needs(job: Job, wanted: dict, folder=None) -> str:
     """What stands between a job and its start, in words."""
-    lacking = (
-        []
-        if data.here(job.dataset, folder)
-        else [f"{job.dataset}'s files (rsnl data {job.dataset})"]
-    )
+    lacking = []
+    if not data.here(job.dataset, folder):
+        lacking.append(f"{job.dataset}'s files (rsnl data {job.dataset})")
     if job.guided and job.teacher() in wanted:
-        lacking.append(
-            f"{job.teacher().net} seed {job.teacher_seed}"
-            + f" on {job.teacher().train_noise}" * bool(job.teacher().train_noise)
-        )
+        guide = job.teacher()
+        noise = guide.train_noise and f"on {guide.train_noise}"
+        lacking.append(words(guide.net, f"seed {job.teacher_seed}", noise))
     return "needs " + " and ".join(lacking) if lacking else "can start"
 
 
-def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
+def missing(
+    cells: list,
+    done: dict,
+    wanted: dict,
+    recipe: str,
+    device: str = "cpu",
+    folder=None,
+    seeds: int = 1,
+) -> None:
     """Print every job left with its cells, estimated time and needs, the cells by table, and as the
     last line `N of M cells`.
     """
@@ -70,29 +67,23 @@ def missing(cells, done, wanted, recipe, device="cpu", folder=None, seeds=1):
         return print(f"{len(wanted)} jobs left")
     total = have = 0
     for table in paper.TABLES:
-        mine = [
-            c
-            for c in cells
-            if c["cell"].split(".")[0].removeprefix("fig") == table and c["kind"] != "quoted"
-        ]
+        mine = [c for c in cells if paper.table_of(c) == table and c["kind"] != "quoted"]
+        if not mine:
+            continue
         counts = [len(filled(c, done, recipe)) for c in mine]
-        good, total = [n for n, c in zip(counts, mine) if n >= enough(c, seeds)], total + len(mine)
-        have += len(good)
+        good = sum(n >= enough(c, seeds) for n, c in zip(counts, mine))
+        total += len(mine)
+        have += good
+        name = "text of Fig. 2(a)" if table == "2a" else f"Table {table}"
         told = sorted({n for n, c in zip(counts, mine) if n and c["kind"] == "measured"})
-        if mine:
-            name = "text of Fig. 2(a)" if table == "2a" else f"Table {table}"
-            print(
-                f"{name:18} {len(good):3} of {len(mine):3}"
-                + (
-                    f", {'-'.join(map(str, dict.fromkeys((told[0], told[-1]))))} seeds"
-                    if told
-                    else ""
-                )
-            )
-    print(f"{have} of {total} cells" + f" with {seeds} seeds" * (seeds > 1))
+        span_of_seeds = "-".join(map(str, dict.fromkeys(told[:1] + told[-1:])))
+        each = f", {span_of_seeds} seeds" if told else ""
+        print(f"{name:18} {good:3} of {len(mine):3}{each}")
+    with_seeds = f" with {seeds} seeds" if seeds > 1 else ""
+    print(f"{have} of {total} cells{with_seeds}")
 
 
-def budget(text):
+def budget(text: str) -> float:
     """Seconds in "90s", "9m" or "1.5h"."""
     unit = {"s": 1, "m": 60, "h": 3600}.get(str(text)[-1:])
     try:
@@ -103,40 +94,22 @@ def budget(text):
         ) from None
 
 
-def campaign(args):
-    """The command: --merge, --missing, or the work itself."""
-    import torch
+def of_register(args) -> bool:
+    """Does a call ask for registered networks, which are trained in their own order?"""
+    return args.lines in (["register"], ["cifar"])
 
-    torch.set_num_threads(1)
-    if args.merge:
-        rows, nets = merge(args.merge)
-        return print(f"{rows} new rows, {nets} new checkpoints")
-    plan = {
-        "recipe": args.recipe,
-        "settings": " ".join(args.set),
-        "network": args.network,
-        "teacher_network": args.teacher_network,
-        "teacher_settings": " ".join(args.teacher_set),
-    }
-    cells = [] if args.lines else paper.cells(args.table, args.dataset)
-    work = pathlib.Path(args.work or env.data_folder(args.folder) / "campaign")
-    device = str(env.device(args.device))
-    done = known(result_rows(RESULTS, work / "rows"))
-    registered = args.lines in (["register"], ["cifar"])
-    if registered:
-        listed = (
-            register.described()
-            if args.lines == ["cifar"]
-            else register.networks(register.teachers(args.teachers))
-        )
-        mine = {
-            j: n
-            for j, n in register.left(done, listed).items()
-            if args.dataset in (None, j.dataset)
-        }
-        wanted = dict(
-            sorted(with_teachers(mine, (work,)).items(), key=lambda item: register.place(item[0]))
-        )
+
+def wanted_jobs(args, cells: list, done: dict, work: pathlib.Path) -> dict:
+    """{job: cells or lines it answers} that a call asks for, teachers included."""
+    if of_register(args):
+        if args.lines == ["cifar"]:
+            listed = register.described()
+        else:
+            listed = register.networks(register.teachers(args.teachers))
+        mine = register.left(done, listed)
+        mine = {j: n for j, n in mine.items() if args.dataset in (None, j.dataset)}
+        found = with_teachers(mine, (work,))
+        wanted = {j: found[j] for j in sorted(found, key=register.place)}
     elif args.lines:
         alone = next((name for name in args.lines if name not in claims.FILES), None)
         if alone:
@@ -145,16 +118,48 @@ def campaign(args):
                 " the others in another call"
             )
         lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
-        wanted = with_teachers(
-            claims.left([line for line in lines if args.dataset in (None, line["dataset"])], done),
-            (work,),
-        )
+        lines = [line for line in lines if args.dataset in (None, line["dataset"])]
+        wanted = with_teachers(claims.left(lines, done), (work,))
     else:
+        plan = {
+            "recipe": args.recipe,
+            "settings": " ".join(args.set),
+            "network": args.network,
+            "teacher_network": args.teacher_network,
+            "teacher_settings": " ".join(args.teacher_set),
+        }
         wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
-    if args.method:
-        mine = [j for j in wanted if j.method in args.method]
-        guides = {j.teacher() for j in mine if j.guided}
-        wanted = {j: n for j, n in wanted.items() if j in mine or j in guides}
+    if not args.method:
+        return wanted
+    mine = [j for j in wanted if j.method in args.method]
+    guides = {j.teacher() for j in mine if j.guided}
+    return {j: n for j, n in wanted.items() if j in mine or j in guides}
+
+
+def startable(args, wanted: dict, done: dict, work: pathlib.Path, device: str) -> list:
+    """`rank` of the wanted jobs whose data set is here; the others are printed."""
+    ranked = rank(wanted, done, device, (work,))
+    if of_register(args):
+        ranked.sort(key=lambda item: register.place(item[0]))
+    here = [item for item in ranked if data.here(item[0].dataset, args.folder)]
+    for job in wanted.keys() - {job for job, _, _ in here}:
+        print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
+    return here
+
+
+def campaign(args) -> None:
+    """The command: --merge, --missing, or the work itself."""
+    import torch
+
+    torch.set_num_threads(1)
+    if args.merge:
+        rows, nets = merge(args.merge)
+        return print(f"{rows} new rows, {nets} new checkpoints")
+    cells = [] if args.lines else paper.cells(args.table, args.dataset)
+    work = pathlib.Path(args.work or env.data_folder(args.folder) / "campaign")
+    device = str(env.device(args.device))
+    done = known(result_rows(RESULTS, work / "rows"))
+    wanted = wanted_jobs(args, cells, done, work)
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:
@@ -162,32 +167,14 @@ def campaign(args):
     begun = time.time()
     with workers.lock(work):
         deadline = begun + (budget(args.budget) if args.budget else 10**9)
-        ranked = [
-            (j, n, s)
-            for j, n, s in rank(wanted, done, device, (work,))
-            if data.here(j.dataset, args.folder)
-        ]
-        if registered:
-            ranked.sort(key=lambda item: register.place(item[0]))
-        for job in wanted.keys() - {j for j, _, _ in ranked}:
-            print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
+        ranked = startable(args, wanted, done, work, device)
+        todo = (ranked, work, done, deadline)
         try:
             if args.ray:
-                failed = workers.on_ray(
-                    ranked, work, done, deadline, args.ray, args.folder, args.gpus, args.draws
-                )
+                failed = workers.on_ray(*todo, args.ray, args.folder, args.gpus, args.draws)
             else:
-                failed = workers.on_processes(
-                    ranked,
-                    work,
-                    done,
-                    deadline,
-                    whole("jobs", args.jobs, 1),
-                    args.folder,
-                    device,
-                    args.draws,
-                    begun,
-                )
+                slots = whole("jobs", args.jobs, 1)
+                failed = workers.on_processes(*todo, slots, args.folder, device, args.draws, begun)
         finally:
             if args.out:
                 pack(work, args.out)

@@ -11,27 +11,24 @@ import statistics
 
 import numpy as np
 
-from .. import env, store
+from .. import store
 from ..checks import one_of
 from ..data import catalogue
+from ..data.catalogue import CLEAN
 from ..env import ROOT
-from ..measure import inference
+from ..measure import inference, toolbox
 from ..measure.inference import detectable, holm, paired
-from . import jobs
+from . import jobs, paper
 
 FILE = ROOT / "data" / "claims.csv"
 STUDY = ROOT / "data" / "study.csv"
 NEIGHBOURS = ROOT / "data" / "neighbours.csv"
 FILES = {"claims": FILE, "study": STUDY, "neighbours": NEIGHBOURS}
 DECIDES = ("difference", "no worse")
-ATTACKS = (
-    "pgd",
-    "pgd200",
-    "autoattack",
-)  # perturbations of rows made by `python -m rsnl_lib attack`
+ATTACKS = tuple(toolbox.KINDS)  # of rows made by `python -m rsnl_lib attack`
 
 
-def read(path=FILE):
+def read(path=FILE) -> list:
     """The lines of a file as dicts; levels become numbers, seeds a range; of the claims also
     `matters`, a float in points.
     """
@@ -40,58 +37,43 @@ def read(path=FILE):
         first, last = map(int, row["seeds"].split("-"))
         row.update(levels=[float(v) for v in row["levels"].split()], seeds=range(first, last + 1))
         if "decides" in row:
-            (
-                one_of("decides", row["decides"], DECIDES),
-                one_of("measure", row["measure"], ("accuracy", "drop")),
-            )
+            one_of("decides", row["decides"], DECIDES)
+            one_of("measure", row["measure"], ("accuracy", "drop"))
             row["matters"] = float(row["matters"])
     return rows
 
 
-def asked(line):
+def asked(line: dict) -> list:
     """The (perturbation, level, unit) of which both sides of a line need rows."""
     mine = [(line["perturbation"], v, line["unit"]) for v in line["levels"]]
-    return [*mine, ("clean", 0, "")] if line.get("measure") == "drop" else mine
+    return [*mine, CLEAN] if line.get("measure") == "drop" else mine
 
 
-def share(done, job, keys):
+def share(done: dict, job: jobs.Job, keys: list) -> float | None:
     """Mean share of correct answers of one job over (perturbation, level, unit) `keys`, or None
     where a row is missing.
     """
     rows = jobs.of(job, done)
     if not all(k in rows for k in keys):
         return None
-    return sum(int(rows[k]["correct"]) / int(rows[k]["n"]) for k in keys) / len(keys)
+    return sum(jobs.share_right(rows[k]) for k in keys) / len(keys)
 
 
-def job_of(line, side, seed):
+def job_of(line: dict, side: str, seed: int) -> jobs.Job:
     """The Job of side "a" or "b" of a line at a seed; student seed s learns from teacher seed s mod
     3 (on digits from its own, s).
     """
-    method, guide = line[side], seed if line["dataset"] == "digits" else seed % jobs.TEACHERS
-    network, recipe = line.get("network", "mnist_student"), line.get("recipe", "short")
-    noise, teacher_settings = line.get(f"train_noise_{side}", ""), line.get("teacher_settings", "")
-    if method == "teacher":
-        return jobs.Job(
-            line["dataset"],
-            method,
-            network.replace("student", "teacher"),
-            recipe,
-            teacher_settings,
-            noise,
-            guide,
-            guide,
-        )
-    job = jobs.Job(
-        line["dataset"],
-        method,
-        network,
-        recipe,
-        line.get(f"settings_{side}", ""),
-        noise,
-        seed,
-        seed,
-    )
+    guide = seed if line["dataset"] == "digits" else seed % jobs.TEACHERS
+    network = line.get("network", "mnist_student")
+    recipe = line.get("recipe", "short")
+    noise = line.get(f"train_noise_{side}", "")
+    teacher_settings = line.get("teacher_settings", "")
+    job = jobs.Job(line["dataset"], line[side], network, recipe, train_noise=noise)
+    if job.method == "teacher":
+        own = network.replace("student", "teacher")
+        return job._replace(network=own, settings=teacher_settings, seed=guide, teacher_seed=guide)
+    settings = line.get(f"settings_{side}", "")
+    job = job._replace(settings=settings, seed=seed, teacher_seed=seed)
     if not job.guided:
         return job
     taught = line.get(f"teacher_{side}", "")
@@ -104,54 +86,52 @@ def job_of(line, side, seed):
     )
 
 
-def left(lines, done):
+def left(lines: list, done: dict) -> dict:
     """{job: lines it answers} of the jobs of which rows are missing; of attacks, which another
     command measures, the clean row stands for theirs.
     """
     wanted = {}
     for line in lines:
-        need = [("clean", 0, "")] if line["perturbation"] in ATTACKS else asked(line)
+        need = [CLEAN] if line["perturbation"] in ATTACKS else asked(line)
         for job in (job_of(line, side, seed) for seed in line["seeds"] for side in "ab"):
             if share(done, job, need) is None:
                 wanted[job] = wanted.get(job, 0) + 1
     return wanted
 
 
-def effects(line, done):
+def effects(line: dict, done: dict) -> dict:
     """{seed: effect in points}, a minus b, for the seeds of which all rows are there; positive is
     what a claim says.
     """
-    found, drop = {}, line.get("measure") == "drop"
+    found = {}
     keys = asked(line)[: len(line["levels"])]
     for seed in line["seeds"]:
         sides = [job_of(line, side, seed) for side in "ab"]
         values = [share(done, job, keys) for job in sides]
-        if drop:
-            clean = [share(done, job, [("clean", 0, "")]) for job in sides]
+        if line.get("measure") == "drop":
+            clean = [share(done, job, [CLEAN]) for job in sides]
             values = [None if None in (v, c) else v - c for v, c in zip(values, clean)]
         if None not in values:
             found[seed] = 100 * (values[0] - values[1])
     return found
 
 
-def verdict(claim, low, high, mean, p):
+def verdict(claim: dict, low: float, high: float, mean: float, p: float) -> str:
     """The word "holds", "fails" or "undecided", from the 95 % interval, the mean and the corrected
     p, by the rules of data/README.md.
     """
     if math.isnan(p):
         return "not run"
     if claim["decides"] == "difference":
-        return (
-            "holds"
-            if p < 0.05 and mean > 0
-            else "fails"
-            if high < claim["matters"]
-            else "undecided"
-        )
-    return "holds" if low > -claim["matters"] else "fails" if p < 0.05 and high < 0 else "undecided"
+        if p < 0.05 and mean > 0:
+            return "holds"
+        return "fails" if high < claim["matters"] else "undecided"
+    if low > -claim["matters"]:
+        return "holds"
+    return "fails" if p < 0.05 and high < 0 else "undecided"
 
 
-def judged(done, path=FILE):
+def judged(done: dict, path=FILE) -> list:
     """Every claim with its seeds run, effects, mean, interval, p, corrected p, detectable effect
     and verdict; `done` as jobs.known gives it.
 
@@ -159,28 +139,17 @@ def judged(done, path=FILE):
     """
     out = []
     for claim in read(path):
-        found = effects(claim, done)
-        mean, low, high, p = paired(list(found.values()))
-        whole = len(found) == len(claim["seeds"])
-        out.append(
-            {
-                **claim,
-                "effects": found,
-                "n": len(found),
-                "mean": mean,
-                "low": low,
-                "high": high,
-                "p": p if whole else math.nan,
-                "detectable": detectable(list(found.values())),
-            }
-        )
+        line = explored(claim, effects(claim, done))
+        whole = line["n"] == len(claim["seeds"])
+        least = detectable(list(line["effects"].values()))
+        out.append({**line, "p": line["p"] if whole else math.nan, "detectable": least})
     for claim, p in zip(out, holm([c["p"] for c in out])):
         claim["p_corrected"] = p
         claim["verdict"] = verdict(claim, claim["low"], claim["high"], claim["mean"], p)
     return out
 
 
-def band(rows, seeds=3):
+def band(rows: dict, seeds: int = 3) -> tuple:
     """(levels, mean, low, high) in % of rows {seed: {level: row}}: where one more run would fall in
     95 of 100 cases, nan below `seeds`.
     """
@@ -195,55 +164,62 @@ def band(rows, seeds=3):
 
 
 def runs(
-    done, dataset, method, settings="", teacher="", perturbation="gaussian", unit="dB", seeds=10
-):
+    done: dict,
+    dataset: str,
+    method: str,
+    settings: str = "",
+    teacher: str = "",
+    perturbation: str = "gaussian",
+    unit: str = "dB",
+    seeds: int = 10,
+) -> dict:
     """{seed: {level: row}} of a method's rows by the recipe "short" under one perturbation;
     `teacher` as in the rows' column, without its seed.
     """
     found = {}
-    for (d, m, _, guide, r, words, noise, seed), mine in done.items():
-        if (d, m, r, words, noise) == (dataset, method, "short", settings, "") and guide.partition(
-            " seed "
-        )[0] in (teacher, ""):
+    for run, mine in done.items():
+        if (run.dataset, run.method, run.recipe) != (dataset, method, "short"):
+            continue
+        unchanged = (run.settings, run.train_noise) == (settings, "")
+        if unchanged and run.guide in (teacher, "") and int(run.seed) < seeds:
             levels = {
                 level: row
                 for (kind, level, u), row in mine.items()
                 if (kind, u) == (perturbation, unit)
             }
-            if levels and int(seed) < seeds:
-                found[int(seed)] = levels
+            if levels:
+                found[int(run.seed)] = levels
     return dict(sorted(found.items()))
 
 
-def family(done, dataset, methods):
+def family(done: dict, dataset: str, methods) -> tuple:
     """(settings, teacher) of the students of a data set, by the recipe "short", that have rows of
     the most `methods`: the paper's own where they do not have fewer, else those that trained
     longest.
     """
-    own, found = ("", jobs.Job(dataset, "kd").teacher().net), {}
-    for name in done:
-        told = dict(zip(store.RUN_COLUMNS, name))
-        if (
-            (told["dataset"], told["recipe"], told["train_noise"]) == (dataset, "short", "")
-            and told["method"] in methods
-            and told["teacher"]
-        ):
-            found.setdefault((told["settings"], told["teacher"].partition(" seed ")[0]), set()).add(
-                told["method"]
-            )
-    return max(
-        found,
-        key=lambda key: (
-            len(found[key]),
-            key == own,
-            jobs.Job(dataset, "kd", settings=key[0]).plan().epochs,
-            key,
-        ),
-        default=own,
-    )
+    own = ("", jobs.Job(dataset, "kd").teacher().net)
+    found = {}
+    for run in done:
+        mine = (run.dataset, run.recipe, run.train_noise) == (dataset, "short", "")
+        if mine and run.method in methods and run.teacher:
+            found.setdefault((run.settings, run.guide), set()).add(run.method)
+
+    def rank(key):
+        epochs = jobs.Job(dataset, "kd", settings=key[0]).plan().epochs
+        return len(found[key]), key == own, epochs, key
+
+    return max(found, key=rank, default=own)
 
 
-def compare(dataset, a, b, seeds=range(5), perturbation="gaussian", levels=(1, 2, 3), unit="dB"):
+def compare(
+    dataset: str,
+    a: str,
+    b: str,
+    seeds=range(5),
+    perturbation: str = "gaussian",
+    levels=(1, 2, 3),
+    unit: str = "dB",
+) -> dict:
     """A comparison in the form of a line of data/claims.csv, on a data set's own student by the
     recipe "short"; for a reader's own questions.
     """
@@ -261,84 +237,75 @@ def compare(dataset, a, b, seeds=range(5), perturbation="gaussian", levels=(1, 2
     }
 
 
-def explored(line, found):
-    """A line with its effects {seed: value}, their number, mean, 95 % interval and p; no
-    verdict.
-    """
-    mean, low, high, p = inference.paired(list(found.values()))
-    return {
-        **line,
-        "effects": found,
-        "n": len(found),
-        "mean": mean,
-        "low": low,
-        "high": high,
-        "p": p,
-    }
+def explored(line: dict, found: dict) -> dict:
+    """A line with its effects {seed: value}, their number, mean, 95 % interval and p."""
+    told = dict(zip(("mean", "low", "high", "p"), paired(list(found.values()))))
+    return {**line, "effects": found, "n": len(found), **told}
 
 
-def against(dataset, b, methods, done, **how):
+def against(dataset: str, b: str, methods, done: dict, **how) -> list:
     """`explored` lines of each method against `b`."""
-    return [
-        explored(line, effects(line, done))
-        for line in (compare(dataset, a, b, **how) for a in methods)
-    ]
+    lines = [compare(dataset, a, b, **how) for a in methods]
+    return [explored(line, effects(line, done)) for line in lines]
 
 
-def bounds(path, methods, b="kd", dataset="digits", network="digits_student", column="estimate"):
+def bounds(
+    path,
+    methods,
+    b: str = "kd",
+    dataset: str = "digits",
+    network: str = "digits_student",
+    column: str = "estimate",
+) -> list:
     """`explored` lines of the median of a column of data/results/margins.csv, each method against
     `b`, seed by seed, recipe "short".
     """
     values = {}
     for row in store.lines(path):
-        if (row["dataset"], row["network"], row["recipe"], row["settings"]) == (
-            dataset,
-            network,
-            "short",
-            "",
-        ) and row[column]:
+        told = (row["dataset"], row["network"], row["recipe"], row["settings"])
+        if told == (dataset, network, "short", "") and row[column]:
             values.setdefault((row["method"], int(row["seed"])), []).append(float(row[column]))
     middle = {key: statistics.median(v) for key, v in values.items()}
-    return [
-        explored(
-            {"a": m, "b": b, "dataset": dataset},
-            {s: middle[m, s] - middle[b, s] for k, s in middle if k == m and (b, s) in middle},
-        )
-        for m in methods
-    ]
+    found = []
+    for m in methods:
+        seeds = [s for k, s in middle if k == m and (b, s) in middle]
+        line = {"a": m, "b": b, "dataset": dataset}
+        found.append(explored(line, {s: middle[m, s] - middle[b, s] for s in seeds}))
+    return found
 
 
-def untested():
+def untested() -> list:
     """The claims that need networks nobody trained yet (data/untested.csv), as dicts."""
-    return store.lines(env.ROOT / "data" / "untested.csv")
+    return store.lines(ROOT / "data" / "untested.csv")
 
 
-def copied(cells):
+def copied(cells: list) -> list:
     """[(cell, is it the number FitNets printed before)] for the cells that arXiv 1412.6550 prints
     too (data/copied.csv); "1.90" is "1.9".
     """
     known = {c["cell"]: c for c in cells}
 
     def size(printed):
-        return float(printed.rstrip("KM")) * {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+        return float(printed.rstrip("KM")) * paper.unit(printed)
 
     return [
         (known[row["cell"]], size(row["printed"]) == size(known[row["cell"]]["printed"]))
-        for row in store.lines(env.ROOT / "data" / "copied.csv")
+        for row in store.lines(ROOT / "data" / "copied.csv")
     ]
 
 
-def leads(done, dataset, method="robust", b="kd", seeds=range(5)):
+def leads(done: dict, dataset: str, method: str = "robust", b: str = "kd", seeds=range(5)) -> list:
     """[(perturbation, level, unit, teacher - b, method - b)], points, means over the seeds with all
     three: who leads where, and what the method makes of it.
     """
     out = []
-    for kind, level, unit in (entry for entry in catalogue.levels(dataset) if entry[2] != "ratio"):
+    for kind, level, unit in catalogue.levels(dataset):
+        if unit == "ratio":
+            continue
         line = compare(dataset, method, b, seeds, kind, [level], unit)
-        gain, ahead = effects(line, done), effects({**line, "a": "teacher"}, done)
-        both = gain.keys() & ahead.keys()
-        if both:
-            out.append(
-                (kind, level, unit, *(sum(v[s] for s in both) / len(both) for v in (ahead, gain)))
-            )
+        gain = effects(line, done)
+        ahead = effects({**line, "a": "teacher"}, done)
+        if both := gain.keys() & ahead.keys():
+            means = (sum(v[s] for s in both) / len(both) for v in (ahead, gain))
+            out.append((kind, level, unit, *means))
     return out

@@ -1,54 +1,38 @@
 """How long a job will take on this machine."""
 
-import csv
 import functools
-import pathlib
 import statistics
 
 import torch
 
-from .. import networks, train
+from .. import networks, store, train
 from ..data import catalogue
-from ..data.catalogue import IMAGES
 from ..networks import fast
+from .jobs import Job
 
-
-def span(s):
-    return f"{s:.0f} s" if s < 90 else f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h"
-
-
-PASSES = {
-    "robust": 6,
-    "gradient_only": 6,
-    "target_zero": 6,
-    "shuffled": 6,
-    "matched": 6,
-    "direct": 6,
-    "fitnet": 4.5,
-    "fast_ard": 12,
-}  # convolution passes of a step; others 3,
-ATTACKED = (
-    "pgd_at",
-    "trades",
-    "ard",
-    "rslad",
-    "iad",
-    "adaad",
-    "igdm",
-)  # and these 5, and 2 a step of their attack
+SLOPES = ("robust", "gradient_only", "target_zero", "shuffled", "matched", "direct")
+# convolution passes of a step; others 3,
+PASSES = {**dict.fromkeys(SLOPES, 6), "fitnet": 4.5, "fast_ard": 12}
+# and these 5, and 2 a step of their attack
+ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")
 # time of a multiplication that the transform saves or makes cheaper, in those of a direct
 # convolution: measured on the 9M teacher
 TRANSFORMED = 0.3
 # a network of twice the multiplications is done at 2 ** 0.2 the rate: measured between 5 and 400
 # million, on two processors
 GROWTH = 0.2
-RATE = {
-    "cpu": 4e10,
-    "cuda": 1e13,
-}  # floating-point operations a second, where nothing was measured; one thread, one GPU
+# floating-point operations a second, where nothing was measured; one thread, one GPU
+RATE = {"cpu": 4e10, "cuda": 1e13}
 
 
-def work(job):
+def span(s: float) -> str:
+    """Seconds in words."""
+    if s < 90:
+        return f"{s:.0f} s"
+    return f"{s / 60:.0f} min" if s < 5400 else f"{s / 3600:.1f} h"
+
+
+def work(job: Job) -> float:
     """Multiplications of one image in a job's network, those of a convolution by the transform
     (`fourier`) as what they cost in time.
     """
@@ -59,20 +43,17 @@ def work(job):
 def _work(network, classes=10):
     with torch.device("meta"):  # no weight is drawn; to run it there too would take seconds to load
         net = networks.build(network, classes)
-    net.load_state_dict(
-        {k: torch.zeros(v.shape, dtype=v.dtype, device="cpu") for k, v in net.state_dict().items()},
-        assign=True,
-    )
-    return networks.count(
-        net,
-        catalogue.SHAPES[network.split("_")[0]],
-        lambda layer: (
-            TRANSFORMED if isinstance(layer, torch.nn.Conv2d) and fast.transformable(layer) else 1
-        ),
-    )[1]
+    zeros = {k: torch.zeros_like(v, device="cpu") for k, v in net.state_dict().items()}
+    net.load_state_dict(zeros, assign=True)
+
+    def price(layer):
+        cheap = isinstance(layer, torch.nn.Conv2d) and fast.transformable(layer)
+        return TRANSFORMED if cheap else 1
+
+    return networks.count(net, catalogue.SHAPES[network.split("_")[0]], price)[1]
 
 
-def rate(measured, work):
+def rate(measured: dict, work: float) -> float | None:
     """Floating-point operations a second of this machine in a network of `work` multiplications;
     None where nothing was measured on it.
 
@@ -96,7 +77,13 @@ def _time(work, measured, device):
     return 2 * work / (rate(measured, work) or RATE[device])
 
 
-def seconds(job, measured=None, device="cpu", trained=False, asks=True):
+def seconds(
+    job: Job,
+    measured: dict | None = None,
+    device: str = "cpu",
+    trained: bool = False,
+    asks: bool = True,
+) -> float:
     """How long a job will take, in seconds of its processor: by `measured` ({(network, method): ms
     per image and epoch}), else by its multiplications over `rate`.
 
@@ -104,30 +91,27 @@ def seconds(job, measured=None, device="cpu", trained=False, asks=True):
     (`asks`) finds what the teacher says in the cache.
     """
     measured = measured or {}
-    n, n_test = IMAGES[job.dataset]
+    n, n_test = catalogue.SETS[job.dataset].images
     n = int(job.word("images", n))
-    r, each = job.plan(), _time(work(job), measured, device)
+    r = job.plan()
+    each = _time(work(job), measured, device)
     if trained:
         return 5 + 2 * n_test * each
     ms = measured.get((job.net, job.method))
     epoch = n * (_passes(job.method, r.attack_steps) * each if ms is None else ms / 1000)
-    passes = (3 if train.METHODS[job.method].gradients else 1) * (1 + r.flip)
-    ask = passes * n * _time(work(job.teacher()), measured, device) if job.guided and asks else 0
+    ask = 0
+    if job.guided and asks:
+        passes = (3 if train.METHODS[job.method].gradients else 1) * (1 + r.flip)
+        ask = passes * n * _time(work(job.teacher()), measured, device)
     return r.epochs * epoch + ask + 2 * n_test * len(catalogue.needed(job.dataset)) * each
 
 
-def paces(rates, hardware):
+def paces(rates, hardware: str) -> dict:
     """{(network, method): median ms per image and epoch} measured on this hardware, from the curve
     files `rates`.
     """
     found = {}
-    for path in filter(pathlib.Path.is_file, map(pathlib.Path, rates)):
-        with open(path, newline="") as f:
-            columns = next(f, "").strip().split(",")
-            for line in csv.reader(line for line in f if ",ms_per_image," in line):
-                row = dict(zip(columns, line))
-                if row["hardware"] == hardware:
-                    found.setdefault((row["network"], row["method"]), []).append(
-                        float(row["value"])
-                    )
+    for row in (row for path in rates for row in store.lines(path, missing_ok=True)):
+        if row["quantity"] == "ms_per_image" and row["hardware"] == hardware:
+            found.setdefault((row["network"], row["method"]), []).append(float(row["value"]))
     return {key: statistics.median(values) for key, values in found.items()}

@@ -2,13 +2,13 @@
 wrong label.
 """
 
+import io
 import pathlib
 
 import numpy as np
 import torch
 
 from .. import env, store
-from ..data import perturb
 from ..measure import evaluate
 from ..networks import fast
 
@@ -18,23 +18,30 @@ FOLDER = env.RESULTS / "mistakes"
 
 
 @torch.no_grad()
-def find(net, x, y, kind, level, unit, draws=2, chunk=500):
+def find(
+    net: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    kind: str,
+    level: float,
+    unit: str,
+    draws: int = 2,
+    chunk: int = 500,
+) -> np.ndarray:
     """What `net` says of images x (n, c, h, w) under the draws of `evaluate.sweep`: (draws, n) of
     uint8, RIGHT where it is y.
     """
     said = np.full((draws, len(x)), RIGHT, np.uint8)
     with fast.layers(net.eval()):
         for draw in range(draws):
-            generator = evaluate.noise_generator(0, kind, f"{level:g}{unit}", draw)
-            for i in range(0, len(x), chunk):
-                seen = perturb.apply(kind, x[i : i + chunk], level, generator, unit or "dB")
+            for i, seen in evaluate.draws_of(x, kind, level, unit, draw, 0, chunk):
                 guess = torch.cat([net(part).argmax(1) for part in seen.split(64)])
                 wrong = guess != y[i : i + chunk]
                 said[draw, i : i + chunk][wrong.cpu().numpy()] = guess[wrong].cpu().numpy()
     return said
 
 
-def agreement(student, teacher):
+def agreement(student: np.ndarray, teacher: np.ndarray) -> float:
     """Of a student's mistakes the share at which the teacher gives the same wrong label; arrays as
     `find` gives them. nan without mistakes.
     """
@@ -42,15 +49,14 @@ def agreement(student, teacher):
     return float((teacher[wrong] == student[wrong]).mean()) if wrong.any() else float("nan")
 
 
-def write(path, said):
-    import io
-
+def write(path, said: np.ndarray) -> None:
+    """Keep an array as `find` gives it."""
     raw = io.BytesIO()
     np.savez_compressed(raw, said=said)
     store.write(path, raw.getvalue())
 
 
-def read(path):
+def read(path) -> np.ndarray:
     """An array that `write` kept."""
     path = pathlib.Path(path)
     try:
@@ -67,10 +73,8 @@ def read(path):
     return said
 
 
-def known(jobs, *folders):
-    """{job: its mistakes} of those jobs whose file lies in one of `folders` (default: the
-    results).
-    """
+def known(jobs, *folders) -> dict:
+    """{job: its mistakes} of those whose file lies in one of `folders` (default: the results)."""
     found = {}
     for job in jobs:
         places = [pathlib.Path(f) / f"{job.path().stem}.npz" for f in folders or (FOLDER,)]

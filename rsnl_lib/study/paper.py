@@ -17,28 +17,11 @@ DATASETS = ("cifar10", "cifar100", "mnist", "usps")
 KINDS = ("measured", "counted", "timed", "quoted")
 KEY = ("dataset", "method", "network", "train_noise", "perturbation", "level", "unit")
 COLUMNS = (
-    "cell",
-    "place",
-    *KEY,
-    "quantity",
-    "value",
-    "printed",
-    "printed_unit",
-    "bold",
-    "kind",
-    "ledger",
+    *("cell", "place", *KEY),
+    *("quantity", "value", "printed", "printed_unit", "bold", "kind", "ledger"),
 )
 LEDGER_COLUMNS = ("entry", "where", "problem", "choice")
-NEIGHBOUR_COLUMNS = (
-    "place",
-    "method",
-    "teacher",
-    "network",
-    "dataset",
-    "perturbation",
-    "value",
-    "read_at",
-)
+NEIGHBOUR_COLUMNS = tuple("place method teacher network dataset perturbation value read_at".split())
 
 
 def _read(name, columns, count, convert):
@@ -80,11 +63,9 @@ def _number(text):
 
 
 def _cell(row):
-    (
-        one_of("dataset", row["dataset"], DATASETS),
-        one_of("kind", row["kind"], KINDS),
-        one_of("bold", row["bold"], "01"),
-    )
+    one_of("dataset", row["dataset"], DATASETS)
+    one_of("kind", row["kind"], KINDS)
+    one_of("bold", row["bold"], "01")
     return {
         **row,
         "level": _number(row["level"]) if row["level"] else None,
@@ -94,7 +75,17 @@ def _cell(row):
     }
 
 
-def cells(table=None, dataset=None):
+def unit(printed: str) -> float:
+    """What a printed count is in: 1000 for "361K"."""
+    return {"K": 1e3, "M": 1e6}.get(printed[-1], 1)
+
+
+def table_of(cell: dict) -> str:
+    """The one of TABLES that a cell stands in."""
+    return cell["cell"].split(".")[0].removeprefix("fig")
+
+
+def cells(table: str | None = None, dataset: str | None = None) -> list:
     """The printed cells as dicts with the keys COLUMNS, in the paper's order; of one of TABLES, of
     one of DATASETS, or all 189.
 
@@ -113,12 +104,11 @@ def cells(table=None, dataset=None):
     return [
         c
         for c in _read("paper.csv", COLUMNS, 189, _cell)
-        if table in (None, c["cell"].split(".")[0].removeprefix("fig"))
-        and dataset in (None, c["dataset"])
+        if table in (None, table_of(c)) and dataset in (None, c["dataset"])
     ]
 
 
-def ledger():
+def ledger() -> dict:
     """{entry 1 to 38: {"where": place in the paper, "problem": ..., "choice": what this project
     does}}; errors as `cells` has them.
     """
@@ -126,22 +116,21 @@ def ledger():
     return {row.pop("entry"): row for row in rows}
 
 
-def neighbours():
+def neighbours() -> list:
     """Accuracies (%) that the papers of ARD and BSS, and reruns of their code, print for CIFAR-10,
     as dicts with the keys NEIGHBOUR_COLUMNS.
 
     perturbation: "clean", or "pgd" of L-inf 8/255; read_at: where the number was read, for none was
     read in the paper itself.
     """
-    return _read(
-        "neighbour_cells.csv",
-        NEIGHBOUR_COLUMNS,
-        33,
-        lambda row: {**row, "value": float(_number(row["value"]))},
-    )
+
+    def convert(row):
+        return {**row, "value": float(_number(row["value"]))}
+
+    return _read("neighbour_cells.csv", NEIGHBOUR_COLUMNS, 33, convert)
 
 
-def key(cell):
+def key(cell: dict) -> tuple:
     """(dataset, method, network, train_noise, perturbation, level, unit): the columns KEY of the
     result rows that answer a measured cell.
 
@@ -153,7 +142,7 @@ def key(cell):
     return tuple(cell[name] for name in KEY)
 
 
-def as_printed(cell, share, clean=None):
+def as_printed(cell: dict, share: float, clean: float | None = None) -> float:
     """Our share of correct answers, 0 to 1, as the cell's quantity: accuracy in %, error in %, or
     drop in points.
 
@@ -167,7 +156,8 @@ def as_printed(cell, share, clean=None):
             f"{cell['cell']} is a drop; give the share of correct answers on clean images as"
             " `clean`"
         )
-    for name, value in {"share": share, **({"clean": clean} if quantity == "drop" else {})}.items():
+    asked = {"share": share, "clean": clean} if quantity == "drop" else {"share": share}
+    for name, value in asked.items():
         if not 0 <= finite(name, value) <= 1:
             raise ValueError(
                 f"{name}={value!r} must lie between 0 and 1: correct answers over images"

@@ -12,7 +12,7 @@ from .. import store
 from ..checks import whole
 
 
-def pack(files, folder, name, size=34 * 2**20, compress=True):
+def pack(files: dict, folder, name: str, size: int = 34 * 2**20, compress: bool = True) -> list:
     """Write `files` ({name inside: path}) as folder/name.00, name.01, ... of at most `size` bytes,
     and name.parts.json with every SHA-256.
 
@@ -29,33 +29,33 @@ def pack(files, folder, name, size=34 * 2**20, compress=True):
         with tarfile.open(fileobj=tape, mode="w:xz" if compress else "w") as tar:
             for inside, path in files.items():
                 tar.add(path, inside)
-        length, sums, everything = tape.tell(), {}, hashlib.sha256()
+        length = tape.tell()
+        sums = {}
+        everything = hashlib.sha256()
         tape.seek(0)
         for i in range(-(-length // size)):
             piece = tape.read(size)
             store.write(folder / f"{name}.{i:02}", piece)
             sums[f"{name}.{i:02}"] = hashlib.sha256(piece).hexdigest()
             everything.update(piece)
-    store.write(
-        folder / f"{name}.parts.json",
-        json.dumps(
-            {"bytes": length, "sha256": everything.hexdigest(), "parts": sums}, indent=1
-        ).encode(),
-    )
+    told = {"bytes": length, "sha256": everything.hexdigest(), "parts": sums}
+    store.write(folder / f"{name}.parts.json", json.dumps(told, indent=1).encode())
     for old in folder.glob(f"{name}.[0-9][0-9]"):
         if old.name not in sums:
             old.unlink()
     return [folder / part for part in sums]
 
 
-def unpack(folder, target, name):
+def unpack(folder, target, name: str) -> None:
     """Put folder/name.00, ... together and lay its files under `target`; every part is checked
     first, and none is laid if one is wrong.
     """
     folder, target = pathlib.Path(folder), pathlib.Path(target)
     try:
         told = json.loads((folder / f"{name}.parts.json").read_bytes())
-        sums, length, all_of_it = dict(told["parts"]), int(told["bytes"]), str(told["sha256"])
+        sums = dict(told["parts"])
+        length = int(told["bytes"])
+        all_of_it = str(told["sha256"])
     except OSError:
         raise ValueError(
             f"{folder} has no {name}.parts.json; name the folder that holds all parts of {name}"

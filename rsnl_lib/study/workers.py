@@ -2,6 +2,7 @@
 whole or not there.
 """
 
+import io
 import multiprocessing
 import os
 import pathlib
@@ -11,46 +12,43 @@ import time
 import traceback
 
 from .. import env, store
-from . import jobs, mistakes
+from . import mistakes, training
 from .cost import span
-from .jobs import called, find, of
+from .jobs import Job, called, find, of
 
-KEEP = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-}  # glibc keeps a step's big blocks instead of returning them
+# glibc keeps a step's big blocks instead of returning them
+KEEP = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
-def finish(job, work, folder=None, device="cpu", draws=2, have=()):
+def finish(job: Job, work, folder=None, device: str = "cpu", draws: int = 2, have=()) -> None:
     """Do one job and write its rows and curves, whole or not at all, under `work`; of a network
     that is trained, the rows that are not in `have`.
     """
-    work, stem = pathlib.Path(work), job.path().stem
+    work = pathlib.Path(work)
+    stem = job.path().stem
     place = find(job, work)
     state = work / "runs" / f"{stem}.state"
     if place and not state.is_file():
         net, head = store.load_checkpoint(place, device=device)
-        d = jobs.images(job, folder, device)
+        d = training.images(job, folder, device)
         rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + [
             {**job.row(), "space": d.space, **row, **store.provenance()}
-            for row in jobs.measure(net, d, draws, folder, have, state.with_suffix(".rows"))
+            for row in training.measure(net, d, draws, folder, have, state.with_suffix(".rows"))
         ]
         curves = None
     else:
-        rows, curves, state = jobs.do(job, work, folder, device, draws, runs=work / "runs")
+        rows, curves, state = training.do(job, work, folder, device, draws, runs=work / "runs")
     if job.dataset in mistakes.LEVEL:
         net, _ = store.load_checkpoint(find(job, work), device=device)
-        d = jobs.images(job, folder, device)
+        d = training.images(job, folder, device)
         mistakes.write(
             work / "mistakes" / f"{stem}.npz",
             mistakes.find(net, d.x_test, d.y_test, *mistakes.LEVEL[job.dataset], draws),
         )
-    for name, lines, columns in (
-        (f"rows/{stem}.csv", rows, store.COLUMNS),
-        (f"curves/{stem}.csv", curves, store.CURVE_COLUMNS),
-    ):
-        if lines is not None:
-            store.write(work / name, store.table(lines, columns))
+    store.write(work / f"rows/{stem}.csv", store.table(rows))
+    if curves is not None:
+        store.write(work / f"curves/{stem}.csv", store.table(curves, store.CURVE_COLUMNS))
     state.unlink(missing_ok=True)
     state.with_suffix(".rows").unlink(missing_ok=True)
 
@@ -60,17 +58,21 @@ def _end_with(parent):
     os._exit(1)
 
 
-def child(job, work, *rest):
+def _log(job, work):
+    """Where a job's words go."""
+    return pathlib.Path(work) / "log" / f"{job.path().stem}.log"
+
+
+def child(job: Job, work, *rest) -> None:
     """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign
     does, however that ends.
     """
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(
-        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
-    ).start()
-    log = pathlib.Path(work) / "log" / f"{job.path().stem}.log"
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    log = _log(job, work)
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", buffering=1) as sys.stdout:
         sys.stderr = sys.stdout
@@ -81,7 +83,7 @@ def child(job, work, *rest):
             os._exit(1)
 
 
-def progress_line(done, running, todo, begun, ahead):
+def progress_line(done: int, running: int, todo: int, begun: float, ahead: float) -> None:
     print(
         f"{done} done, {running} running, {todo} left, {span(time.time() - begun)} gone, about"
         f" {span(ahead)} to go",
@@ -89,7 +91,7 @@ def progress_line(done, running, todo, begun, ahead):
     )
 
 
-def ready(todo, running, failed):
+def ready(todo: dict, running, failed: list) -> list:
     """The jobs of `todo` that can start, in its order: the teacher is neither to be done nor
     running. Students of a failed one fail with it.
     """
@@ -101,42 +103,54 @@ def ready(todo, running, failed):
     return [j for j in free if j in todo]
 
 
+def _failure(job, lines):
+    """Print that a job failed, with the last of the lines that it left."""
+    print(f"FAILED {called(job)}: {lines[-1] if lines else 'no word'}", flush=True)
+
+
 def on_processes(
-    ranked, work, done, deadline, slots=1, folder=None, device="cpu", draws=2, begun=None
-):
+    ranked: list,
+    work,
+    done: dict,
+    deadline: float,
+    slots: int = 1,
+    folder=None,
+    device: str = "cpu",
+    draws: int = 2,
+    begun: float | None = None,
+) -> list:
     """Do the jobs of `ranked` in processes, the most valuable that fits the time first; returns
     those that failed.
 
     At the deadline the running ones are stopped: each goes on from its last whole epoch in the next
     call.
     """
-    spawn, begun = multiprocessing.get_context("spawn"), begun or time.time()
-    todo, running, ended, failed = {job: took for job, _, took in ranked}, {}, 0, []
-    os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1", **KEEP)
+    spawn = multiprocessing.get_context("spawn")
+    begun = begun or time.time()
+    todo = {job: took for job, _, took in ranked}
+    running, failed, ended = {}, [], 0
+    os.environ.update(QUIET | KEEP)
     try:
         while todo or running:
             for job, process in list(running.items()):
-                if process.exitcode is not None:
-                    del running[job]
-                    ended += not process.exitcode
-                    failed += [job] * bool(process.exitcode)
-                    if process.exitcode:
-                        log = pathlib.Path(work) / "log" / f"{job.path().stem}.log"
-                        print(
-                            f"FAILED {called(job)}:"
-                            f" {(log.read_text(errors='replace').splitlines() or ['no word'])[-1]}",
-                            flush=True,
-                        )
-                    progress_line(ended, len(running), len(todo), begun, sum(todo.values()) / slots)
-            free, room = ready(todo, running, failed), deadline - time.time()
+                if process.exitcode is None:
+                    continue
+                del running[job]
+                if process.exitcode:
+                    failed.append(job)
+                    _failure(job, _log(job, work).read_text(errors="replace").splitlines())
+                else:
+                    ended += 1
+                progress_line(ended, len(running), len(todo), begun, sum(todo.values()) / slots)
+            free = ready(todo, running, failed)
+            room = deadline - time.time()
             if room <= 0:
                 break
             fits = [j for j in free if todo[j] <= room] or ([] if running else free)
             if fits and len(running) < slots:
                 job = fits[0]
-                running[job] = spawn.Process(
-                    target=child, args=(job, str(work), folder, device, draws, set(of(job, done)))
-                )
+                how = (job, str(work), folder, device, draws, set(of(job, done)))
+                running[job] = spawn.Process(target=child, args=how)
                 running[job].start()
                 print(f"started {called(job)}, about {span(todo.pop(job))}", flush=True)
                 continue
@@ -156,10 +170,8 @@ def on_processes(
     return failed
 
 
-def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2):
-    """The same on a Ray cluster: Ray places the jobs and runs one again whose worker is lost; what
-    comes back is written here, once each.
-    """
+def _ray(address):
+    """The module ray, connected to the cluster at an address ("local" starts one here)."""
     try:
         import ray
     except ImportError:
@@ -171,32 +183,43 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
             address=None if address == "local" else address,
             log_to_driver=False,
             ignore_reinit_error=True,
-            runtime_env={
-                "env_vars": {
-                    "OMP_NUM_THREADS": "1",
-                    "TQDM_DISABLE": "1",
-                    "PYTHONPATH": str(env.ROOT),
-                }
-            },
+            runtime_env={"env_vars": {**QUIET, "PYTHONPATH": str(env.ROOT)}},
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}); start"
             " one with `ray start --head`, or give 'local'"
         ) from None
-    work, begun, failed = pathlib.Path(work), time.time(), []
+    return ray
+
+
+def on_ray(
+    ranked: list,
+    work,
+    done: dict,
+    deadline: float,
+    address: str,
+    folder=None,
+    gpus: float = 0.0,
+    draws: int = 2,
+) -> list:
+    """The same on a Ray cluster: Ray places the jobs and runs one again whose worker is lost; what
+    comes back is written here, once each.
+    """
+    ray = _ray(address)
+    work = pathlib.Path(work)
+    begun = time.time()
+    device = "cuda" if gpus else "cpu"
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
-    todo, running, ended = {job: took for job, _, took in ranked}, {}, 0
+    todo = {job: took for job, _, took in ranked}
+    running, failed, ended = {}, [], 0
     while (todo or running) and time.time() < deadline:
         for job in ready(todo, running.values(), failed):
             took = todo.pop(job)
-            known_files = [find(j, work) for j in ((job, job.teacher()) if job.guided else (job,))]
-            files = {p.name: p.read_bytes() for p in known_files if p}
-            running[
-                remote.remote(
-                    job, files, folder, "cuda" if gpus else "cpu", draws, set(of(job, done))
-                )
-            ] = job
+            nets = (job, job.teacher()) if job.guided else (job,)
+            files = {p.name: p.read_bytes() for p in (find(j, work) for j in nets) if p}
+            ref = remote.remote(job, files, folder, device, draws, set(of(job, done)))
+            running[ref] = job
             print(f"handed out {called(job)}, about {span(took)}", flush=True)
         for ref in ray.wait(list(running), timeout=1)[0] if running else []:
             job = running.pop(ref)
@@ -206,13 +229,13 @@ def on_ray(ranked, work, done, deadline, address, folder=None, gpus=0.0, draws=2
                 ended += 1
             except ray.exceptions.RayError as error:
                 failed.append(job)
-                print(f"FAILED {called(job)}: {str(error).strip().splitlines()[-1]}", flush=True)
+                _failure(job, str(error).strip().splitlines())
             progress_line(ended, len(running), len(todo), begun, sum(todo.values()))
     ray.shutdown()
     return failed
 
 
-def away(job, files, folder, device, draws, have):
+def away(job: Job, files: dict, folder, device: str, draws: int, have: set) -> dict:
     """`finish` on a Ray worker: checkpoints come as bytes and rows, curves and checkpoints go back
     so; a second try goes on from the first's state.
     """
@@ -227,7 +250,7 @@ def away(job, files, folder, device, draws, have):
     }
 
 
-def lock(work):
+def lock(work) -> io.TextIOBase:
     """Hold a work folder for one campaign at a time; the system lets go of it with the process,
     however that ends.
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..checks import one_of, positive, whole
-from ..data.catalogue import EPSILON, SHARE, SHORT, STRIDE, TEACHER
+from ..data.catalogue import about
 from . import attacks, hints
 from .methods.listed import METHODS
 
@@ -100,24 +100,24 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
     the epochs, so as many steps, unless `epochs` is given.
     """
     one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
+    data = about(dataset)
     if name == "paper":
         r = PAPER
     elif name == "tau4":
         r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
     else:
-        epochs = SHORT.get(dataset, 40)
-        r = Recipe("short", epochs, batch=64 if dataset == "digits" else 128)
+        r = Recipe("short", data.epochs, batch=64 if dataset == "digits" else 128)
         if method == "teacher":
-            r = r._replace(epochs=TEACHER.get(dataset, epochs), dropout=SHARE.get(dataset, 1.0))
+            r = r._replace(epochs=data.teacher_epochs or data.epochs, dropout=data.dropout)
     colour = dataset.startswith("cifar")
     r = r._replace(
         flip=colour,
         crop=4 if dataset == "cifar10_pixels" else 0,
         clamp=dataset not in ("cifar10", "cifar100"),
-        epsilon=EPSILON.get(dataset, 8 / 255),
-        **STRIDE.get(dataset, {})
+        epsilon=data.epsilon or 8 / 255,
+        **data.attack
         | OWN.get(method, {})
-        | (GREY.get(method, {}) if dataset in EPSILON and not colour else {}),
+        | (GREY.get(method, {}) if data.epsilon and not colour else {}),
     )
     for key, value in changes.items():
         one_of("recipe setting", key, Recipe._fields)
