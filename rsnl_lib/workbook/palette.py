@@ -135,10 +135,11 @@ def legend_below(fig: Figure, columns: int, handles: Sequence | None = None, **m
     fig.legend(handles=handles, loc="outside lower center", ncols=columns, **kw)
 
 
-def draw_image(ax: Axes, image, top: float | None = None, colours: str = "gray_r") -> None:
+def draw_image(ax: Axes, image, top: float | None = None, colours: str = "gray_r", **more) -> None:
     """An image of pixels in [0, 1], 1 in black; with `top` one of signed values in [-top, top]."""
     low, high = (0, 1) if top is None else (-top, top)
-    ax.imshow(np.asarray(image), cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+    kw = dict(interpolation="nearest") | more
+    ax.imshow(np.asarray(image), cmap=colours, vmin=low, vmax=high, **kw)
 
 
 def mean_bar(ax: Axes, values, at: float, colour: str) -> None:
