@@ -1,5 +1,4 @@
-"""Maxout teachers and students by name (Table VIII), their exact counts, and the start they train
-from.
+"""Teachers and students by name: the paper's maxout networks (Table VIII), and its neighbours'.
 
 Every network maps images (n, channels, height, width) to logits (n, classes). Nothing else in the
 library asks for these classes: any nn.Module with that signature serves as teacher or student.
@@ -25,6 +24,7 @@ CIFAR_STUDENTS = {  # channels of the three stages (Table VIII)
 
 
 def times(width: float, *channels: int) -> list[int]:
+    """The channels of a network of that width, at least one each."""
     return [max(1, round(c * width)) for c in channels]
 
 
@@ -67,14 +67,11 @@ def digits_student(classes: int = 10, width: float = 1) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * c, classes))
 
 
-def mnist_teacher(classes: int = 10, width: float = 1) -> nn.Sequential:
-    """48-48-24 maxout units, kernels 8/8/5, dropout and kernel norms of arXiv 1302.4389; 360,816
-    weights.
-    """
-    a, b, c = times(width, 48, 48, 24)
-    return nn.Sequential(
+def _dropping_stages(c_in, pad, a, b, c):
+    """Three maxout convolutions, kernels 8/8/5, with dropout and kernel norms (arXiv 1302.4389)."""
+    return [
         nn.Dropout(0.2),
-        conv(1, a, 8, 0, 0.9),
+        conv(c_in, a, 8, pad, 0.9),
         pool(4, 2),
         nn.Dropout(0.5),
         conv(a, b, 8, 3, 1.9365),
@@ -84,8 +81,13 @@ def mnist_teacher(classes: int = 10, width: float = 1) -> nn.Sequential:
         pool(2, 2),
         nn.Flatten(),
         nn.Dropout(0.5),
-        nn.Linear(9 * c, classes),
-    )
+    ]
+
+
+def mnist_teacher(classes: int = 10, width: float = 1) -> nn.Sequential:
+    """48-48-24 maxout units, 360,816 weights (arXiv 1302.4389)."""
+    a, b, c = times(width, 48, 48, 24)
+    return nn.Sequential(*_dropping_stages(1, 0, a, b, c), nn.Linear(9 * c, classes))
 
 
 def mnist_student(classes: int = 10, width: float = 1) -> nn.Sequential:
@@ -109,26 +111,11 @@ def mnist_student(classes: int = 10, width: float = 1) -> nn.Sequential:
 
 
 def cifar_teacher(classes: int = 10, width: float = 1) -> nn.Sequential:
-    """96-192-192 maxout units, kernels 8/8/5, 500 dense units, dropout and norms of arXiv
-    1302.4389; 9,044,360 weights.
-    """
+    """96-192-192 maxout units and 500 dense ones, 9,044,360 weights (arXiv 1302.4389)."""
     a, b, c, h = times(width, 96, 192, 192, 500)
-    return nn.Sequential(
-        nn.Dropout(0.2),
-        conv(3, a, 8, 4, 0.9),
-        pool(4, 2),
-        nn.Dropout(0.5),
-        conv(a, b, 8, 3, 1.9365),
-        pool(4, 2),
-        nn.Dropout(0.5),
-        conv(b, c, 5, 3, 1.9365),
-        pool(2, 2),
-        nn.Flatten(),
-        nn.Dropout(0.5),
-        dense(25 * c, h, 1.9),
-        nn.Dropout(0.5),
-        nn.Linear(h, classes),
-    )
+    stages = _dropping_stages(3, 4, a, b, c)
+    head = [dense(25 * c, h, 1.9), nn.Dropout(0.5), nn.Linear(h, classes)]
+    return nn.Sequential(*stages, *head)
 
 
 def _cifar_student(stages, classes=10, width=1):

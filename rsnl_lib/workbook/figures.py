@@ -281,7 +281,8 @@ def cloud(points: dict, xlabels: Sequence[str], ylabel: str, title: str = "") ->
             kept += mine
             if mine:
                 label = style(method)["label"]
-                (names[label],) = ax.plot(*zip(*mine), ls="", ms=6, label=label, **look(method))
+                kw = dict(look(method), ls="", ms=6, label=label)
+                names[label] = ax.plot(*zip(*mine), **kw)[0]
         told = "no rows"
         if len(kept) > 2:
             told = f"rank correlation {spearmanr(kept)[0]:+.2f}, {len(kept)} networks"

@@ -81,7 +81,8 @@ def _reach(start, marks, owners):
     seen = set()
     todo = list(start)
     while todo:
-        edge = node, _ = todo.pop()
+        edge = todo.pop()
+        node = edge[0]
         name = marks.get(edge) or owners.get(id(getattr(node, "variable", None)))
         if name:
             met.setdefault(name, []).append(edge)
@@ -160,7 +161,7 @@ def _traced(terms, x, seen):
     gradients = [q for q in used if q in seen.shown]
     pictures = {q: seen.shown[q][0].cpu() for q in gradients}
     edges = []
-    for who in sorted({{"T": "teacher", "S": "student"}[q[-1]] for q in used}):
+    for who in sorted({"teacher" if q.endswith("T") else "student" for q in used}):
         images = seen.shown[who]
         name = "x" if torch.equal(images, x[: len(images)]) else "x'"
         pictures[name] = images[0].cpu()

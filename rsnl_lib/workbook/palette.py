@@ -122,9 +122,9 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
     return fig, axes[0, 0]
 
 
-def legend_beside(fig: Figure) -> None:
-    """Name all lines of a figure, to the right of it."""
-    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+def legend_beside(fig: Figure, handles: Sequence | None = None) -> None:
+    """Name `handles` (by default all lines) to the right of the figure."""
+    fig.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
 
 
 def legend_below(fig: Figure, columns: int, handles: Sequence | None = None, **more) -> None:

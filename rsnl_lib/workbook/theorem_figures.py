@@ -201,7 +201,7 @@ def plane(h: np.ndarray, reach: float, ratio: float, circles: dict, title: str =
     ends = (-reach, reach)
     ax.set(xlabel="first principal direction", ylabel="second", title=title)
     ax.set(aspect="equal", xlim=ends, ylim=ends)
-    fig.legend(handles=patches, loc="outside right upper", frameon=False, fontsize=8)
+    legend_beside(fig, patches)
     return fig
 
 
