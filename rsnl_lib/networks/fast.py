@@ -45,9 +45,7 @@ def _image_gradient(up, w, x, how):
 
 
 class _InputGradient(Function):
-    """up (n, c_out, ...), w -> the gradient of the images x: linear in both, so each derivative is
-    one ordinary call.
-    """
+    """up (n, c_out, ...), w -> the gradient of the images x: linear in both."""
 
     @staticmethod
     def forward(ctx, up, w, x, how):

@@ -215,9 +215,7 @@ def training(net: nn.Module, frozen_norm: bool = False) -> nn.Module:
 
 @torch.no_grad()
 def _try(who, net, x):
-    """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such
-    images.
-    """
+    """net(x), which changes nothing; an error in words if it does not take such images."""
     try:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), standing(net, "eval"):
             return net(x)

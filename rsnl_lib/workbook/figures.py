@@ -1,6 +1,4 @@
-"""One palette, one function a figure; each takes rows or tensors and returns a closed matplotlib
-Figure.
-"""
+"""One function a figure; each takes rows or tensors and returns a closed matplotlib Figure."""
 
 from collections.abc import Sequence
 
@@ -47,8 +45,7 @@ def accuracy_curves(
     title: str = "",
     xlabel: str = "SNR (dB), harder to the right",
 ) -> Figure:
-    """Accuracy against level, a line a method (Fig. 2), with 95 % bars: from three seeds on of the
-    mean over seeds, below of the images (Wilson), draws pooled.
+    """Accuracy against level, a line a method (Fig. 2), with 95 % bars (`_shares`), draws pooled.
 
     `paper` holds (level, accuracy in %, method) of printed values, drawn hollow. Levels run towards
     harder.
@@ -109,9 +106,7 @@ def seed_dots(rows: DataFrame, title: str = "") -> Figure:
 
 
 def learning_curves(curves: DataFrame, title: str = "") -> Figure:
-    """Validation accuracy and each loss term by epoch; one line a method, the seeds' range
-    shaded.
-    """
+    """Validation accuracy and each loss term by epoch, a line a method, the seeds' range shaded."""
     table(curves, "method", "epoch", "quantity", "value")
     known = ("val_accuracy", "ce", "kd", "gradient", "score")
     shown = [q for q in known if q in set(curves.quantity)]
@@ -134,9 +129,7 @@ def learning_curves(curves: DataFrame, title: str = "") -> Figure:
 
 
 def cost_bars(curves: DataFrame, title: str = "") -> Figure:
-    """Milliseconds per image and training step by method, median epoch, the number beside the
-    bar.
-    """
+    """Milliseconds per image and training step by method, of the median epoch."""
     table(curves, "method", "quantity", "value")
     cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
     methods = rank(cost.index)
@@ -229,9 +222,7 @@ def pull_bars(terms: dict, classes: Sequence[str], colours: Sequence[str], title
 def gradient_pictures(
     images: Sequence, gradients: dict, titles: Sequence[str], title: str = ""
 ) -> Figure:
-    """Rows of {label: (m, h, w)} input gradients below the m images, one colour scale for all:
-    orange raises, blue lowers.
-    """
+    """Rows of {label: (m, h, w)} input gradients below m images: orange raises, blue lowers."""
     m = len(images)
     rows = 1 + len(gradients)
     fig = Figure(figsize=(1.5 * m + 1, 1.5 * rows + 0.3), layout="constrained")

@@ -64,7 +64,7 @@ def _layers(net):
         for kind in ("channels", "features"):
             if c_out := getattr(m, f"out_{kind}", 0):
                 lines.append(f"{getattr(m, f'in_{kind}', 0)}→{c_out // pieces}")
-        found[name] = (m, lines)
+        found[name] = (m, [line for line in lines if line])
     return found
 
 

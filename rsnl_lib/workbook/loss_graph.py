@@ -55,9 +55,7 @@ def _places(traced):
 
 
 def _way(e, at):
-    """The points of an arrow; values and gradients between a quantity and a term run side by
-    side.
-    """
+    """The points of an arrow; between a quantity and a term two run side by side."""
     x0, y0, w0, h0 = at[e.source]
     x1, y1, w1, h1 = at[e.target]
     up = math.copysign(1, y1 - y0)

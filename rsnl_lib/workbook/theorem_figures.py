@@ -129,9 +129,7 @@ def ladder(rows: DataFrame, title: str = "") -> Figure:
 
 
 def sorted_radii(rows: DataFrame, shown: Sequence[str], title: str = "") -> Figure:
-    """Radii of every example, sorted by the flip found: no sound mark may lie above the black
-    line.
-    """
+    """Radii of every example, sorted by the flip found: above its line no sound mark may lie."""
     fig, ax = panel(6.8, 3.2)
     flips = rows[rows.certificate == FLIP].set_index("image").value.sort_values()
     places = range(len(flips))
