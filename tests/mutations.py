@@ -1141,15 +1141,15 @@ MUTANTS = [
     (
         "the tick on the wrong side",
         "workbook/claim_figures",
-        "(-1 if c['decides'] == 'no worse' else 1)",
-        "1",
+        "tick = -c['matters'] if",
+        "tick = c['matters'] if",
         "verdicts::test_the_forest",
     ),
     (
         "one seed drawn as many",
         "workbook/claim_figures",
-        "mfc=own['color'] if c['n'] > 1 else 'none'",
-        "mfc=own['color']",
+        "mfc=colour if several else 'none'",
+        "mfc=colour",
         "verdicts::test_one_seed",
     ),
     (
@@ -1176,8 +1176,8 @@ MUTANTS = [
     (
         "bars of pooled images over seeds",
         "workbook/figures",
-        "mine.seed.nunique() > 2",
-        "mine.seed.nunique() > 99",
+        "rows.seed.nunique() > 2",
+        "rows.seed.nunique() > 99",
         "widgets::test_bars_are",
     ),
     (

@@ -7,6 +7,7 @@ gradient; of a maxout, one bit a unit is kept.
 """
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,36 +17,35 @@ from torch.autograd.function import once_differentiable
 
 from . import fourier, modules
 
-_back = (
-    torch.ops.aten.convolution_backward
-)  # (input gradient, weight gradient, bias gradient), those asked for
+_back = torch.ops.aten.convolution_backward  # the derivatives that its last argument asks for
+
+
+def _derivatives(up, x, w, how, wanted, bias=None):
+    """Of a convolution: gradients of the images x, the kernels w and the bias, those `wanted`."""
+    stride, padding, dilation, groups = how
+    return _back(up, x, w, bias, stride, padding, dilation, False, (0, 0), groups, wanted)
 
 
 def _like(t, w):
     """t in the memory format of the kernels w: a mix of formats costs a copy inside every call."""
-    last = (
-        w.dim() == 4 and w.stride(1) == 1 and w.stride(3) == w.shape[1]
-    )  # by strides: one channel is contiguous either way
+    # by strides: one channel is contiguous either way
+    last = w.dim() == 4 and w.stride(1) == 1 and w.stride(3) == w.shape[1]
     return t.contiguous(memory_format=torch.channels_last) if last else t
 
 
 def _image_gradient(up, w, x, how):
     """The gradient of the images x, of which only the shape is asked, from up and the kernels w."""
-    stride, padding, dilation, groups = how
-    if (
-        x.shape[1] == 1 and stride == dilation == (1, 1) and up.device.type == "cpu"
-    ):  # one channel: far faster as a product and a fold
+    stride, padding, dilation, _ = how
+    plain = stride == dilation == (1, 1)
+    if x.shape[1] == 1 and plain and up.device.type == "cpu":
+        # one channel: far faster as a product and a fold
         columns = torch.bmm(w.flatten(1).t().expand(len(up), -1, -1), up.flatten(2))
         return F.fold(columns, x.shape[2:], w.shape[2:], padding=padding)
-    return _back(
-        up, x, w, None, stride, padding, dilation, False, (0, 0), groups, (True, False, False)
-    )[0]
+    return _derivatives(up, x, w, how, (True, False, False))[0]
 
 
 class _InputGradient(Function):
-    """up (n, c_out, ...), w -> the gradient of the images x: linear in both, so each derivative is
-    one ordinary call.
-    """
+    """up (n, c_out, ...), w -> the gradient of the images x: linear in both."""
 
     @staticmethod
     def forward(ctx, up, w, x, how):
@@ -58,38 +58,22 @@ class _InputGradient(Function):
     @once_differentiable
     def backward(ctx, t):
         up, w = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.how
         t = _like(t, w)
-        d_up = F.conv2d(t, w, None, *ctx.how) if ctx.needs_input_grad[0] else None
-        d_w = (
-            _back(
-                up,
-                t,
-                w,
-                None,
-                stride,
-                padding,
-                dilation,
-                False,
-                (0, 0),
-                groups,
-                (False, True, False),
-            )[1]
-            if ctx.needs_input_grad[1]
-            else None
-        )
+        d_up = d_w = None
+        if ctx.needs_input_grad[0]:
+            d_up = F.conv2d(t, w, None, *ctx.how)
+        if ctx.needs_input_grad[1]:
+            d_w = _derivatives(up, t, w, ctx.how, (False, True, False))[1]
         return d_up, d_w, None, None
 
 
 class _Conv(Function):
     @staticmethod
     def forward(ctx, x, w, b, how):
-        ctx.how, ctx.bias, ctx.image, ctx.taken = (
-            how,
-            b is not None,
-            x.is_leaf and x.requires_grad,
-            False,
-        )
+        ctx.how = how
+        ctx.bias = None if b is None else [len(w)]
+        ctx.image = x.is_leaf and x.requires_grad
+        ctx.taken = False
         x = _like(x, w)
         ctx.save_for_backward(x, w)
         return F.conv2d(x, w, b, *how)
@@ -97,36 +81,29 @@ class _Conv(Function):
     @staticmethod
     def backward(ctx, up):
         x, w = ctx.saved_tensors
-        if (
-            torch.is_grad_enabled()
-        ):  # create_graph: the input gradient, to be differentiated once more
+        if torch.is_grad_enabled():
+            # create_graph: the input gradient, to be differentiated once more
             ctx.taken = True
             return _InputGradient.apply(up, w, x, ctx.how), None, None, None
-        stride, padding, dilation, groups = ctx.how
-        images, *weights = ctx.needs_input_grad[
-            :3
-        ]  # of frozen weights and biases nothing is computed
-        images, up = images and not (ctx.image and ctx.taken), _like(up, w)
-        d_x = _image_gradient(up, w, x, ctx.how) if images else None
-        d_w = d_b = None
-        if any(weights):
-            _, d_w, d_b = _back(
-                up,
-                x,
-                w,
-                [len(w)] if ctx.bias else None,
-                stride,
-                padding,
-                dilation,
-                False,
-                (0, 0),
-                groups,
-                (False, *weights),
-            )
+        up = _like(up, w)
+        images, *weights = ctx.needs_input_grad[:3]
+        d_x = d_w = d_b = None
+        if images and not (ctx.image and ctx.taken):
+            d_x = _image_gradient(up, w, x, ctx.how)
+        if any(weights):  # of frozen weights and biases nothing is computed
+            _, d_w, d_b = _derivatives(up, x, w, ctx.how, (False, *weights), ctx.bias)
         return d_x, d_w, d_b, None
 
 
-def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+def conv2d(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    b: torch.Tensor | None = None,
+    stride: tuple = (1, 1),
+    padding: tuple = (0, 0),
+    dilation: tuple = (1, 1),
+    groups: int = 1,
+) -> torch.Tensor:
     """F.conv2d of x (n, c_in, h, w), for training: `create_graph` gives the gradient of x alone,
     and the final backward none for images x whose gradient was taken that way.
     """
@@ -137,20 +114,15 @@ def conv2d(x, w, b=None, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=
 
 
 class _Spread(Function):
-    """up (n, units, ...) -> (n, 2 units, ...): each unit's gradient to the piece that was
-    larger.
-    """
+    """up (n, units, ...) -> (n, 2 units, ...): a unit's gradient goes to its larger piece."""
 
     @staticmethod
     def forward(ctx, up, first):
         ctx.first = first
         n, units, *places = up.shape
-        out = torch.empty(
-            (n, 2 * units, *places),
-            dtype=up.dtype,
-            device=up.device,
-            memory_format=torch.channels_last if up.dim() == 4 else torch.contiguous_format,
-        )
+        layout = torch.channels_last if up.dim() == 4 else torch.contiguous_format
+        kw = dict(dtype=up.dtype, device=up.device, memory_format=layout)
+        out = torch.empty((n, 2 * units, *places), **kw)
         torch.mul(up, first, out=out[:, :units])
         torch.sub(up, out[:, :units], out=out[:, units:])
         return out
@@ -173,7 +145,7 @@ class _Larger(Function):
         return _Spread.apply(up, ctx.first)
 
 
-def transformable(conv):
+def transformable(conv: nn.Conv2d) -> bool:
     """Is a convolution better done as a product per frequency (`fourier`)? With kernels of 5 and
     more over 32 channels and more it is.
     """
@@ -185,9 +157,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, x):
         if not torch.is_grad_enabled():
             return super().forward(x)
-        return conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        how = (self.stride, self.padding, self.dilation, self.groups)
+        return conv2d(x, self.weight, self.bias, *how)
 
 
 class Maxout(modules.Maxout):
@@ -197,15 +168,14 @@ class Maxout(modules.Maxout):
 
 class Frequencies(Conv2d):
     def forward(self, x):
-        if x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled(
-            x.device.type
-        ):
-            return super().forward(x)
-        return fourier.conv2d(x, self.weight, self.bias, self.padding)
+        full = x.dtype in (torch.float32, torch.float64)
+        if full and not torch.is_autocast_enabled(x.device.type):
+            return fourier.conv2d(x, self.weight, self.bias, self.padding)
+        return super().forward(x)
 
 
 @contextlib.contextmanager
-def layers(net, transform=True):
+def layers(net: nn.Module, transform: bool = True) -> Iterator[nn.Module]:
     """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in
     channels_last, and every maxout of two pieces keeps one bit a unit; afterwards all is as before.
     With `transform` the convolutions that are `transformable` go by `fourier.conv2d`.
@@ -215,11 +185,8 @@ def layers(net, transform=True):
     does every other layer. Where the two pieces of a maxout tie, the second takes the whole
     gradient.
     """
-    convs = [
-        m
-        for m in net.modules()
-        if type(m) is nn.Conv2d and m.padding_mode == "zeros" and not isinstance(m.padding, str)
-    ]
+    convs = [m for m in net.modules() if type(m) is nn.Conv2d and m.padding_mode == "zeros"]
+    convs = [m for m in convs if not isinstance(m.padding, str)]
     pairs = [m for m in net.modules() if type(m) is modules.Maxout and m.pieces == 2]
     for m in pairs:
         m.__class__ = Maxout

@@ -18,9 +18,9 @@ def _waves(rows, columns, size, dtype, device, first=0):
     """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first +
     columns.
     """
-    angle = torch.outer(
-        torch.arange(rows, dtype=torch.float64), first + torch.arange(columns, dtype=torch.float64)
-    ).remainder(size) * (2 * math.pi / size)
+    f = torch.arange(rows, dtype=torch.float64)
+    i = first + torch.arange(columns, dtype=torch.float64)
+    angle = torch.outer(f, i).remainder(size) * (2 * math.pi / size)
     return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
 
 
@@ -28,10 +28,9 @@ def _turned(re, im, cos, sin, way):
     """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k),
     re and im (k, ...).
     """
-    flat_re, flat_im = re.reshape(len(re), -1), im.reshape(len(im), -1)
-    return torch.addmm(cos @ flat_re, -way * sin, flat_im), torch.addmm(
-        cos @ flat_im, way * sin, flat_re
-    )
+    re = re.reshape(len(re), -1)
+    im = im.reshape(len(im), -1)
+    return torch.addmm(cos @ re, -way * sin, im), torch.addmm(cos @ im, way * sin, re)
 
 
 def _spectrum(t, rows, columns, top=0, left=0):
@@ -42,7 +41,8 @@ def _spectrum(t, rows, columns, top=0, left=0):
     half = columns // 2 + 1
     cos, sin = _waves(half, w, columns, t.dtype, t.device, left)
     flat = t.reshape(h, w, -1)
-    re, im = torch.matmul(cos, flat), torch.matmul(-sin, flat)
+    re = torch.matmul(cos, flat)
+    im = torch.matmul(-sin, flat)
     cos, sin = _waves(rows, h, rows, t.dtype, t.device, top)
     re, im = _turned(re, im, cos, sin, -1)
     return re.view(rows * half, *more), im.view(rows * half, *more)
@@ -52,34 +52,39 @@ def _back(re, im, rows, columns, out_rows, out_columns):
     """The first out_rows x out_columns places of the real signal with spectrum (re, im), each (rows
     * half, n, u): (out_rows, out_columns, n, u).
     """
-    half, more = columns // 2 + 1, re.shape[1:]
+    half = columns // 2 + 1
+    more = re.shape[1:]
     cos, sin = _waves(out_rows, rows, rows, re.dtype, re.device)
     re, im = _turned(re.reshape(rows, -1), im.reshape(rows, -1), cos / rows, sin / rows, 1)
-    twice = torch.full(
-        (half,), 2.0 / columns, dtype=re.dtype, device=re.device
-    )  # each frequency stands for its mirror image too, but for
-    twice[0] = 1 / columns  # the mean
+    # each frequency stands for its mirror image too, but for the mean and, of an even size, the
+    # fastest
+    twice = torch.full((half,), 2.0 / columns, dtype=re.dtype, device=re.device)
+    twice[0] = 1 / columns
     if columns % 2 == 0:
-        twice[-1] = 1 / columns  # and, of an even size, the fastest
+        twice[-1] = 1 / columns
     cos, sin = (m * twice for m in _waves(out_columns, half, columns, re.dtype, re.device))
-    out = torch.baddbmm(
-        torch.matmul(cos, re.view(out_rows, half, -1)),
-        -sin.expand(out_rows, -1, -1),
-        im.view(out_rows, half, -1),
-    )
+    real = torch.matmul(cos, re.view(out_rows, half, -1))
+    out = torch.baddbmm(real, -sin.expand(out_rows, -1, -1), im.view(out_rows, half, -1))
     return out.view(out_rows, out_columns, *more)
 
 
-def conv2d(x, w, b=None, padding=(0, 0)):
+def conv2d(
+    x: torch.Tensor,
+    w: torch.Tensor,
+    b: torch.Tensor | None = None,
+    padding: tuple[int, int] = (0, 0),
+) -> torch.Tensor:
     """F.conv2d of images x (n, c, h, w) with kernels w (u, c, k, l), stride 1, zeros around: the
     same but for rounding; any derivative.
     """
-    (h, v), (k, l), (p, q) = x.shape[2:], w.shape[2:], padding
-    out_rows, out_columns = h + 2 * p - k + 1, v + 2 * q - l + 1
-    rows, columns = (
-        max(h + p, k, out_rows),
-        max(v + q, l, out_columns),
-    )  # what wraps around meets zeros
+    h, v = x.shape[2:]
+    k, l = w.shape[2:]
+    p, q = padding
+    out_rows = h + 2 * p - k + 1
+    out_columns = v + 2 * q - l + 1
+    # a field so large that what wraps around meets zeros
+    rows = max(h + p, k, out_rows)
+    columns = max(v + q, l, out_columns)
     x_re, x_im = _spectrum(x.permute(2, 3, 0, 1), rows, columns, p, q)
     w_re, w_im = _spectrum(w.permute(2, 3, 1, 0), rows, columns)
     y_re = torch.baddbmm(torch.bmm(x_re, w_re), x_im, w_im)

@@ -9,7 +9,7 @@ from .modules import _try, standing
 
 
 @torch.no_grad()
-def uniform_(net, generator=None):
+def uniform_(net: nn.Module, generator: torch.Generator | None = None) -> nn.Module:
     """The papers' start, in place: every weight from U(-0.005, 0.005), biases 0 (arXiv 1302.4389,
     1412.6550).
     """
@@ -22,7 +22,7 @@ def uniform_(net, generator=None):
 
 
 @torch.no_grad()
-def lsuv_(net, x, generator=None):
+def lsuv_(net: nn.Module, x: torch.Tensor, generator: torch.Generator | None = None) -> nn.Module:
     """Layer-sequential unit-variance start (arXiv 1511.06422), in place: orthogonal weights, each
     layer's output scaled to variance 1 on the images `x`, biases drawn from U(-0.01, 0.01).
 
@@ -42,9 +42,8 @@ def lsuv_(net, x, generator=None):
             nn.init.orthogonal_(w.view(len(w), -1), generator=generator)
             layer.weight.copy_(w)
             if layer.bias is not None:
-                layer.bias.copy_(
-                    torch.empty(layer.bias.shape).uniform_(-0.01, 0.01, generator=generator)
-                )
+                b = torch.empty(layer.bias.shape)
+                layer.bias.copy_(b.uniform_(-0.01, 0.01, generator=generator))
             seen = []
             hook = layer.register_forward_hook(lambda m, i, o: seen.append(o.std()))
             for _ in range(5):
@@ -57,7 +56,7 @@ def lsuv_(net, x, generator=None):
     return net
 
 
-def start(name, data, seed=0, init="lsuv"):
+def start(name: str, data, seed: int = 0, init: str = "lsuv") -> nn.Module:
     """A network by name at its start, the same for every method of a seed: LSUV on 500 training
     images, or the papers' U(+-0.005).
     """
@@ -67,6 +66,6 @@ def start(name, data, seed=0, init="lsuv"):
         torch.manual_seed(seed)
         net = zoo.build(name, data.classes).to(data.x_train.device)
     _try(name, net, data.x_train[:2])
-    return (
-        uniform_(net, generator) if init == "uniform" else lsuv_(net, data.x_train[:500], generator)
-    )
+    if init == "uniform":
+        return uniform_(net, generator)
+    return lsuv_(net, data.x_train[:500], generator)

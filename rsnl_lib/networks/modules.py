@@ -1,6 +1,7 @@
 """Layers of the networks, and what can be asked of any network: its mode, its middle, its size."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ MODES = ("train", "eval")
 
 
 @contextlib.contextmanager
-def frozen(net):
+def frozen(net: nn.Module) -> Iterator[nn.Module]:
     """Within this block no parameter of `net` takes a gradient; afterwards those that did do again.
     Gradients pass through to its input.
     """
@@ -26,7 +27,7 @@ def frozen(net):
 
 
 @contextlib.contextmanager
-def standing(net, mode=None):
+def standing(net: nn.Module, mode: str | None = None) -> Iterator[nn.Module]:
     """Within this block `net` is in mode "train" or "eval" (None: as it is); afterwards each of its
     layers is as before.
     """
@@ -38,7 +39,7 @@ def standing(net, mode=None):
             m.training = training
 
 
-def blocks(net):
+def blocks(net: nn.Module) -> list[nn.Module]:
     """The feature layers of a network in order: maxout units, and convolutions or dense layers
     outside them, without the last.
     """
@@ -47,42 +48,43 @@ def blocks(net):
 
 def _layers(net):
     inside = {id(m.layer) for m in net.modules() if isinstance(m, Maxout)}
-    return [
-        m
-        for m in net.modules()
-        if isinstance(m, (Maxout, nn.Conv2d, nn.Linear)) and id(m) not in inside
-    ]
+    found = [m for m in net.modules() if isinstance(m, (Maxout, nn.Conv2d, nn.Linear))]
+    return [m for m in found if id(m) not in inside]
 
 
 def _middle(found):
     found = found[:-1]
-    return [
-        m
-        for m in found
-        if not isinstance(m, nn.Linear) and not isinstance(getattr(m, "layer", None), nn.Linear)
-    ] or found
+    return [m for m in found if not isinstance(getattr(m, "layer", m), nn.Linear)] or found
 
 
-def passed(net, x):
+@contextlib.contextmanager
+def _hooked(layers, hook):
+    """Within this block `hook` is called after each of the layers has run."""
+    handles = [m.register_forward_hook(hook) for m in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def passed(net: nn.Module, x: torch.Tensor) -> list[nn.Module]:
     """The blocks in the order in which images x pass them, without those whose maps have one place
     (squeeze and excitation).
     """
     order = {}
-    hooks = [
-        m.register_forward_hook(lambda m, i, out: order.update({m: out.shape[2:].numel()}))
-        for m in _layers(net)
-    ]
-    try:
-        with torch.no_grad(), standing(net, "eval"):
-            net(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    def note(m, inputs, out):
+        order[m] = out.shape[2:].numel()
+
+    with _hooked(_layers(net), note), standing(net, "eval"):
+        net(x)
     found = _middle(list(order))
     return [m for m in found if order[m] > 1] or found
 
 
-def guided(net, x=None):
+def guided(net: nn.Module, x: torch.Tensor | None = None) -> nn.Module:
     """The block that gives or takes the hint: two thirds of the way, the 11th of 17 and the 4th of
     6 in FitNets, the 2nd of 3 in the teacher.
 
@@ -106,32 +108,35 @@ class Maxout(nn.Module):
     cheaper double backward; at an exact tie the whole gradient goes to b.
     """
 
-    def __init__(self, layer, pieces=2, max_norm=None):
+    def __init__(self, layer: nn.Module, pieces: int = 2, max_norm: float | None = None):
         super().__init__()
-        self.layer, self.pieces, self.max_norm = layer, pieces, max_norm
+        self.layer = layer
+        self.pieces = pieces
+        self.max_norm = max_norm
 
     def forward(self, x):
         first, *others = self.layer(x).chunk(self.pieces, dim=1)
-        for other in others:
-            first = (
-                other + torch.relu(first - other) if self.training else torch.maximum(first, other)
-            )
+        for b in others:
+            first = b + torch.relu(first - b) if self.training else torch.maximum(first, b)
         return first
 
 
-def conv(c_in, c_out, kernel, pad, max_norm=None):
+def conv(c_in: int, c_out: int, kernel: int, pad: int, max_norm: float | None = None) -> Maxout:
     return Maxout(nn.Conv2d(c_in, 2 * c_out, kernel, padding=pad), max_norm=max_norm)
 
 
-def dense(n_in, n_out, max_norm=None):
+def dense(n_in: int, n_out: int, max_norm: float | None = None) -> Maxout:
     return Maxout(nn.Linear(n_in, 2 * n_out), max_norm=max_norm)
 
 
-def pool(size, stride):
+def pool(size: int, stride: int) -> nn.MaxPool2d:
     return nn.MaxPool2d(size, stride, ceil_mode=True)
 
 
-def count(net, shape, share=lambda layer: 1):
+@torch.no_grad()
+def count(
+    net: nn.Module, shape: tuple[int, int, int], share: Callable = lambda layer: 1
+) -> tuple[int, float]:
     """(weights, multiplications for one image of `shape`): weights without biases, as the paper
     counts (Table VII). Of a layer's multiplications its `share` counts.
     """
@@ -143,31 +148,23 @@ def count(net, shape, share=lambda layer: 1):
         mults += layer.weight.numel() * places * share(layer)
 
     layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    hooks = [m.register_forward_hook(add) for m in layers]
     try:
-        with torch.no_grad(), standing(net, "eval"):
-            w = layers[0].weight
+        w = layers[0].weight
+        with _hooked(layers, add), standing(net, "eval"):
             net(torch.zeros(1, *shape, dtype=w.dtype, device=w.device))
     except (IndexError, RuntimeError) as error:
-        why = (
-            f"does not take an image of shape {tuple(shape)}: {error}"
-            if layers
-            else "has no convolution or dense layer to count"
-        )
+        why = "has no convolution or dense layer to count"
+        if layers:
+            why = f"does not take an image of shape {tuple(shape)}: {error}"
         raise ValueError(
             f"{type(net).__name__} {why}; give a network and (channels, height, width) that fit"
         ) from None
-    finally:
-        for hook in hooks:
-            hook.remove()
     return sum(m.weight.numel() for m in layers), mults
 
 
 @torch.no_grad()
-def clip_kernels_(net):
-    """Scale back, in place, every kernel whose norm exceeds its layer's max_norm (arXiv
-    1302.4389).
-    """
+def clip_kernels_(net: nn.Module) -> None:
+    """Scale back, in place, kernels whose norm exceeds their layer's limit (arXiv 1302.4389)."""
     for m in net.modules():
         if isinstance(m, Maxout) and m.max_norm is not None:
             w = m.layer.weight
@@ -181,7 +178,7 @@ class Hardsigmoid(nn.Module):
         return nn.functional.relu6(x + 3) / 6
 
 
-def twice_differentiable(net):
+def twice_differentiable(net: nn.Module) -> nn.Module:
     """`net` with each nn.Hardsigmoid (squeeze and excitation, MobileNetV3) replaced, in place, by
     the same function as relu6.
     """
@@ -193,7 +190,7 @@ def twice_differentiable(net):
 
 
 @contextlib.contextmanager
-def dropping(net, share):
+def dropping(net: nn.Module, share: float) -> Iterator[nn.Module]:
     """Within this block every nn.Dropout of `net` drops `share` of its own rate; afterwards the
     rates are as before.
     """
@@ -207,7 +204,7 @@ def dropping(net, share):
             m.p = p
 
 
-def training(net, frozen_norm=False):
+def training(net: nn.Module, frozen_norm: bool = False) -> nn.Module:
     """Put `net` in training mode; with frozen_norm its batch norm layers keep their statistics."""
     net.train()
     for m in net.modules():
@@ -218,9 +215,7 @@ def training(net, frozen_norm=False):
 
 @torch.no_grad()
 def _try(who, net, x):
-    """net(x) in evaluation mode, which changes nothing; an error in words if it does not take such
-    images.
-    """
+    """net(x), which changes nothing; an error in words if it does not take such images."""
     try:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), standing(net, "eval"):
             return net(x)

@@ -5,9 +5,11 @@ tables; each figure a closed matplotlib Figure.
 import html
 import math
 import textwrap
+from collections.abc import Callable, Sequence
 
-import numpy as np
+from IPython.display import HTML
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from ..study import claims, jobs, paper
 from ..study.claims import band, explored, family, runs
@@ -21,90 +23,111 @@ LOOKS = {  # a verdict looks the same everywhere: colour, mark, word
 }
 
 
-def words(claim):
+def words(claim: dict) -> str:
     """What a line compares: "robust - kd, trained on MNIST, gaussian 1 2 3 dB", for a reader who
     hovers or reads the table.
     """
 
     def side(s):
-        return palette.style(claim[s])["label"].replace("$", "") + (
-            f" (trained on {claim[f'train_noise_{s}']})" if claim.get(f"train_noise_{s}") else ""
-        )
+        label = palette.style(claim[s])["label"].replace("$", "")
+        noise = claim.get(f"train_noise_{s}")
+        return f"{label} (trained on {noise})" if noise else label
 
-    where = claim["perturbation"] + (
-        f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}"
-        if claim["perturbation"] != "clean"
-        else ""
-    )
+    where = claim["perturbation"]
+    if where != "clean":
+        where += f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}"
     return f"{side('a')} − {side('b')}, {where}"
 
 
-def told(claim, done):
+def told(claim: dict, done: dict) -> str:
     """n, seeds, recipe, hardware and commits behind a line's effect, or what is lacking."""
-    rows = [
-        row
-        for seed in claim["effects"]
-        for side in "ab"
-        for row in [jobs.of(claims.job_of(claim, side, seed), done)[claims.asked(claim)[0]]]
-    ]
-    if not rows:
-        return f"{claim['dataset']}, no seed run yet"
     seeds = sorted(claim["effects"])
+    if not seeds:
+        return f"{claim['dataset']}, no seed run yet"
+    key = claims.asked(claim)[0]
+    found = [claims.job_of(claim, side, seed) for seed in seeds for side in "ab"]
+    rows = [jobs.of(job, done)[key] for job in found]
+
+    def all_of(values):
+        return ", ".join(map(str, sorted(set(values))))
+
     return (
-        f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds"
-        f" {', '.join(map(str, seeds))}, n {rows[0]['n']} a network and level,"
-        f" {', '.join(sorted({r['hardware'] for r in rows}))}, commit"
-        f" {', '.join(sorted({r['commit'] for r in rows}))}"
+        f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds {all_of(seeds)},"
+        f" n {rows[0]['n']} a network and level, {all_of(r['hardware'] for r in rows)},"
+        f" commit {all_of(r['commit'] for r in rows)}"
     )
 
 
-def ledger(judged, done):
+def _effect(c):
+    if math.isnan(c["mean"]):
+        return ""
+    span = "" if math.isnan(c["low"]) else f" [{c['low']:+.2f}, {c['high']:+.2f}]"
+    return f"{c['mean']:+.2f}{span}"
+
+
+def _p(p):
+    if math.isnan(p):
+        return ""
+    return f"{p:.3f}" if p >= 0.001 else "< .001"
+
+
+def ledger(judged: Sequence[dict], done: dict) -> HTML:
     """The claims as an HTML table: place, claim, comparison, n, effect with its interval, corrected
     p, verdict; hover for what is behind it.
     """
-    from IPython.display import HTML
-
     heads = ("place", "claim", "comparison", "seeds", "effect (points)", "p, corrected", "verdict")
-    lines = [
-        '<table class="rsnl-table'
-        f' rsnl-ledger"><tr>{"".join(f"<th scope=col>{h}</th>" for h in heads)}</tr>'
-    ]
+    cells = "".join(f"<th scope=col>{head}</th>" for head in heads)
+    lines = [f'<table class="rsnl-table rsnl-ledger"><tr>{cells}</tr>']
     for c in judged:
-        effect = (
-            ""
-            if math.isnan(c["mean"])
-            else f"{c['mean']:+.2f}"
-            + ("" if math.isnan(c["low"]) else f" [{c['low']:+.2f}, {c['high']:+.2f}]")
-        )
-        p = (
-            ""
-            if math.isnan(c["p_corrected"])
-            else f"{c['p_corrected']:.3f}"
-            if c["p_corrected"] >= 0.001
-            else "&lt; .001"
-        )
-        word = c["verdict"] + (
-            f", could see {c['detectable']:.1f}" if c["verdict"] == "undecided" else ""
-        )
+        verdict = c["verdict"]
         cells = (
             c["place"],
             c["says"],
             f"{c['dataset'].upper()}: {words(c)}",
             f"{c['n']} of {len(c['seeds'])}",
-            effect,
-            p,
+            _effect(c),
+            _p(c["p_corrected"]),
         )
-        mark = f'<td style="border-left:6px solid {LOOKS[c["verdict"]]["color"]}">{word}</td>'
+        could = f", could see {c['detectable']:.1f}" if verdict == "undecided" else ""
         lines.append(
             f'<tr title="{html.escape(told(c, done))}">'
-            + "".join(f"<td>{v if v.startswith('&') else html.escape(v)}</td>" for v in cells)
-            + mark
+            + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+            + f'<td style="border-left:6px solid {LOOKS[verdict]["color"]}">{verdict}{could}</td>'
             + "</tr>"
         )
     return HTML("".join(lines) + "</table>")
 
 
-def forest(lines, title="", xlabel="effect (percentage points)", label=None, look=None):
+def _look(line):
+    return LOOKS[line["verdict"]] if "verdict" in line else palette.style(line["a"])
+
+
+def _draw_line(ax, at, c, look):
+    """One line of `forest` in the row `at`."""
+    colour = look["color"]
+    several = c["n"] > 1
+    if not math.isnan(c["low"]):
+        ax.plot([c["low"], c["high"]], [at, at], color=colour, lw=2)
+    mark = dict(ls="", ms=8, color=colour, marker=look["marker"])
+    ax.plot([c["mean"]], [at], **mark, mfc=colour if several else "none")
+    if several:
+        seed = dict(ls="", marker="|", color="#000000", ms=5, mew=0.8)
+        ax.plot(list(c["effects"].values()), [at] * c["n"], **seed)
+    if "matters" in c:
+        tick = -c["matters"] if c["decides"] == "no worse" else c["matters"]
+        ax.plot([tick, tick], [at - 0.35, at + 0.35], color="#000000", lw=1.2)
+    if "verdict" in c:
+        side = ax.get_yaxis_transform()
+        ax.text(1.01, at, c["verdict"], transform=side, va="center", fontsize=8, color=colour)
+
+
+def forest(
+    lines: Sequence[dict],
+    title: str = "",
+    xlabel: str = "effect (percentage points)",
+    label: Callable[[dict], str] | None = None,
+    look: Callable[[dict], dict] | None = None,
+) -> Figure:
     """A line each: every seed's effect as a dot, mean and 95 % interval, and of a claim its verdict
     and the smallest effect that would matter as a tick.
 
@@ -118,225 +141,147 @@ def forest(lines, title="", xlabel="effect (percentage points)", label=None, loo
             "none of the lines has a seed with rows of both sides; run python -m rsnl_lib reproduce"
             " --for claims"
         )
-    names = [textwrap.fill((label or (lambda c: c["says"]))(c), 58) for c in shown]
-    fig = Figure(
-        figsize=(9.2, 1.0 + 0.17 * sum(2 + name.count("\n") for name in names)),
-        layout="constrained",
-    )
-    ax = fig.subplots()
-    ax.axvline(0, color="#767676", lw=0.8)
+    names = [textwrap.fill(label(c) if label else c["says"], 58) for c in shown]
+    height = 1.0 + 0.17 * sum(2 + name.count("\n") for name in names)
+    fig, ax = palette.panel(9.2, height)
+    ax.axvline(0, **palette.GUIDE)
     for at, c in enumerate(shown):
-        own = look(c) if look else LOOKS[c["verdict"]] if "verdict" in c else palette.style(c["a"])
-        if not math.isnan(c["low"]):
-            ax.plot([c["low"], c["high"]], [at, at], color=own["color"], lw=2)
-        ax.plot(
-            [c["mean"]],
-            [at],
-            ls="",
-            ms=8,
-            color=own["color"],
-            marker=own["marker"],
-            mfc=own["color"] if c["n"] > 1 else "none",
-        )
-        if c["n"] > 1:
-            ax.plot(
-                list(c["effects"].values()),
-                np.full(c["n"], at),
-                ls="",
-                marker="|",
-                color="#000000",
-                ms=5,
-                mew=0.8,
-            )
-        if "matters" in c:
-            ax.plot(
-                [c["matters"] * (-1 if c["decides"] == "no worse" else 1)] * 2,
-                [at - 0.35, at + 0.35],
-                color="#000000",
-                lw=1.2,
-            )
-        if "verdict" in c:
-            ax.text(
-                1.01,
-                at,
-                c["verdict"],
-                transform=ax.get_yaxis_transform(),
-                va="center",
-                fontsize=8,
-                color=own["color"],
-            )
+        _draw_line(ax, at, c, (look or _look)(c))
     ax.set_yticks(range(len(shown)), names, fontsize=8)
     ax.set(xlabel=xlabel, ylim=(len(shown) - 0.4, -0.6))
     fig.suptitle(title, fontsize=11)
-    ax.spines[["top", "right"]].set_visible(False)
     return fig
 
 
-def study(done, path=claims.STUDY):
+def study(done: dict, path=claims.STUDY) -> list[dict]:
     """The lines of data/study.csv with their effects over seeds, mean and 95 % interval; without a
     verdict: they explore.
     """
     return [explored(line, claims.effects(line, done)) for line in claims.read(path)]
 
 
-def epochs(done, lines, title=""):
+def epochs(done: dict, lines: Sequence[dict], title: str = "") -> Figure:
     """Accuracy on clean images and in the lines' noise against the epochs trained: both sides of
     the lines of data/study.csv that change nothing else.
     """
-    sides = {side: {} for side in "ab"}
+    sides = {side: {} for side in "ab"}  # {side: {epochs: (accuracy clean, in noise) in %}}
     for line in lines:
-        for side in "ab":
+        for side, points in sides.items():
             job = claims.job_of(line, side, line["seeds"][0])
-            found = [
-                claims.share(done, job, keys) for keys in ([("clean", 0, "")], claims.asked(line))
-            ]
-            if None not in found:
-                sides[side][job.plan().epochs] = [100 * v for v in found]
-    fig, axes = palette.panels(2, 3.6, 2.9)
-    for side, points in sides.items():
-        look = palette.style(lines[0][side])
-        for ax, values in zip(axes[0], zip(*(points[e] for e in sorted(points)))):
-            ax.plot(
-                sorted(points),
-                values,
-                ms=6,
-                color=look["color"],
-                marker=look["marker"],
-                label=look["label"],
-            )
+            clean = claims.share(done, job, [("clean", 0, "")])
+            noisy = claims.share(done, job, claims.asked(line))
+            if clean is not None and noisy is not None:
+                points[job.plan().epochs] = (100 * clean, 100 * noisy)
+    first = lines[0]
+    levels = first["levels"]
+    noise = f"white noise, {levels[0]:g} to {levels[-1]:g} {first['unit']}"
     ticks = sorted({e for points in sides.values() for e in points})
-    for ax, name in zip(
-        axes[0],
-        (
-            "clean images",
-            (
-                f"white noise, {lines[0]['levels'][0]:g} to {lines[0]['levels'][-1]:g}"
-                f" {lines[0]['unit']}"
-            ),
-        ),
-    ):
+    fig, axes = palette.panels(2, 3.6, 2.9)
+    for i, (ax, name) in enumerate(zip(axes[0], ("clean images", noise))):
+        for side, points in sides.items():
+            x = sorted(points)
+            kw = dict(palette.style(first[side]), ms=6)
+            ax.plot(x, [points[e][i] for e in x], **kw)
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
         ax.minorticks_off()
     axes[0, 0].set_ylabel("test accuracy (%)")
-    fig.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=8,
-    )
+    palette.legend_below(fig, 2)
     fig.suptitle(title, fontsize=10)
     return fig
 
 
-def figure2(done, methods=("teacher", "kd", "fitnet", "robust")):
+def _printed(ax, dataset):
+    """The numbers in the text on Fig. 2(a), hollow; a drop is one from the clean accuracy."""
+    clean = {c["method"]: c for c in paper.cells("III", dataset) if c["perturbation"] == "clean"}
+    for c in paper.cells("2a"):
+        if c["dataset"] == dataset:
+            value = c["value"]
+            if c["quantity"] != "accuracy":
+                value = clean[c["method"]]["value"] - value
+            ax.plot([c["level"]], [value], **palette.PAPER_HOLLOW, **palette.look(c["method"]))
+
+
+def _bands(ax, found):
+    """Mean and band of one more run, for {method: runs}; returns the lowest mean."""
+    lowest = 100.0
+    for method, mine in found.items():
+        x, mean, low, high = band(mine)
+        look = palette.look(method)
+        ax.plot(x, mean, ms=4, lw=1.4, label=palette.style(method)["label"], **look)
+        ax.fill_between(x, low, high, color=look["color"], alpha=0.18, lw=0)
+        lowest = min(lowest, mean.min())
+    return lowest
+
+
+def _seeds(found):
+    """How many seeds {method: runs} hold, in words."""
+    counts = [len(mine) for mine in found.values()]
+    if not counts:
+        return "not run"
+    if min(counts) < max(counts):
+        return f"{min(counts)} to {max(counts)} seeds"
+    return "1 seed" if counts[0] == 1 else f"{counts[0]} seeds"
+
+
+def figure2(done: dict, methods: Sequence[str] = ("teacher", "kd", "fitnet", "robust")) -> Figure:
     """Fig. 2: accuracy against the SNR in dB, a panel a data set, mean over seeds and the band of
     one more run; hollow marks: printed in the text.
 
     A panel shows the family of networks that has rows of the most methods, the paper's own if it is
     one of them; another one's settings stand in the title, for its rows fill no cell.
     """
+    places = {"(a) MNIST": "mnist", "(b) CIFAR-10": "cifar10", "(c) CIFAR-100": "cifar100"}
     fig, axes = palette.panels(3, 3.6, 3.2)
-    for ax, (title, dataset) in zip(
-        axes[0],
-        {"(a) MNIST": "mnist", "(b) CIFAR-10": "cifar10", "(c) CIFAR-100": "cifar100"}.items(),
-    ):
-        words, teacher = family(done, dataset, methods)
-        seen, lowest = [], 100.0
+    for ax, (title, dataset) in zip(axes[0], places.items()):
+        settings, teacher = family(done, dataset, methods)
+        found = {}
         for method in palette.rank(methods):
-            mine = runs(
-                done,
-                dataset,
-                method,
-                settings=teacher.partition(" ")[2] if method == "teacher" else words,
-                teacher=teacher,
-            )
-            if mine:
-                x, mean, low, high = band(mine)
-                lowest = min(lowest, mean.min())
-                look = palette.look(method)
-                ax.plot(x, mean, ms=4, lw=1.4, label=palette.style(method)["label"], **look)
-                ax.fill_between(x, low, high, color=look["color"], alpha=0.18, lw=0)
-                seen.append(len(mine))
-        clean = paper.cells("III", dataset)
-        for c in (c for c in paper.cells("2a") if c["dataset"] == dataset):
-            value = (
-                c["value"]
-                if c["quantity"] == "accuracy"
-                else next(
-                    k["value"]
-                    for k in clean
-                    if k["method"] == c["method"] and k["perturbation"] == "clean"
-                )
-                - c["value"]
-            )
-            ax.plot([c["level"]], [value], **palette.PAPER_HOLLOW, **palette.look(c["method"]))
-        note = (
-            f"{min(seen)} to {max(seen)} seeds"
-            if seen and min(seen) < max(seen)
-            else f"{seen[0]} seed{'s' * (seen[0] > 1)}"
-            if seen
-            else "not run"
-        )
-        ax.set(
-            title=f"{title}, {note}"
-            + (
-                f"\n{words or 'recipe as it stands'}, by {teacher}"
-                if (words, teacher) != ("", jobs.Job(dataset, "kd").teacher().net) and seen
-                else ""
-            ),
-            xlabel="SNR (dB)",
-        )
-        ax.title.set_fontsize(9)
-        if seen:
+            own = teacher.partition(" ")[2] if method == "teacher" else settings
+            if mine := runs(done, dataset, method, settings=own, teacher=teacher):
+                found[method] = mine
+        lowest = _bands(ax, found)
+        _printed(ax, dataset)
+        title = f"{title}, {_seeds(found)}"
+        paper_teacher = jobs.Job(dataset, "kd").teacher().net
+        if found and (settings, teacher) != ("", paper_teacher):
+            title += f"\n{settings or 'recipe as it stands'}, by {teacher}"
+        ax.set(xlabel="SNR (dB)")
+        ax.set_title(title, fontsize=9)
+        if found:
             ax.set(xlim=ax.get_xlim()[::-1], ylim=(lowest - 3, min(100.5, ax.get_ylim()[1])))
         else:
             ax.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("test accuracy (%)")
-    fig.legend(
-        *axes[0, 0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=5,
-        frameon=False,
-        fontsize=8,
-    )
+    palette.legend_below(fig, 5)
     return fig
 
 
-def inheritance(points):
+def inheritance(points: dict) -> Figure:
     """What a student gains against how far its teacher is ahead of KD's student, a mark a level;
     points {data set: `leads`}; colour: data set, mark: what is done to the image.
 
     The title holds Spearman's rank correlation by data set.
     """
-    from scipy.stats import spearmanr
-
-    fig, axes = palette.panels(1, 6.4, 3.8)
-    ax = axes[0, 0]
-    ax.axhline(0, color="#767676", lw=0.8), ax.axvline(0, color="#767676", lw=0.8)
-    ends = [f(p[3] for v in points.values() for p in v) for f in (min, max)]
-    ax.plot(ends, ends, color="#767676", lw=0.8, ls=":", label="as if it were the teacher")
-    for dataset, colour in zip(points, ("#E69F00", "#0072B2", "#000000")):
-        for kind, mark in (("gaussian", "o"), ("poisson", "^"), ("occlusion", "s"), ("clean", "*")):
-            mine = [(x, y) for k, _, _, x, y in points[dataset] if k == kind]
+    fig, ax = palette.panel(6.4, 3.8)
+    ax.axhline(0, **palette.GUIDE)
+    ax.axvline(0, **palette.GUIDE)
+    ahead = [p[3] for found in points.values() for p in found]
+    ends = [min(ahead), max(ahead)]
+    ax.plot(ends, ends, **palette.GUIDE, ls=":", label="as if it were the teacher")
+    marks = {"gaussian": "o", "poisson": "^", "occlusion": "s", "clean": "*"}
+    said = []
+    for (dataset, found), colour in zip(points.items(), ("#E69F00", "#0072B2", "#000000")):
+        for kind, mark in marks.items():
+            mine = [p[3:] for p in found if p[0] == kind]
             if mine:
-                ax.plot(
-                    *zip(*mine),
-                    ls="",
-                    marker=mark,
-                    ms=6,
-                    color=colour,
-                    alpha=0.8,
-                    label=f"{dataset}, {kind.replace('gaussian', 'white noise')}",
-                )
-    said = ", ".join(
-        f"{d} {spearmanr([p[3] for p in v], [p[4] for p in v])[0]:+.3f}" for d, v in points.items()
-    )
+                kw = dict(ls="", marker=mark, ms=6, color=colour, alpha=0.8)
+                name = kind.replace("gaussian", "white noise")
+                ax.plot(*zip(*mine), **kw, label=f"{dataset}, {name}")
+        said.append(f"{dataset} {spearmanr([p[3:] for p in found])[0]:+.3f}")
     ax.set(
         xlabel="teacher ahead of KD's student by (points)",
         ylabel="gain over KD's student (points)",
-        title=f"rank correlation: {said}",
     )
-    ax.title.set_fontsize(10)
-    fig.legend(loc="outside right upper", frameon=False, fontsize=8)
+    ax.set_title(f"rank correlation: {', '.join(said)}", fontsize=10)
+    palette.legend_beside(fig)
     return fig

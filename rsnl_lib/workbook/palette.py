@@ -2,8 +2,12 @@
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 # the only place where colours, marks and the order of methods are chosen (colour-blind safe on
 # white)
@@ -49,9 +53,10 @@ TERMS = {
     "bss_share": "BSS per image",
 }
 PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
+GUIDE = dict(color="#767676", lw=0.8)  # a line to compare with: zero, a diagonal
 
 
-def style(method):
+def style(method: str) -> dict:
     """Colour, mark and label of a method; of "kd by pgd_at", KD's student of the robust teacher,
     the mark is hollow.
     """
@@ -60,48 +65,50 @@ def style(method):
     return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
 
 
-def look(method):
+def look(method: str) -> dict:
     """`style` without its label: colour and mark."""
     return {k: v for k, v in style(method).items() if k != "label"}
 
 
-def rank(methods):
+def rank(methods: Iterable[str]) -> list[str]:
     """Methods in the workbook's order, unknown ones last."""
     order = list(METHODS)
 
-    def place(m):
-        return order.index(m) if m in order else len(order)
+    def place(method):
+        name = method.partition(" by ")[0]
+        return (order.index(name) if name in order else len(order), method)
 
-    return sorted(methods, key=lambda m: (place(m.partition(" by ")[0]), m))
+    return sorted(methods, key=place)
 
 
-def png(fig, dpi=100, colours=128):
+def term(quantity: str) -> str:
+    """What a column of a history is called in a figure."""
+    return {"val_accuracy": "validation accuracy", **TERMS}.get(quantity, quantity)
+
+
+def png(fig: Figure, dpi: int = 100, colours: int = 128) -> bytes:
     """A figure as small PNG bytes, the same bytes every time."""
     from PIL import Image
 
-    raw, out = io.BytesIO(), io.BytesIO()
+    raw = io.BytesIO()
     fig.savefig(raw, format="png", dpi=dpi)
-    Image.open(raw).convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(
-        out, "png", optimize=True
-    )
+    small = Image.open(raw).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    out = io.BytesIO()
+    small.save(out, "png", optimize=True)
     return out.getvalue()
 
 
-def show(fig, alt):
-    """Display a figure as a picture; `alt` says in words what it shows, for readers who cannot see
-    it.
-    """
+def show(fig: Figure, alt: str) -> None:
+    """Display a figure as a picture; `alt` says what it shows to readers who cannot see it."""
     from IPython.display import display
 
     picture = base64.b64encode(png(fig)).decode()
-    display(
-        {"image/png": picture, "text/plain": f"[figure: {alt}]"},
-        raw=True,
-        metadata={"image/png": {"alt": alt}},
-    )
+    bundle = {"image/png": picture, "text/plain": f"[figure: {alt}]"}
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def panels(columns, width, height):
+def panels(columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure and its (1, columns) axes, each of that size in inches."""
     fig = Figure(figsize=(width * columns, height), layout="constrained")
     axes = fig.subplots(1, columns, squeeze=False)
     for ax in axes.flat:
@@ -109,7 +116,39 @@ def panels(columns, width, height):
     return fig, axes
 
 
-def table(rows, *columns):
+def panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel, and the panel."""
+    fig, axes = panels(1, width, height)
+    return fig, axes[0, 0]
+
+
+def legend_beside(fig: Figure, handles: Sequence | None = None) -> None:
+    """Name `handles` (by default all lines) to the right of the figure."""
+    fig.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
+
+
+def legend_below(fig: Figure, columns: int, handles: Sequence | None = None, **more) -> None:
+    """Name `handles` (by default the lines of the first panel) below the figure."""
+    if handles is None:
+        handles = fig.axes[0].get_legend_handles_labels()[0]
+    kw = dict(frameon=False, fontsize=8) | more
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns, **kw)
+
+
+def draw_image(ax: Axes, image, top: float | None = None, colours: str = "gray_r", **more) -> None:
+    """An image of pixels in [0, 1], 1 in black; with `top` one of signed values in [-top, top]."""
+    low, high = (0, 1) if top is None else (-top, top)
+    kw = dict(interpolation="nearest") | more
+    ax.imshow(np.asarray(image), cmap=colours, vmin=low, vmax=high, **kw)
+
+
+def mean_bar(ax: Axes, values, at: float, colour: str) -> None:
+    """An upright bar at the mean of `values`, in the row `at`."""
+    mean = values.mean()
+    ax.plot([mean, mean], [at - 0.3, at + 0.3], color=colour, lw=2)
+
+
+def table(rows: DataFrame, *columns: str) -> DataFrame:
     """`rows` if the frame has these columns and at least one row, else a ValueError."""
     if lacking := [c for c in columns if c not in rows]:
         raise ValueError(
@@ -123,14 +162,11 @@ def table(rows, *columns):
     return rows
 
 
-def label_lines(ax, ends, gap):
-    """Write each line's name at its right end, (x, y, method), moved apart to keep `gap` between
-    them.
-    """
-    placed = []
+def label_lines(ax: Axes, ends: list, gap: float) -> None:
+    """Write each line's name at its end (x, y, method), at least `gap` above the one below."""
+    at = -np.inf
     for x, y, method in sorted(ends, key=lambda e: e[1]):
-        at = max(y, placed[-1] + gap) if placed else y
-        placed.append(at)
+        at = max(y, at + gap)
         ax.annotate(
             style(method)["label"],
             (x, y),
