@@ -94,7 +94,7 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
     assert listed[0].method == "teacher" and all(j.teacher() == listed[0] for j in listed[1:])
     assert [register.place(j) for j in listed] == list(range(312, 321))
     assert [(r.epochs, r.dropout) for r in (listed[0].plan(), listed[1].plan())] == [
-        (20, 0.5),
+        (20, 0.25),
         (12, 1.0),
     ]
     done = {tuple(map(str, listed[1].row().values())): dict.fromkeys(register.asked("cifar10"))}
