@@ -552,7 +552,7 @@ MUTANTS = [
         "hint: the student stays",
         "train/hints",
         "if goal != 'probe':",
-        "if goal == 'probe' and goal:",
+        "if goal == 'probe':",
         "hints::test_the_stage",
     ),
     (

@@ -129,7 +129,8 @@ def ladder(
     for method in sound:
         one_of("sound", method, certify.SOUND)
     one_of("p", p, geometry.DUAL)
-    x, generator = checks.images(x).double(), torch.Generator().manual_seed(seed)
+    x = checks.images(x).double()
+    generator = torch.Generator().manual_seed(seed)
     net_S, net_T = bound.exact(net_S), bound.exact(net_T)
     bound.fit_together(net_S, net_T, x)
     with torch.no_grad():
@@ -140,10 +141,14 @@ def ladder(
             f"the student leads on none of the {len(x)} images, so there is no radius; give images"
             " where it leads"
         )
-    numbers, x, y = ahead.nonzero()[:, 0].tolist(), x[ahead], y[ahead]
-    h, q, rows = bound.head_start(net_S, net_T, y, space), geometry.DUAL[p], []
+    numbers = ahead.nonzero()[:, 0].tolist()
+    x, y = x[ahead], y[ahead]
+    h = bound.head_start(net_S, net_T, y, space)
+    rows = []
     begun = time.perf_counter()
-    flip, point = search.smallest_flip(h, x, q, box, restarts, steps, seeds, generator)
+    flip, point = search.smallest_flip(
+        h, x, geometry.DUAL[p], box, restarts, steps, seeds, generator
+    )
     smoothed = space == "logit" and p == 2 and not box
     rungs = itertools.chain(
         [("smallest flip found", "flip", flip)],

@@ -37,7 +37,15 @@ class Height(NamedTuple):
     V_r: torch.Tensor
 
 
-def height_over(flat, x, y, ball, space, tau, slopes=None) -> Height:
+def height_over(
+    flat: list[nn.Module],
+    x: torch.Tensor,
+    y: torch.Tensor,
+    ball: Ball,
+    space: str,
+    tau: float,
+    slopes: list | None = None,
+) -> Height:
     """The Height of the network of layers `flat` at images x with labels y over a ball. `slopes`
     takes (low, high) of each layer's neurons.
     """
@@ -109,7 +117,16 @@ def _mix(h):
     return ends.amin(0), ends.amax(0)
 
 
-def ready(net_S, net_T, x, y, p, space, tau, box):
+def ready(
+    net_S: nn.Module,
+    net_T: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    p: float,
+    space: str,
+    tau: float,
+    box: bool,
+) -> tuple[list, list, torch.Tensor, torch.Tensor | None]:
     """(layers of S, layers of T, x in float64, the Ball's `side`), the arguments checked."""
     one_of("p", p, geometry.DUAL)
     one_of("space", space, geometry.SPACES)

@@ -24,7 +24,8 @@ from .. import geometry
 from ..networks.modules import Maxout
 from .layers import linear_map, split_last
 
-GAMMA, SLACK = 1e-11, 1e-9
+GAMMA = 1e-11
+SLACK = 1e-9
 
 
 class State(NamedTuple):
@@ -94,7 +95,8 @@ def _largest(states, alive):
     """
     z = torch.stack([t.z for t in states])
     e = torch.stack([t.e for t in states]).amax(0)
-    low, high = torch.full_like(states[0].C, math.inf), torch.full_like(states[0].C, -math.inf)
+    low = torch.full_like(states[0].C, math.inf)
+    high = -low
     for t, on in zip(states, alive):
         low = torch.where(on[:, None], torch.minimum(low, t.C - t.r), low)
         high = torch.where(on[:, None], torch.maximum(high, t.C + t.r), high)
@@ -197,7 +199,9 @@ def _walk(flat, x, ball, slopes):
     return s, last
 
 
-def logits_over(flat, x, ball, slopes=None):
+def logits_over(
+    flat: list[nn.Module], x: torch.Tensor, ball: Ball, slopes: list | None = None
+) -> State:
     """Pairs of logits over the ball: the State of a_i - a_j, (n, [d,] k, k), its Jacobian through
     the difference of the last layer's rows. `slopes` takes (low, high) of each layer's neurons.
     """

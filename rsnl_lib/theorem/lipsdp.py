@@ -25,7 +25,8 @@ def _signals(flat, slopes, height, y, x, first, total):
     cols = d + total
     O = torch.zeros(n, cols, *x.shape[1:], dtype=x.dtype)
     O.flatten(2)[:, :d] = torch.eye(d, dtype=x.dtype)
-    rows, slopes = [], iter(slopes)
+    rows = []
+    slopes = iter(slopes)
 
     def unknown(base, a, low, high):
         """base + (c a + r w) with a new unknown for each unit of a (n, cols, *s); low and high (n,
@@ -72,7 +73,8 @@ def _system(flat_S, flat_T, x, y, R, space, tau):
     (n, N, .), and the gap of the gradients c_x x + c_w w, (n, .); unknowns without effect left out.
     """
     ball = Ball(R.double() * (1 + SLACK), 2, None)
-    pair, total = [], 0  # unknowns so far
+    pair = []
+    total = 0  # unknowns so far
     for flat in (flat_S, flat_T):
         slopes = []
         h = height_over(flat, x, y, ball, space, tau, slopes)
@@ -83,7 +85,8 @@ def _system(flat_S, flat_T, x, y, R, space, tau):
     (A_S, c_S), (A_T, c_T) = (
         _signals(flat, slopes, h, y, x, first, total) for flat, slopes, h, first in pair
     )
-    A, c = torch.cat([A_S, A_T], 1), c_S - c_T
+    A = torch.cat([A_S, A_T], 1)
+    c = c_S - c_T
     d = x[0].numel()
     A_x, A_w, c_x, c_w = A[..., :d], A[..., d:], c[:, :d], c[:, d:]
     used = (A_w != 0).any(1) | (c_w != 0)  # a neuron that cannot switch has no effect
@@ -161,7 +164,8 @@ def sound_lipsdp(
         value = torch.where(good, value, torch.ones_like(value))
         with torch.no_grad():
             better = good & (value < best)
-            best, best_t = torch.where(better, value, best), torch.where(better[:, None], t, best_t)
+            best = torch.where(better, value, best)
+            best_t = torch.where(better[:, None], t, best_t)
         step.zero_grad()
         value.log().sum().backward()
         step.step()

@@ -73,4 +73,5 @@ def flip_in_plane(
         if not open_.any() or low >= (1 - tol) * high or seen > most:
             return min(low, reach), high
         quarter = torch.tensor([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=torch.float64) * side / 4
-        cells, side = (cells[open_][:, None] + quarter).flatten(0, 1), side / 2
+        cells = (cells[open_][:, None] + quarter).flatten(0, 1)
+        side = side / 2

@@ -55,7 +55,8 @@ def estimate_ascent(
     it).
     """
     q = DUAL[one_of("p", p, DUAL)]
-    best, kept, rows = point_gap(h, x, p), x, []
+    best, kept = point_gap(h, x, p), x
+    rows = []
     for R in radii:
         tried = [kept]
         if flip is not None:
@@ -70,22 +71,29 @@ def estimate_ascent(
             asked = [z.clamp(0, 1) for z in some] if box else some
             tried.append(_steepest_of(h, some, asked, p)[0])
         for z in tried:
-            for k in range(steps):
-                z = z.detach().clamp(0, 1) if box else z.detach()
-                z = z.requires_grad_()
-                size = norm(gradient(h, z, create_graph=True)[1], p)
-                better = size.detach() > best
-                best = torch.where(better, size.detach(), best)
-                kept = torch.where(like(better, x), z.detach(), kept)
-                if not size.requires_grad:
-                    break
-                (up,) = torch.autograd.grad(size.sum(), z, allow_unused=True)
-                if up is None:
-                    break
-                ahead = z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x)
-                z = x + onto_ball(ahead - x, R, q)
+            for point, size in _climb(h, x, z, R, p, steps, box):
+                better = size > best
+                best = torch.where(better, size, best)
+                kept = torch.where(like(better, x), point, kept)
         rows.append(best)
     return torch.stack(rows)
+
+
+def _climb(h, x, z, R, p, steps, box):
+    """From z up ||grad h||_p in the ball of radius R around x: each point and the size there."""
+    q = DUAL[p]
+    for k in range(steps):
+        z = z.detach().clamp(0, 1) if box else z.detach()
+        z = z.requires_grad_()
+        size = norm(gradient(h, z, create_graph=True)[1], p)
+        yield z.detach(), size.detach()
+        if not size.requires_grad:
+            return
+        (up,) = torch.autograd.grad(size.sum(), z, allow_unused=True)
+        if up is None:
+            return
+        ahead = z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x)
+        z = x + onto_ball(ahead - x, R, q)
 
 
 def _steepest_of(h, points, asked, p):
@@ -214,7 +222,8 @@ def smallest_flip(
     points(x)
     flips = _Flips(h, in_box(x) if box else x, q, box)
     if seeds is not None:
-        order, m = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1), len(seeds)
+        order = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)
+        m = len(seeds)
         # the nearest, and some of all distances
         ranks = sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})
         for column in order[:, ranks].T:

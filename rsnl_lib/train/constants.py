@@ -63,7 +63,8 @@ def _ask_all(teacher, x, y, tau, gradients, path, chunk, every):
         parts.append(kept)
         pieces.append(piece)
         done += len(kept[0])
-    begun, watch = done, Watch(every)
+    begun = done
+    watch = Watch(every)
     with modules.frozen(teacher), fast.layers(teacher):
         chunks = range(done, len(x), whole("chunk", chunk, 1))
         for i in progress(chunks, desc="teacher", leave=False):

@@ -47,7 +47,8 @@ def hint_stage(
         raise ValueError(
             "the teacher is in training mode; call teacher.eval(), its features must not change"
         )
-    x, watch = data.x_train, Watch(every)
+    x = data.x_train
+    watch = Watch(every)
     devices = [x.device] if x.is_cuda else []
     with _features(net, teacher, x[:2]) as seen, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed * 100_003 + 77)
@@ -75,7 +76,8 @@ def _features(net, teacher, x):
     """A dict that holds under "S" and "T" what the guided layers of student and teacher gave last;
     a few images x show the way through them.
     """
-    seen, hooks = {}, []
+    seen = {}
+    hooks = []
     try:
         for who, n in (("S", net), ("T", teacher)):
 
@@ -116,11 +118,13 @@ def _turn(goal, parts, teacher, seen, data, r, epochs, at, pause):
     for epoch in progress(numbers, desc=f"hint: {goal}", leave=False):
         networks.training(net, r.frozen_norm)
         if at:
-            total, done, order = at["total"], at["done"], at["order"].cpu()
+            total, done = at["total"], at["done"]
+            order = at["order"].cpu()
             env.set_generators(at["generators"], x.device)
             at = None
         else:
-            total, done, order = 0.0, 0, torch.randperm(len(x))
+            total, done = 0.0, 0
+            order = torch.randperm(len(x))
         for pick in order.to(x.device).split(r.batch)[done:]:
             loss = _hint(goal, parts, teacher, seen, x[pick], y[pick])
             descend(net, loss, step, weights, r.clip)

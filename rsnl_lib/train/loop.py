@@ -139,7 +139,8 @@ def _constants(method, how, r, seed, teacher, x, y, cache):
 def _epochs(net, task, state=None, every=EVERY):
     """The hint stage and the epochs of `fit`."""
     r, data, method = task.r, task.data, task.method
-    step, run, inside = optimiser(net, r), None, None
+    step = optimiser(net, r)
+    run, inside = None, None
     identity = _identity(task) if state else []
     if state and pathlib.Path(state).is_file():
         run = _resume(state, net, step, identity)
@@ -148,7 +149,8 @@ def _epochs(net, task, state=None, every=EVERY):
         run = {"best": copy.deepcopy(net.state_dict()), "best_epoch": -1, "history": []}
     else:
         inside = run.pop("inside")
-    history, watch = run["history"], Watch(every)
+    history = run["history"]
+    watch = Watch(every)
 
     def keep(**more):
         weights = {"net": net.state_dict(), "step": step.state_dict()}
@@ -182,9 +184,8 @@ def _identity(task):
     data, teacher = task.data, task.teacher
     guide = "no teacher"
     if task.how.scores:
-        guide = (
-            f"a teacher {store.digest(*teacher.state_dict().values(), words=repr(teacher))[:12]}"
-        )
+        name = store.digest(*teacher.state_dict().values(), words=repr(teacher))
+        guide = f"a teacher {name[:12]}"
     return [
         repr(task.r),
         task.method,
@@ -212,7 +213,8 @@ def _epoch(net, step, task, epoch, inside, pause):
     the milliseconds an image. `pause` is called after each batch with a function that says where
     the epoch is.
     """
-    how, r, n, x = task.how, task.r, len(task.data.x_train), task.x
+    how, r, x = task.how, task.r, task.x
+    n = len(task.data.x_train)
     steps = math.ceil(n / r.batch) * r.replays
     lam = lam_at(r, epoch)
     # of a CPU its own seconds: what else runs there does not count
@@ -231,7 +233,8 @@ def _epoch(net, step, task, epoch, inside, pause):
         def place():
             return {**at, "took": clock() - begun, "generators": env.generators(x.device)}
 
-        sums, more = at["sums"], {"share": epoch / r.epochs, "carry": at["carry"]}
+        sums = at["sums"]
+        more = {"share": epoch / r.epochs, "carry": at["carry"]}
         for pick in order.split(r.batch)[at["done"] :]:
             batch = _batch(pick, x, task.y, task.a_T, task.g_T, lam, how, r, task.teacher)
             batch = batch._replace(**more)
