@@ -333,9 +333,7 @@ def epochs(n=384, held=77):
     def ours():
         net = copy.deepcopy(start)
         with fast.layers(net):
-            loop._epochs(
-                net, d, how, "robust", r, 0, teacher, None, x, y_x, a_T, g_T, constants.EVERY
-            )
+            loop._epochs(net, loop.Task(d, "robust", how, r, 0, teacher, x, y_x, a_T, g_T))
 
     return {
         "peer": (theirs, 1),

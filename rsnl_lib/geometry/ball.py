@@ -9,18 +9,18 @@ from ..checks import one_of
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
-def norm(v, p=2):
+def norm(v: torch.Tensor, p: float = 2) -> torch.Tensor:
     """p-norm of each image of v, (n,); p = 1, 2 or inf."""
     one_of("p", p, DUAL)
     return torch.linalg.vector_norm(v.flatten(1), p, dim=1)
 
 
-def like(r, x):
+def like(r: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """(n,) numbers shaped to multiply images x."""
     return r.view(-1, *[1] * (x.dim() - 1))
 
 
-def onto_ball(d, R, q=2):
+def onto_ball(d: torch.Tensor, R: float | torch.Tensor, q: float = 2) -> torch.Tensor:
     """The nearest point (in L2) to d (n, ...) in the q-ball of radius R, a number or (n,)."""
     R = torch.as_tensor(R, dtype=d.dtype, device=d.device).expand(len(d))
     if one_of("q", q, DUAL) == math.inf:
@@ -33,7 +33,7 @@ def onto_ball(d, R, q=2):
     return d.sign() * (d.abs() - like(cut, d)).clamp_min(0)
 
 
-def steepest(w, q=2):
+def steepest(w: torch.Tensor, q: float = 2) -> torch.Tensor:
     """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p; 0 where w is.
 
     A tiny gradient counts like any other: it is scaled up before it is squared.
@@ -49,13 +49,14 @@ def steepest(w, q=2):
     return scaled / like(norm(scaled).clamp_min(tiny), w)
 
 
-def random_in_ball(x, R, q=2, generator=None):
+def random_in_ball(
+    x: torch.Tensor, R: float | torch.Tensor, q: float = 2, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R
     u^(1/d), u uniform.
     """
-    where = generator.device if generator else x.device
-    d = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
-    u = torch.rand(len(x), generator=generator, dtype=x.dtype, device=where).to(x.device) ** (
-        1 / x[0].numel()
-    )
+    device = generator.device if generator else x.device
+    kind = dict(generator=generator, dtype=x.dtype, device=device)
+    d = torch.randn(x.shape, **kind).to(x.device)
+    u = torch.rand(len(x), **kind).to(x.device) ** (1 / x[0].numel())
     return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)

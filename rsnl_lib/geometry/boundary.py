@@ -11,15 +11,15 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from .. import checks
 from ..checks import one_of, positive, room, whole
 
-ETA, EPS, STEPS = (
-    0.3,
-    1e-4,
-    10,
-)  # the paper's. ETA: of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
+# the paper's; ETA is of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
+ETA = 0.3
+EPS = 1e-4
+STEPS = 10
 RULES = ("paper", "code")
 
 
@@ -32,12 +32,11 @@ class Samples(NamedTuple):
     before: torch.Tensor  # (n,) f_b - f_k at the image
     after: torch.Tensor  # (n,) f_b - f_k where the walk ended: below zero beyond the boundary
     logits: torch.Tensor  # (n, classes) there
-    path: (
-        torch.Tensor | None
-    )  # (steps + 1, n, c, h, w) the image and every point after it, the last one repeated
+    # (steps + 1, n, c, h, w) the image and every point after it, the last one repeated
+    path: torch.Tensor | None
 
 
-def gap(a, base, target):
+def gap(a: torch.Tensor, base: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """L_k = f_b - f_k, (n,): how many logits class `base` leads class `target` by; zero on their
     boundary.
     """
@@ -46,7 +45,8 @@ def gap(a, base, target):
             checks.true_class(a, k)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
-    if (same := base == target).any():
+    same = base == target
+    if same.any():
         i = int(same.nonzero()[0])
         raise ValueError(
             f"target={int(target[i])} of image {i} is its base class; a boundary lies between two"
@@ -55,7 +55,7 @@ def gap(a, base, target):
     return (a.gather(1, base[:, None]) - a.gather(1, target[:, None]))[:, 0]
 
 
-def top_two(a):
+def top_two(a: torch.Tensor) -> torch.Tensor:
     """The largest logit minus the second largest, (n,): how far, in logits, the decision is from
     its boundary.
     """
@@ -77,19 +77,19 @@ def _asked(net, x):
 
 
 def search(
-    net,
-    x,
-    base,
-    target,
-    eta=ETA,
-    eps=EPS,
-    steps=STEPS,
-    rule="paper",
-    low=None,
-    high=None,
-    path=False,
-    halvings=0,
-):
+    net: nn.Module,
+    x: torch.Tensor,
+    base: torch.Tensor,
+    target: torch.Tensor,
+    eta: float | None = ETA,
+    eps: float = EPS,
+    steps: int = STEPS,
+    rule: str = "paper",
+    low: float | None = None,
+    high: float | None = None,
+    path: bool = False,
+    halvings: int = 0,
+) -> Samples:
     """Walk from images x of class `base` across the boundary to class `target`: Samples (arXiv
     1805.05532, Sec. 3).
 
@@ -106,65 +106,67 @@ def search(
     sample is kept. ValueError: classes equal or out of range, no images, eta <= 0, steps < 1, low
     >= high, a network in training mode.
     """
-    (
-        whole("steps", steps, 1),
-        whole("halvings", halvings),
-        one_of("rule", rule, RULES),
-        positive("eps", eps, zero=True),
-        eta is None or positive("eta", eta),
-    )
+    whole("steps", steps, 1)
+    whole("halvings", halvings)
+    one_of("rule", rule, RULES)
+    positive("eps", eps, zero=True)
+    if eta is not None:
+        positive("eta", eta)
     room(low, high)
-    z, n = _asked(net, x).clone(), len(x)
-    inside = z.clone()  # the point before the last
-    now = torch.arange(
-        n, device=x.device
-    )  # numbers of those still walking, of class b towards class k
-    b, k, taken, accepted = (
-        base,
-        target,
-        torch.zeros_like(now),
-        torch.full((n,), rule == "code", device=x.device),
-    )
-    walked = [x.detach()] * (steps + 1 if path else 0)
-    with (
-        torch.enable_grad(),
-        torch.autocast(x.device.type, enabled=False),
-    ):  # under bfloat16 eps would be lost
-        for i in range(steps + 1):
-            at = z[now].requires_grad_()
-            a = net(at)
-            L = gap(a, b, k)
-            if i == 0:
-                logits, before, after = a.detach().clone(), L.detach().clone(), L.detach().clone()
-            logits[now], after[now] = a.detach(), L.detach()
-            if rule == "paper":
-                pair = torch.stack([b, k], 1)
-                third = a.scatter(1, pair, -math.inf).amax(1) > a.gather(1, pair).amax(1)
-                accepted[now] = (before[now] > 0) & (L < 0) & ~third
-                on = (L >= 0) & ~third
-            else:
-                on = a.argmax(1) == b
-            if i == steps or not on.any():
-                break
-            (g,) = torch.autograd.grad(L[on].sum(), at)
-            now, b, k, g, L = now[on], b[on], k[on], g[on], L.detach()[on]
-            length = torch.linalg.vector_norm(g.flatten(1), dim=1)
-            inverse = torch.where(length > 0, 1 / length, 0)  # without a slope there is no step
-            move = ((inverse if eta is None else eta) * (L + eps) * inverse).view(-1, 1, 1, 1) * g
-            inside[now] = z[now]
-            z[now] = (z[now] - move).clamp(
-                -math.inf if low is None else low, math.inf if high is None else high
-            )
-            taken[now] += 1
-            walked[i + 1 :] = [z.clone()] * len(walked[i + 1 :])
-    over = (accepted & (before > 0) & (after < 0)).nonzero()[:, 0]
+    x = _asked(net, x)
+    walked = [x] * (steps + 1) if path else []
+    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
+    # under bfloat16 eps would be lost
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+        s, inside = _walk(net, x, base, target, eta, eps, steps, rule, bounds, walked)
+    over = (s.accepted & (s.before > 0) & (s.after < 0)).nonzero()[:, 0]
     if halvings and len(over):
-        z[over], logits[over] = _halved(
-            net, inside[over], z[over], base[over], target[over], halvings
-        )
-        after[over] = gap(logits[over], base[over], target[over])
-        accepted[over] &= (logits[over].argmax(1) == target[over]) | (rule == "code")
-    return Samples(z, accepted, taken, before, after, logits, torch.stack(walked) if path else None)
+        b, k = base[over], target[over]
+        s.x[over], s.logits[over] = _halved(net, inside[over], s.x[over], b, k, halvings)
+        s.after[over] = gap(s.logits[over], b, k)
+        s.accepted[over] &= (s.logits[over].argmax(1) == k) | (rule == "code")
+    return s._replace(path=torch.stack(walked) if path else None)
+
+
+def _walk(net, x, base, target, eta, eps, steps, rule, bounds, walked):
+    """(Samples without a path, the points before the last); what `walked` holds, one batch of
+    points a step, is renewed from the second on.
+    """
+    z, inside = x.clone(), x.clone()
+    b, k = base, target
+    now = torch.arange(len(x), device=x.device)  # numbers of those still walking, from b towards k
+    taken = torch.zeros_like(now)
+    accepted = torch.full((len(x),), rule == "code", device=x.device)
+    for i in range(steps + 1):
+        at = z[now].requires_grad_()
+        a = net(at)
+        L = gap(a, b, k)
+        if i == 0:
+            logits, before, after = (t.detach().clone() for t in (a, L, L))
+        logits[now], after[now] = a.detach(), L.detach()
+        if rule == "paper":
+            pair = torch.stack([b, k], 1)
+            third = a.scatter(1, pair, -math.inf).amax(1) > a.gather(1, pair).amax(1)
+            accepted[now] = (before[now] > 0) & (L < 0) & ~third
+            on = (L >= 0) & ~third
+        else:
+            on = a.argmax(1) == b
+        if i == steps or not on.any():
+            break
+        (g,) = torch.autograd.grad(L[on].sum(), at)
+        now, b, k = now[on], b[on], k[on]
+        inside[now] = z[now]
+        z[now] = (z[now] - _move(g[on], L.detach()[on], eta, eps)).clamp(*bounds)
+        taken[now] += 1
+        walked[i + 1 :] = [z.clone()] * len(walked[i + 1 :])
+    return Samples(z, accepted, taken, before, after, logits, None), inside
+
+
+def _move(g, L, eta, eps):
+    """eta (L + eps) g / ||g||_2, with eta=None Newton's step; without a slope g there is none."""
+    length = torch.linalg.vector_norm(g.flatten(1), dim=1)
+    inverse = torch.where(length > 0, 1 / length, 0)
+    return ((inverse if eta is None else eta) * (L + eps) * inverse).view(-1, 1, 1, 1) * g
 
 
 @torch.no_grad()
@@ -176,25 +178,20 @@ def _halved(net, inside, outside, base, target, halvings):
         for _ in range(halvings):
             middle = (inside + outside) / 2
             beyond = (gap(net(middle), base, target) < 0).view(-1, 1, 1, 1)
-            inside, outside = (
-                torch.where(beyond, inside, middle),
-                torch.where(beyond, middle, outside),
-            )
+            inside = torch.where(beyond, inside, middle)
+            outside = torch.where(beyond, middle, outside)
         return outside, net(outside)
 
 
 def _lengths(u, v):
+    """||u|| and ||v|| of pairs of vectors (n, d), in float64; NaN where one of the two is zero."""
     if u.dim() != 2 or u.shape != v.shape:
         raise ValueError(f"vectors {tuple(u.shape)} and {tuple(v.shape)} must both be (n, d)")
-    return [
-        torch.linalg.vector_norm(w.double(), dim=1).masked_fill(
-            ((u == 0).all(1) | (v == 0).all(1)), math.nan
-        )
-        for w in (u, v)
-    ]
+    zero = (u == 0).all(1) | (v == 0).all(1)
+    return [torch.linalg.vector_norm(w.double(), dim=1).masked_fill(zero, math.nan) for w in (u, v)]
 
 
-def mag_sim(u, v):
+def mag_sim(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """min(||u||, ||v||) / max(||u||, ||v||) of each pair of vectors (n, d): (n,) in [0, 1]; NaN
     where a length is zero.
     """
@@ -202,7 +199,7 @@ def mag_sim(u, v):
     return torch.minimum(long_u, long_v) / torch.maximum(long_u, long_v)
 
 
-def ang_sim(u, v):
+def ang_sim(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """<u, v> / (||u|| ||v||) of each pair of vectors (n, d), as 1 - ||u/||u|| - v/||v||||^2 / 2:
     (n,) in [-1, 1], exactly 1 for u = v; NaN where a length is zero.
     """
@@ -210,16 +207,17 @@ def ang_sim(u, v):
     return (1 - (u / long_u[:, None] - v / long_v[:, None]).square().sum(1) / 2).clamp_min(-1)
 
 
-def vectors(net, x, y, chunk=500, **how):
+def vectors(
+    net: nn.Module, x: torch.Tensor, y: torch.Tensor, chunk: int = 500, **how
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(v, asked, accepted) from images x of classes y to every other class: sample minus image (n,
     classes, d), which pairs were asked for (the network is right, the class is not y) and which of
     them `search` accepted, (n, classes) bool. `how` goes to `search`.
     """
     with torch.no_grad():
         a = torch.cat([net(part) for part in _asked(net, x).split(whole("chunk", chunk, 1))])
-    asked = (a.argmax(1) == checks.true_class(a, y))[:, None] & (
-        torch.arange(a.shape[1], device=a.device) != y[:, None]
-    )
+    right = a.argmax(1) == checks.true_class(a, y)
+    asked = right[:, None] & (torch.arange(a.shape[1], device=a.device) != y[:, None])
     v, accepted = x.new_zeros(*a.shape, x[0].numel()), torch.zeros_like(asked)
     for i, k in (pairs.T for pairs in asked.nonzero().split(chunk) if len(pairs)):
         s = search(net, x[i], y[i], k, **how)
@@ -227,7 +225,7 @@ def vectors(net, x, y, chunk=500, **how):
     return v, asked, accepted
 
 
-def alike(T, S):
+def alike(T: tuple, S: tuple) -> dict:
     """`similarity` of two networks from what `vectors` says of each for the same images."""
     (u, asked_T, accepted_T), (v, asked_S, accepted_S) = T, S
     if u.shape != v.shape:
@@ -235,7 +233,8 @@ def alike(T, S):
             f"vectors {tuple(u.shape)} and {tuple(v.shape)} must be of the same images and classes"
         )
     asked = asked_T & asked_S
-    both, total = asked & accepted_T & accepted_S, int(asked.sum())
+    both = asked & accepted_T & accepted_S
+    total = int(asked.sum())
     mag, ang = mag_sim(u[both], v[both]), ang_sim(u[both], v[both])
     kept = ~mag.isnan()
     rates = {
@@ -253,7 +252,9 @@ def alike(T, S):
     }
 
 
-def similarity(net_T, net_S, x, y, chunk=500, **how):
+def similarity(
+    net_T: nn.Module, net_S: nn.Module, x: torch.Tensor, y: torch.Tensor, chunk: int = 500, **how
+) -> dict:
     """MagSim and AngSim (arXiv 1805.05532) of two networks on images x of classes y, a dict: the
     means `mag` in [0, 1] and `ang` in [-1, 1] (NaN without a pair) over `n` pairs (image, other
     class) accepted for both; `undefined` more had a vector of length zero. `pairs` were asked for,

@@ -10,7 +10,7 @@ from ..checks import one_of, positive, true_class
 SPACES = ("probability", "logit", "tempered")
 
 
-def score(a, y, tau=1.0):
+def score(a: torch.Tensor, y: torch.Tensor, tau: float = 1.0) -> torch.Tensor:
     """f = softmax(a / tau)_y, the score of the true class, in (0, 1); softened for tau > 1 (Eq.
     4).
     """
@@ -18,13 +18,15 @@ def score(a, y, tau=1.0):
     return F.softmax(a / positive("tau", tau), dim=1).gather(1, index)[:, 0]
 
 
-def split_logits(a, y):
+def split_logits(a: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(a_y (n,), a with -inf at the true class (n, k)): the true class's logit and the others."""
     index = true_class(a, y)[:, None]
     return a.gather(1, index)[:, 0], a.scatter(1, index, -math.inf)
 
 
-def height(a, y, space="logit", tau=1.0):
+def height(
+    a: torch.Tensor, y: torch.Tensor, space: str = "logit", tau: float = 1.0
+) -> torch.Tensor:
     """The true class's score in a space, (n,): f = softmax(a)_y in (0, 1); logit(f) = a_y - log
     sum_{j != y} e^{a_j}; or f at tau.
     """
@@ -34,7 +36,14 @@ def height(a, y, space="logit", tau=1.0):
     return own - others.logsumexp(1)
 
 
-def input_gradient(net, x, y, tau=1.0, create_graph=False, space="tempered"):
+def input_gradient(
+    net: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    tau: float = 1.0,
+    create_graph: bool = False,
+    space: str = "tempered",
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(a, g): logits (n, k) and g = grad_x of the score in `space` (Eq. 16: f at tau), shaped like
     x, one gradient per image.
 

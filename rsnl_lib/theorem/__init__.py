@@ -20,7 +20,8 @@ from .bound import (  # noqa: F401
 )
 from .certify import SOUND, lipschitz, operator_norm, sound_radii, sound_spectral, votes  # noqa: F401
 from .examples import ladder, margins  # noqa: F401
-from .interval import linear_map, sound_interval, sound_lead  # noqa: F401
+from .interval import sound_interval, sound_lead  # noqa: F401
+from .layers import linear_map  # noqa: F401
 from .lipsdp import sound_lipsdp  # noqa: F401
 from .planes import flip_in_plane, in_plane  # noqa: F401
 from .search import (  # noqa: F401

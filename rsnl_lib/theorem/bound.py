@@ -11,21 +11,23 @@ above. All functions take a batch: images x (n, c, h, w), labels y (n,), answers
 
 import copy
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from ..checks import points, positive, whole
 from ..geometry.ball import norm
 from ..geometry.gradient import height, split_logits
 
 
-def exact(net, dtype=torch.float64):
+def exact(net: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
     return copy.deepcopy(net).to(dtype).eval()
 
 
-def both(net_S, net_T, z):
+def both(net_S: nn.Module, net_T: nn.Module, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(a_S, a_T): both networks' logits (n, k), of the same classes."""
     a_S, a_T = net_S(z), net_T(z)
     if a_S.shape != a_T.shape:
@@ -37,7 +39,7 @@ def both(net_S, net_T, z):
 
 
 @torch.no_grad()
-def fit_together(net_S, net_T, x):
+def fit_together(net_S: nn.Module, net_T: nn.Module, x: torch.Tensor) -> None:
     """A ValueError if the images x are no finite numbers, or if the networks do not take them or
     score different classes.
     """
@@ -50,7 +52,9 @@ def fit_together(net_S, net_T, x):
         ) from None
 
 
-def head_start(net_S, net_T, y, space="logit", tau=1.0):
+def head_start(
+    net_S: nn.Module, net_T: nn.Module, y: torch.Tensor, space: str = "logit", tau: float = 1.0
+) -> Callable:
     """The function h(z) = f_S(z) - f_T(z) of (n, c, h, w) images with labels y; positive while the
     student leads.
 
@@ -65,7 +69,7 @@ def head_start(net_S, net_T, y, space="logit", tau=1.0):
     return h
 
 
-def right_answer(net, y):
+def right_answer(net: nn.Module, y: torch.Tensor) -> Callable:
     """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
 
     def lead(z):
@@ -76,7 +80,9 @@ def right_answer(net, y):
     return lead
 
 
-def gradient(h, z, create_graph=False):
+def gradient(
+    h: Callable, z: torch.Tensor, create_graph: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(h(z), grad h(z)), one gradient an image: (n,) and the shape of z."""
     with torch.enable_grad():
         z = z if create_graph and z.requires_grad else z.detach().requires_grad_()
@@ -98,7 +104,15 @@ class Measured(NamedTuple):
     slope_T: torch.Tensor
 
 
-def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
+def measure(
+    net_S: nn.Module,
+    net_T: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    space: str = "logit",
+    tau: float = 1.0,
+    p: float = 2,
+) -> Measured:
     """What stands in Eq. 7 at the images x themselves, in the given space and norm: a Measured."""
     fit_together(net_S, net_T, x)
     (f_S, g_S), (f_T, g_T) = (
@@ -107,7 +121,7 @@ def measure(net_S, net_T, x, y, space="logit", tau=1.0, p=2):
     return Measured(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
 
-def in_box(x):
+def in_box(x: torch.Tensor) -> torch.Tensor:
     """x if every pixel lies in [0, 1], else a ValueError: outside it the straight way to a picture
     would leave the box.
     """
@@ -120,21 +134,27 @@ def in_box(x):
 
 
 # Radii -------------------------------------------------------------------------------------------
-def printed_radius(m, G):
+def printed_radius(m: torch.Tensor, G: torch.Tensor) -> torch.Tensor:
     """The ratio of Eqs. 7 and 14 as printed, m / G: NOT a bound unless G holds on a ball at least
     that large.
     """
     return m.clamp_min(0) / G
 
 
-def capped_radius(m, G, R):
+def capped_radius(m: torch.Tensor, G: torch.Tensor, R: float | torch.Tensor) -> torch.Tensor:
     """min(R, m / G(R)): the corrected Theorem 1 for one radius R; sound if G is no less than
     G(R).
     """
     return torch.minimum(printed_radius(m, G), torch.as_tensor(R, dtype=m.dtype))
 
 
-def fixed_point(m, G, R=math.inf, start=None, steps=20):
+def fixed_point(
+    m: torch.Tensor,
+    G: Callable,
+    R: float = math.inf,
+    start: torch.Tensor | None = None,
+    steps: int = 20,
+) -> torch.Tensor:
     """r_fp = max_{s <= R} min(s, m / G(s)), G a function (n,) -> (n,): (n,), as sound as G, at
     whatever step one stops.
 
@@ -154,14 +174,17 @@ def fixed_point(m, G, R=math.inf, start=None, steps=20):
     return low
 
 
-def integral_radius(m, G, upto, steps=16):
+def integral_radius(
+    m: torch.Tensor, G: Callable, upto: torch.Tensor, steps: int = 16
+) -> torch.Tensor:
     """r with int_0^r G = m by right-end sums on `steps` equal parts of [0, upto]: (n,), as sound as
     G; at most `upto`.
 
     G is a function (n,) -> (n,). On [a, b] the gap is at most G(b), so each part uses up at most (b
     - a) G(b) of m.
     """
-    left, r, width = m.clamp_min(0), torch.zeros_like(m), upto / whole("steps", steps, 1)
+    width = upto / whole("steps", steps, 1)
+    left, r = m.clamp_min(0), torch.zeros_like(m)
     for k in range(1, steps + 1):
         size = G(width * k).clamp_min(1e-30)
         step = torch.minimum(width, left / size)
@@ -169,7 +192,9 @@ def integral_radius(m, G, upto, steps=16):
     return r
 
 
-def profile_radii(m, radii, G):
+def profile_radii(
+    m: torch.Tensor, radii: torch.Tensor, G: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(r_fp, r_int) from a profile: G (K, n) at increasing radii (K, n); right-end sums, as sound
     as G, at most radii[-1].
     """
@@ -182,7 +207,7 @@ def profile_radii(m, radii, G):
     return r_fp, torch.maximum(r_fp, r_int)
 
 
-def curvature_radius(m, g, kappa):
+def curvature_radius(m: torch.Tensor, g: torch.Tensor, kappa: float | torch.Tensor) -> torch.Tensor:
     """2m / (g + sqrt(g^2 + 2 kappa m)): valid where grad h is kappa-Lipschitz and g = ||grad
     h(x)||; shows that L_G lowers g only.
     """
@@ -190,12 +215,11 @@ def curvature_radius(m, g, kappa):
     return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-30)
 
 
-def gaussian_flip_share(m, gap, sigma):
+def gaussian_flip_share(
+    m: torch.Tensor, gap: torch.Tensor, sigma: float | torch.Tensor
+) -> torch.Tensor:
     """First-order law for white noise of standard deviation sigma, one or (n,): P(h <= 0) ~ Phi(-m
     / (sigma ||grad h(x)||_2)). An estimate.
     """
-    if isinstance(sigma, torch.Tensor):
-        positive("sigma", sigma.min().item())
-    else:
-        positive("sigma", sigma)
+    positive("sigma", sigma.min().item() if isinstance(sigma, torch.Tensor) else sigma)
     return torch.special.ndtr(-m / (sigma * gap).clamp_min(1e-30))

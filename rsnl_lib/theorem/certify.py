@@ -17,12 +17,14 @@ from .. import geometry
 from ..checks import one_of, points, positive, true_class, whole
 from ..networks.modules import Maxout
 from . import bound
-from .interval import SLACK, layers, linear_map, sound_interval, sound_lead
+from .interval import sound_interval, sound_lead
+from .jacobian import SLACK
+from .layers import layers, linear_map, split_last
 from .lipsdp import sound_lipsdp
 
 
 # The product of norms ----------------------------------------------------------------------------
-def operator_norm(layer, q):
+def operator_norm(layer: nn.Module, q: float) -> float:
     """SOUND upper bound of a layer's Lipschitz constant from q-norm to q-norm; q = 1, 2 or inf.
 
     Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2:
@@ -32,16 +34,7 @@ def operator_norm(layer, q):
     one_of("q", q, geometry.DUAL)
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
     if isinstance(inner, (nn.MaxPool2d, nn.AvgPool2d)):
-        k, step = ((v, v) if isinstance(v, int) else v for v in (inner.kernel_size, inner.stride))
-        overlap = math.prod(math.ceil(a / b) for a, b in zip(k, step))
-        share, rows = 1.0, 1.0
-        if isinstance(inner, nn.AvgPool2d):
-            full = not inner.ceil_mode and (
-                inner.padding in (0, (0, 0)) or inner.count_include_pad
-            )  # no window is cut short
-            share = 1 / abs(inner.divisor_override or (math.prod(k) if full else 1))
-            rows = math.prod(k) * share if inner.divisor_override else 1.0
-        return {1: overlap * share, 2: math.sqrt(overlap * share * rows), math.inf: rows}[q]
+        return _pool_norm(inner, q)
     if isinstance(inner, (nn.BatchNorm1d, nn.BatchNorm2d)):
         scale, _ = linear_map(inner)
         return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
@@ -54,9 +47,8 @@ def operator_norm(layer, q):
         )
     rows = w.abs().flatten(1).sum(1).max().item()
     most = w.abs().unflatten(0, (pieces, -1)).amax(0)  # a maxout unit follows one piece at a time
-    columns = (
-        most.sum(0).flatten(1).sum(1).max().item() if w.dim() == 4 else most.sum(0).max().item()
-    )
+    column = most.sum(0)
+    columns = (column.flatten(1).sum(1) if w.dim() == 4 else column).max().item()
     if q != 2:
         return {1: columns, math.inf: rows}[q]
     if w.dim() == 2:
@@ -69,31 +61,43 @@ def operator_norm(layer, q):
     )
 
 
-def lipschitz(net, y, p=2, space="logit", tau=1.0):
+def _pool_norm(pool, q):
+    """The norm of a layer of windows, from how many of them overlap and what each may add up to."""
+    k, step = ((v, v) if isinstance(v, int) else v for v in (pool.kernel_size, pool.stride))
+    overlap = math.prod(math.ceil(a / b) for a, b in zip(k, step))
+    share, rows = 1.0, 1.0
+    if isinstance(pool, nn.AvgPool2d):
+        padded = pool.padding not in (0, (0, 0)) and not pool.count_include_pad
+        full = not pool.ceil_mode and not padded  # no window is cut short
+        share = 1 / abs(pool.divisor_override or (math.prod(k) if full else 1))
+        rows = math.prod(k) * share if pool.divisor_override else 1.0
+    return {1: overlap * share, 2: math.sqrt(overlap * share * rows), math.inf: rows}[q]
+
+
+def lipschitz(
+    net: nn.Module, y: torch.Tensor, p: float = 2, space: str = "logit", tau: float = 1.0
+) -> torch.Tensor:
     """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest
     margin a_y - a_j; f's slope is at most 1/4.
     """
-    flat, q = layers(net), geometry.DUAL[one_of("p", p, geometry.DUAL)]
-    size = math.prod(
-        operator_norm(m, q) for m in (flat[:-1] if isinstance(flat[-1], nn.Linear) else flat)
-    )
-    w = (
-        flat[-1].weight
-        if isinstance(flat[-1], nn.Linear)
-        else torch.eye(int(y.max()) + 2, dtype=torch.float64)
-    )
+    q = geometry.DUAL[one_of("p", p, geometry.DUAL)]
+    share = {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}
+    flat, last = split_last(layers(net))
+    size = math.prod(operator_norm(m, q) for m in flat)
+    w = torch.eye(int(y.max()) + 2, dtype=torch.float64) if last is None else last.weight
     true_class(torch.empty(len(y), len(w)), y)
     steep = torch.linalg.vector_norm(w[:, None] - w[None], p, dim=2).amax(1)[y] * size
-    return (
-        steep.detach()
-        * {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}[
-            one_of("space", space, geometry.SPACES)
-        ]
-        * (1 + SLACK)
-    )
+    return steep.detach() * share[one_of("space", space, geometry.SPACES)] * (1 + SLACK)
 
 
-def sound_spectral(net_S, net_T, y, p=2, space="logit", tau=1.0):
+def sound_spectral(
+    net_S: nn.Module,
+    net_T: nn.Module,
+    y: torch.Tensor,
+    p: float = 2,
+    space: str = "logit",
+    tau: float = 1.0,
+) -> torch.Tensor:
     """SOUND upper bound of G, the same for every radius and image of a class: the sum of both
     networks' products of norms.
     """
@@ -105,8 +109,17 @@ SOUND = ("spectral", "interval", "lipsdp")
 
 
 def sound_radii(
-    net_S, net_T, x, y, method="interval", p=2, space="logit", tau=1.0, box=False, parts=12
-):
+    net_S: nn.Module,
+    net_T: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    method: str = "interval",
+    p: float = 2,
+    space: str = "logit",
+    tau: float = 1.0,
+    box: bool = False,
+    parts: int = 12,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm)
     lets the teacher catch up.
 
@@ -120,15 +133,12 @@ def sound_radii(
             f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'"
         )
     if points(x).device.type != "cpu":
-        mine = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
-        return tuple(
-            r.to(x.device)
-            for r in sound_radii(*mine, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
-        )
+        here = (copy.deepcopy(net_S).cpu(), copy.deepcopy(net_T).cpu(), x.cpu(), y.cpu())
+        radii = sound_radii(*here, method, p, space, tau, box, parts)
+        return tuple(r.to(x.device) for r in radii)
     with torch.no_grad():
-        a_S, _ = bound.both(
-            *(nn.Sequential(*layers(net)) for net in (net_S, net_T)), points(x)[:1].double()
-        )
+        plain = (nn.Sequential(*layers(net)) for net in (net_S, net_T))
+        a_S, _ = bound.both(*plain, x[:1].double())
     true_class(a_S.expand(len(x), -1), y)
     m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
     most = sound_spectral(net_S, net_T, y, p, space, tau)
@@ -147,7 +157,16 @@ def sound_radii(
     return r_fp * (1 - SLACK), r_int * (1 - SLACK)
 
 
-def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
+def votes(
+    net_S: nn.Module,
+    net_T: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    sigma: float,
+    draws: int = 1000,
+    alpha: float = 0.001,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(radius, p_low): smoothing (arXiv 1902.02918) of "the student leads" for any two networks,
     L2, SOUND with probability 1 - alpha an image.
 
@@ -162,23 +181,13 @@ def votes(net_S, net_T, x, y, sigma, draws=1000, alpha=0.001, generator=None):
         raise ValueError(
             f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001"
         )
-    h, wins = (
-        bound.head_start(net_S, net_T, y),
-        torch.zeros(len(x), dtype=torch.int64, device=x.device),
-    )
-    where = generator.device if generator else x.device
+    h = bound.head_start(net_S, net_T, y)
+    wins = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    device = generator.device if generator else x.device
+    kind = dict(generator=generator, dtype=x.dtype, device=device)
     with torch.no_grad():
         for _ in range(whole("draws", draws, 1)):
-            wins += (
-                h(
-                    x
-                    + sigma
-                    * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=where).to(
-                        x.device
-                    )
-                )
-                > 0
-            )
+            wins += h(x + sigma * torch.randn(x.shape, **kind).to(x.device)) > 0
     k = wins.double().cpu().numpy()
     low = torch.as_tensor(beta.ppf(alpha, k, draws - k + 1)).nan_to_num(0.0)
     return (sigma * torch.special.ndtri(low)).clamp_min(0), low

@@ -7,10 +7,11 @@ from torch import nn
 
 from .. import geometry
 from ..checks import one_of, positive
-from .interval import layers, sound_interval
+from .interval import sound_interval
+from .layers import layers
 
 
-def in_plane(net, x, axes):
+def in_plane(net: nn.Module, x: torch.Tensor, axes: torch.Tensor) -> nn.Module:
     """`net` on the plane x + a axes[0] + b axes[1] as a network of (n, 2) points; x (1, ...), axes
     (2, ...).
     """
@@ -23,8 +24,16 @@ def in_plane(net, x, axes):
 
 @torch.no_grad()
 def flip_in_plane(
-    flat_S, flat_T, y, q=2, space="logit", tau=1.0, reach=1.0, tol=1e-3, most=400_000
-):
+    flat_S: nn.Module,
+    flat_T: nn.Module,
+    y: torch.Tensor,
+    q: float = 2,
+    space: str = "logit",
+    tau: float = 1.0,
+    reach: float = 1.0,
+    tol: float = 1e-3,
+    most: int = 400_000,
+) -> tuple[float, float]:
     """(low, high): the exact distance of the smallest flip from 0, within `tol` of itself, for
     networks of two inputs; y (1,).
 
@@ -33,10 +42,12 @@ def flip_in_plane(
     are quartered. What lies outside the square is not seen: low is at most `reach`, and high = inf
     means that no flip was found.
     """
-    one_of("q", q, geometry.DUAL), positive("tol", tol)
+    one_of("q", q, geometry.DUAL)
+    positive("tol", tol)
     side = 2 * positive("reach", reach) / 32
     ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
-    cells, high, seen = torch.cartesian_prod(ticks, ticks), math.inf, 0
+    cells = torch.cartesian_prod(ticks, ticks)
+    high, seen = math.inf, 0
 
     def size(v):
         return torch.linalg.vector_norm(v, q, dim=1)
@@ -45,12 +56,11 @@ def flip_in_plane(
         return size((c.abs() - side / 2).clamp_min(0))
 
     while True:
-        labels_ = y.expand(len(cells))
-        m = geometry.height(flat_S(cells), labels_, space, tau) - geometry.height(
-            flat_T(cells), labels_, space, tau
-        )
+        labels = y.expand(len(cells))
+        f_S, f_T = (geometry.height(f(cells), labels, space, tau) for f in (flat_S, flat_T))
+        m = f_S - f_T
         radius = torch.full_like(m, side / math.sqrt(2))
-        drop = radius * sound_interval(flat_S, flat_T, cells, labels_, radius, 2, space, tau)
+        drop = radius * sound_interval(flat_S, flat_T, cells, labels, radius, 2, space, tau)
         if (m <= 0).any():
             high = min(high, size(cells[m <= 0]).min().item())
         flipped = m + drop < -1e-9
@@ -58,9 +68,10 @@ def flip_in_plane(
             high = min(high, nearest(cells[flipped], side).min().item())
         near = nearest(cells, side)
         open_ = (m - drop <= 1e-9) & ~flipped & (near < high)
-        low = min(near[open_].min().item() if open_.any() else high, high)
+        low = min(near[open_].min().item(), high) if open_.any() else high
         seen += len(cells)
         if not open_.any() or low >= (1 - tol) * high or seen > most:
             return min(low, reach), high
         quarter = torch.tensor([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=torch.float64) * side / 4
-        cells, side = (cells[open_][:, None] + quarter).flatten(0, 1), side / 2
+        cells = (cells[open_][:, None] + quarter).flatten(0, 1)
+        side = side / 2

@@ -1,6 +1,7 @@
 """Estimates from below and above: the largest gap of gradients sampled, the smallest flip found."""
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -10,12 +11,20 @@ from .bound import gradient, in_box
 
 
 # Estimates of G from below -----------------------------------------------------------------------
-def point_gap(h, x, p=2):
+def point_gap(h: Callable, x: torch.Tensor, p: float = 2) -> torch.Tensor:
     """||grad h(x)||_p, which is G(0): what L_G sees. m / point_gap is NOT a bound."""
     return norm(gradient(h, x)[1], p)
 
 
-def estimate_sampling(h, x, R, p=2, draws=1000, box=False, generator=None):
+def estimate_sampling(
+    h: Callable,
+    x: torch.Tensor,
+    R: float | torch.Tensor,
+    p: float = 2,
+    draws: int = 1000,
+    box: bool = False,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Estimate of G(R) from below: the largest ||grad h||_p at `draws` random points of the ball
     (and at x).
     """
@@ -26,7 +35,17 @@ def estimate_sampling(h, x, R, p=2, draws=1000, box=False, generator=None):
     return best
 
 
-def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, generator=None):
+def estimate_ascent(
+    h: Callable,
+    x: torch.Tensor,
+    radii: torch.Tensor,
+    p: float = 2,
+    flip: torch.Tensor | None = None,
+    starts: int = 3,
+    steps: int = 15,
+    box: bool = False,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Estimate of G from below at each row of `radii` (K, n), increasing: (K, n), projected
     gradient ascent on ||grad h||_p.
 
@@ -35,46 +54,61 @@ def estimate_ascent(h, x, radii, p=2, flip=None, starts=3, steps=15, box=False, 
     fixed-point radius made from this estimate cannot exceed the flip found (as far as 65 points see
     it).
     """
-    q, best, rows = DUAL[one_of("p", p, DUAL)], point_gap(h, x, p), []
-    kept = x
+    q = DUAL[one_of("p", p, DUAL)]
+    best, kept = point_gap(h, x, p), x
+    rows = []
     for R in radii:
         tried = [kept]
         if flip is not None:
             length = norm(flip - x, q).clamp_min(1e-30)
-            scan = [
-                x + (flip - x) * like(t * (R / length).clamp_max(1), x)
-                for t in torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)
-            ]
-            sizes = torch.stack([point_gap(h, z, p) for z in scan])
-            at = sizes.argmax(0)
-            tried.append(torch.stack(scan)[at, torch.arange(len(x), device=x.device)])
-            best = torch.maximum(best, sizes.amax(0))
+            shares = torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)
+            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in shares]
+            point, size = _steepest_of(h, scan, scan, p)
+            tried.append(point)
+            best = torch.maximum(best, size)
         for _ in range(starts):  # each start is the best of ten random points
             some = [x + random_in_ball(x, R, q, generator) for _ in range(10)]
-            sizes = torch.stack([point_gap(h, z.clamp(0, 1) if box else z, p) for z in some])
-            tried.append(torch.stack(some)[sizes.argmax(0), torch.arange(len(x), device=x.device)])
+            asked = [z.clamp(0, 1) for z in some] if box else some
+            tried.append(_steepest_of(h, some, asked, p)[0])
         for z in tried:
-            for k in range(steps):
-                z = z.detach().clamp(0, 1) if box else z.detach()
-                z = z.requires_grad_()
-                size = norm(gradient(h, z, create_graph=True)[1], p)
-                better = size.detach() > best
-                best = torch.where(better, size.detach(), best)
-                kept = torch.where(like(better, x), z.detach(), kept)
-                if not size.requires_grad:
-                    break
-                (up,) = torch.autograd.grad(size.sum(), z, allow_unused=True)
-                if up is None:
-                    break
-                z = x + onto_ball(
-                    z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x) - x, R, q
-                )
+            for point, size in _climb(h, x, z, R, p, steps, box):
+                better = size > best
+                best = torch.where(better, size, best)
+                kept = torch.where(like(better, x), point, kept)
         rows.append(best)
     return torch.stack(rows)
 
 
+def _climb(h, x, z, R, p, steps, box):
+    """From z up ||grad h||_p in the ball of radius R around x: each point and the size there."""
+    q = DUAL[p]
+    for k in range(steps):
+        z = z.detach().clamp(0, 1) if box else z.detach()
+        z = z.requires_grad_()
+        size = norm(gradient(h, z, create_graph=True)[1], p)
+        yield z.detach(), size.detach()
+        if not size.requires_grad:
+            return
+        (up,) = torch.autograd.grad(size.sum(), z, allow_unused=True)
+        if up is None:
+            return
+        ahead = z.detach() + steepest(up, q) * like(R * 0.5 * (1 - k / steps), x)
+        z = x + onto_ball(ahead - x, R, q)
+
+
+def _steepest_of(h, points, asked, p):
+    """For each image the one of `points` (a list of (n, ...)) with the largest ||grad h||_p at
+    `asked`, the same points inside the box, and that size (n,).
+    """
+    sizes = torch.stack([point_gap(h, z, p) for z in asked])
+    numbers = torch.arange(sizes.shape[1], device=sizes.device)
+    return torch.stack(points)[sizes.argmax(0), numbers], sizes.amax(0)
+
+
 # The smallest flip -------------------------------------------------------------------------------
-def cheapest(w, c, q, low, high):
+def cheapest(
+    w: torch.Tensor, c: torch.Tensor, q: float, low: torch.Tensor | None, high: torch.Tensor | None
+) -> torch.Tensor:
     """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c
     (n,) > 0.
 
@@ -90,10 +124,8 @@ def cheapest(w, c, q, low, high):
         spent = torch.minimum(gain, still) / size.clamp_min(1e-30)
         return -w.sign() * torch.zeros_like(spent).scatter_(1, order, spent).view_as(w)
     way = w.sign() if q == math.inf else w
-    a, b = (
-        torch.zeros_like(c),
-        torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1),
-    )
+    a = torch.zeros_like(c)
+    b = torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
     for _ in range(50):
         t = (a + b) / 2
         d = torch.minimum(torch.maximum(-way * like(t, w), low), high)
@@ -103,14 +135,12 @@ def cheapest(w, c, q, low, high):
 
 
 @torch.no_grad()
-def on_segment(h, x, z, halvings=12):
+def on_segment(h: Callable, x: torch.Tensor, z: torch.Tensor, halvings: int = 12) -> torch.Tensor:
     """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first
     gets there: (n, ...).
     """
-    a, b = (
-        torch.zeros(len(x), dtype=x.dtype, device=x.device),
-        torch.ones(len(x), dtype=x.dtype, device=x.device),
-    )
+    a = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+    b = torch.ones_like(a)
     for _ in range(halvings):
         t = (a + b) / 2
         flipped = h(x + (z - x) * like(t, x)) <= 0
@@ -118,7 +148,67 @@ def on_segment(h, x, z, halvings=12):
     return x + (z - x) * like(b, x)
 
 
-def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, generator=None):
+class _Flips:
+    """The nearest flipped images found so far: their distances r (n,), inf where there is none, and
+    the images z themselves; with `box` every point stays in [0, 1].
+    """
+
+    def __init__(self, h, x, q, box):
+        self.h, self.x, self.q, self.box = h, x, q, box
+        with torch.no_grad():
+            self.there = h(x) <= 0
+        self.r = torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device)
+        self.r[self.there] = 0
+        self.z = x.clone()
+
+    def keep(self, z):
+        return z.clamp(0, 1) if self.box else z
+
+    def room(self, z):
+        """How far each pixel of z may go down and up, None without a box."""
+        return (-z, 1 - z) if self.box else (None, None)
+
+    def offer(self, z):
+        """Take over flipped points nearer than the best, bisected; returns points on the way to z
+        at most as far as the best.
+        """
+        h, x = self.h, self.x
+        z = x + (z - x) * like((self.r / norm(z - x, self.q).clamp_min(1e-30)).clamp_max(1), x)
+        with torch.no_grad():
+            nearer = h(z) <= 0
+        if nearer.any():
+            if hasattr(h, "of"):
+                z[nearer] = on_segment(h.of(nearer), x[nearer], z[nearer])
+            else:
+                edge = on_segment(h, x, torch.where(like(nearer, x), z, x))
+                z = torch.where(like(nearer, x), edge, z)
+            size = norm(z - x, self.q)
+            self.r = torch.where(nearer, torch.minimum(size, self.r), self.r)
+            self.z = torch.where(like(nearer, x), z, self.z)
+        return z
+
+    def refine(self):
+        """A finer bisection of what was found."""
+        found = self.r.isfinite() & ~self.there
+        if found.any():
+            far = torch.where(like(found, self.x), self.z, self.x)
+            edge = on_segment(self.h, self.x, far, 40)
+            with torch.no_grad():
+                sure = found & (self.h(edge) <= 0)
+            self.r = torch.where(sure, norm(edge - self.x, self.q), self.r)
+            self.z = torch.where(like(sure, self.x), edge, self.z)
+
+
+def smallest_flip(
+    h: Callable,
+    x: torch.Tensor,
+    q: float = 2,
+    box: bool = False,
+    restarts: int = 6,
+    steps: int = 25,
+    seeds: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped
     image; r = inf where none was.
 
@@ -130,71 +220,42 @@ def smallest_flip(h, x, q=2, box=False, restarts=6, steps=25, seeds=None, genera
     """
     one_of("q", q, DUAL)
     points(x)
-    low, high = (-in_box(x), 1 - x) if box else (None, None)
-    keep = (lambda z: z.clamp(0, 1)) if box else (lambda z: z)
-    with torch.no_grad():
-        there = h(x) <= 0
-    r, best = torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device), x.clone()
-    r[there] = 0
-
-    def offer(z):
-        """Take over flipped points nearer than the best, bisected; returns points on the way to z
-        at most as far as the best.
-        """
-        nonlocal r, best
-        z = x + (z - x) * like((r / norm(z - x, q).clamp_min(1e-30)).clamp_max(1), x)
-        with torch.no_grad():
-            nearer = h(z) <= 0
-        if nearer.any():
-            if hasattr(h, "of"):
-                z[nearer] = on_segment(h.of(nearer), x[nearer], z[nearer])
-            else:
-                z = torch.where(
-                    like(nearer, x), on_segment(h, x, torch.where(like(nearer, x), z, x)), z
-                )
-            size = norm(z - x, q)
-            r, best = (
-                torch.where(nearer, torch.minimum(size, r), r),
-                torch.where(like(nearer, x), z, best),
-            )
-        return z
-
+    flips = _Flips(h, in_box(x) if box else x, q, box)
     if seeds is not None:
-        order, m = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1), len(seeds)
-        for column in order[
-            :, sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})
-        ].T:  # the nearest, and some of all distances
-            offer(keep(seeds[column]))
+        order = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)
+        m = len(seeds)
+        # the nearest, and some of all distances
+        ranks = sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})
+        for column in order[:, ranks].T:
+            flips.offer(flips.keep(seeds[column]))
     for restart in range(whole("restarts", restarts, 1)):
-        spread = torch.where(r.isfinite() & (r > 0), r, norm(x, q) / 4 + 0.1)
-        z = keep(x + random_in_ball(x, spread, q, generator)) if restart else x
-        for _ in range(steps):
-            value, w = gradient(h, z)
-            c = value + (w * (x - z)).flatten(1).sum(1)  # the linearised h at x
-            ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, low, high)
-            beyond = z + cheapest(
-                w, (value * 1.05).clamp_min(1e-12), q, *((-z, 1 - z) if box else (None, None))
-            )
-            z = offer(keep(torch.where(like(c > 0, x), ahead, beyond)))
-    for k in range(restarts):  # gradient steps inside a slightly smaller ball
-        inside = torch.where(r.isfinite(), r * 0.97, torch.ones_like(r))
-        z = keep(
-            x + onto_ball(random_in_ball(x, inside, q, generator) if k % 2 else best - x, inside, q)
-        )
-        for j in range(15):
-            value, w = gradient(h, z)
-            z = keep(
-                x
-                + onto_ball(
-                    z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x) - x, inside, q
-                )
-            )
-            offer(z)
-    found = r.isfinite() & ~there
-    if found.any():  # a finer bisection, outside the loops
-        edge = on_segment(h, x, torch.where(like(found, x), best, x), 40)
-        size = norm(edge - x, q)
-        with torch.no_grad():
-            sure = found & (h(edge) <= 0)
-        r, best = torch.where(sure, size, r), torch.where(like(sure, x), edge, best)
-    return r, best
+        spread = torch.where(flips.r.isfinite() & (flips.r > 0), flips.r, norm(x, q) / 4 + 0.1)
+        z = flips.keep(x + random_in_ball(x, spread, q, generator)) if restart else x
+        _project(flips, z, steps)
+    for k in range(restarts):
+        inside = torch.where(flips.r.isfinite(), flips.r * 0.97, torch.ones_like(flips.r))
+        way = random_in_ball(x, inside, q, generator) if k % 2 else flips.z - x
+        _descend(flips, flips.keep(x + onto_ball(way, inside, q)), inside)
+    flips.refine()
+    return flips.r, flips.z
+
+
+def _project(flips, z, steps):
+    """From z, project x on the boundary linearised at the current point, again and again."""
+    x, q = flips.x, flips.q
+    for _ in range(steps):
+        value, w = gradient(flips.h, z)
+        c = value + (w * (x - z)).flatten(1).sum(1)  # the linearised h at x
+        ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, *flips.room(x))
+        beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, *flips.room(z))
+        z = flips.offer(flips.keep(torch.where(like(c > 0, x), ahead, beyond)))
+
+
+def _descend(flips, z, inside):
+    """From z, 15 gradient steps down h in the ball of radius `inside`, smaller than the best."""
+    x, q = flips.x, flips.q
+    for j in range(15):
+        _, w = gradient(flips.h, z)
+        ahead = z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x)
+        z = flips.keep(x + onto_ball(ahead - x, inside, q))
+        flips.offer(z)

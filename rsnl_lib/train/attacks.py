@@ -7,6 +7,7 @@ for that (the extra `test` has one).
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,13 @@ NORMS = {"inf": math.inf, "2": 2}
 STARTS = ("uniform", "normal", "zero")
 
 
-def first(x, epsilon, norm="inf", start="uniform", generator=None):
+def first(
+    x: torch.Tensor,
+    epsilon: float,
+    norm: str = "inf",
+    start: str = "uniform",
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a
     pixel (TRADES), or "zero".
 
@@ -28,9 +35,8 @@ def first(x, epsilon, norm="inf", start="uniform", generator=None):
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
-    kind = dict(
-        generator=generator, dtype=x.dtype, device=generator.device if generator else x.device
-    )
+    device = generator.device if generator else x.device
+    kind = dict(generator=generator, dtype=x.dtype, device=device)
     if start == "normal":
         return 0.001 * torch.randn(x.shape, **kind).to(x.device)
     if NORMS[one_of("norm", str(norm), NORMS)] == math.inf:
@@ -40,7 +46,7 @@ def first(x, epsilon, norm="inf", start="uniform", generator=None):
     return epsilon * (radius * geometry.steepest(way)).to(x.device)
 
 
-def cross_entropy(y):
+def cross_entropy(y: torch.Tensor) -> Callable:
     """The loss of the plain attack: cross-entropy to the labels y (n,)."""
     return lambda a, x: F.cross_entropy(a, y, reduction="sum")
 
@@ -54,10 +60,9 @@ def _checked(x, low, high):
         return x
     if len(checks.images(x)):
         least, most = map(float, x.aminmax())
-        if (
-            least < (-math.inf if low is None else low) - 1e-6
-            or most > (math.inf if high is None else high) + 1e-6
-        ):
+        below = low is not None and least < low - 1e-6
+        above = high is not None and most > high + 1e-6
+        if below or above:
             raise ValueError(
                 f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
                 " give the range of the images, or None for images without one, such as whitened"
@@ -67,20 +72,20 @@ def _checked(x, low, high):
 
 
 def pgd(
-    net,
-    x,
-    loss,
-    epsilon,
-    step,
-    steps=10,
-    norm="inf",
-    start="uniform",
-    low=0.0,
-    high=1.0,
-    clamp_start=False,
-    mode=None,
-    generator=None,
-):
+    net: torch.nn.Module,
+    x: torch.Tensor,
+    loss: Callable,
+    epsilon: float,
+    step: float,
+    steps: int = 10,
+    norm: str = "inf",
+    start: str = "uniform",
+    low: float | None = 0.0,
+    high: float | None = 1.0,
+    clamp_start: bool = False,
+    mode: str | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the
     ball of radius epsilon around x and into [low, high].
 
@@ -91,7 +96,8 @@ def pgd(
     "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad.
     ValueError for bad values.
     """
-    epsilon, step = positive("epsilon", epsilon, zero=True), positive("step", step, zero=True)
+    epsilon = positive("epsilon", epsilon, zero=True)
+    step = positive("step", step, zero=True)
     whole("steps", steps, 1)
     q = NORMS[one_of("norm", str(norm), NORMS)]
     bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
@@ -102,7 +108,6 @@ def pgd(
         for _ in range(steps if len(x) else 0):
             z.requires_grad_()
             (g,) = torch.autograd.grad(loss(net(z), z).sum(), z)
-            z = bounded(
-                x + geometry.onto_ball(z.detach() + step * geometry.steepest(g, q) - x, epsilon, q)
-            )
+            ahead = z.detach() + step * geometry.steepest(g, q)
+            z = bounded(x + geometry.onto_ball(ahead - x, epsilon, q))
     return z

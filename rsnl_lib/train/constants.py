@@ -1,20 +1,30 @@
 """What the teacher says of the training images, asked once and kept."""
 
 import pathlib
-import time
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from .. import checks, geometry, store
 from ..checks import whole
 from ..env import progress
 from ..networks import fast, modules
+from .steps import EVERY, Watch
 
-EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
+Constants = tuple[torch.Tensor, torch.Tensor | None]
 
 
-def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, every=EVERY):
+def teacher_constants(
+    teacher: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    tau: float,
+    gradients: str,
+    folder: str | pathlib.Path | None = None,
+    chunk: int = 64,
+    every: float = EVERY,
+) -> Constants:
     """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all
     epochs; of float32 images the gradients in half precision.
 
@@ -29,34 +39,60 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, ever
         )
     if not len(checks.images(x)):
         raise ValueError("there are no images for the teacher; x is empty")
-    name = store.digest(*teacher.state_dict().values(), x, y, words=f"{tau} {gradients} {teacher}")[
-        :16
-    ]
+    words = f"{tau} {gradients} {teacher}"
+    name = store.digest(*teacher.state_dict().values(), x, y, words=words)[:16]
     path = folder and pathlib.Path(folder) / f"teacher-{name}.safetensors"
     if path and (kept := _kept(path, gradients, x.device)):
         return kept
-    a, g, half = [], [], torch.half if x.dtype == torch.float else x.dtype
-    pieces, begun, last, done = [], 0, time.monotonic(), 0
-    while path and (
-        kept := _kept(piece := path.with_stem(f"{path.stem}.from-{done}"), gradients, x.device)
-    ):
-        a.append(kept[0]), g.append(kept[1]), pieces.append(piece)
-        begun = done = done + len(kept[0])
+    a, g, pieces = _ask_all(teacher, x, y, tau, gradients, path, chunk, every)
+    _check_logits(a, y)
+    if path:
+        _keep_constants(path, a, g)
+        for piece in pieces:
+            piece.unlink(missing_ok=True)
+    return a, g
+
+
+def _ask_all(teacher, x, y, tau, gradients, path, chunk, every):
+    """(a_T, g_T, pieces): what the teacher says of all images, `chunk` of them at once; pieces are
+    the files that hold parts of it, those of an earlier call among them.
+    """
+    half = torch.half if x.dtype == torch.float else x.dtype
+    parts, pieces, done = [], [], 0
+    while path and (kept := _kept(piece := _piece(path, done), gradients, x.device)):
+        parts.append(kept)
+        pieces.append(piece)
+        done += len(kept[0])
+    begun = done
+    watch = Watch(every)
     with modules.frozen(teacher), fast.layers(teacher):
-        for i in progress(
-            range(done, len(x), whole("chunk", chunk, 1)), desc="teacher", leave=False
-        ):
-            logits, grad = _ask(teacher, x[i : i + chunk], y[i : i + chunk], tau, gradients)
-            a.append(logits)
-            g.append(grad.to(half).contiguous() if gradients else grad)
-            done += len(logits)
-            if path and time.monotonic() - last > every and done < len(x):
-                pieces.append(path.with_stem(f"{path.stem}.from-{begun}"))
-                new = len(pieces) - 1  # one entry a piece from here on
-                a[new:], g[new:] = [torch.cat(a[new:])], [torch.cat(g[new:]) if gradients else None]
-                _keep_constants(pieces[-1], a[-1], g[-1])
-                begun, last = done, time.monotonic()
-    a, g = torch.cat(a), torch.cat(g) if gradients else None
+        chunks = range(done, len(x), whole("chunk", chunk, 1))
+        for i in progress(chunks, desc="teacher", leave=False):
+            a, g = _ask(teacher, x[i : i + chunk], y[i : i + chunk], tau, gradients)
+            parts.append((a, g.to(half).contiguous() if gradients else g))
+            done += len(a)
+            if path and watch.due() and done < len(x):
+                new = len(pieces)  # one entry a piece up to here
+                parts[new:] = [_joined(parts[new:])]
+                pieces.append(_piece(path, begun))
+                _keep_constants(pieces[-1], *parts[-1])
+                begun = done
+                watch.restart()
+    return *_joined(parts), pieces
+
+
+def _joined(parts):
+    a, g = zip(*parts)
+    return torch.cat(a), None if g[0] is None else torch.cat(g)
+
+
+def _piece(path, first):
+    """The file of the piece that begins with image number `first`."""
+    return path.with_stem(f"{path.stem}.from-{first}")
+
+
+def _check_logits(a, y):
+    """Refuse answers that are no logits of the classes y."""
     checks.true_class(a, y)
     if not a.isfinite().all():
         raise ValueError(
@@ -68,11 +104,6 @@ def teacher_constants(teacher, x, y, tau, gradients, folder=None, chunk=64, ever
             f" {[round(v, 3) for v in a[0].tolist()[:3]]}...); it must give logits: leave its"
             " softmax out"
         )
-    if path:
-        _keep_constants(path, a, g)
-        for piece in pieces:
-            piece.unlink(missing_ok=True)
-    return a, g
 
 
 def _keep_constants(path, a, g):

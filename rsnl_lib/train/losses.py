@@ -5,30 +5,47 @@
 batch.
 """
 
+import torch
 import torch.nn.functional as F
 
 from ..checks import one_of, positive, true_class
 
 
-def correct(a, y):
+def same_shape(name_S: str, S: torch.Tensor, name_T: str, T: torch.Tensor) -> None:
+    """Refuse two tensors of different shapes, by their names."""
+    if S.shape != T.shape:
+        raise ValueError(
+            f"{name_S} {tuple(S.shape)} and {name_T} {tuple(T.shape)} must have one shape"
+        )
+
+
+def same_logits(a_S: torch.Tensor, a_T: torch.Tensor) -> None:
+    """Refuse logits of student and teacher that differ in shape."""
+    same_shape("student logits", a_S, "teacher logits", a_T)
+
+
+def correct(a: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """How many images have their largest logit at the true class, a tensor of one number."""
     return (a.argmax(1) == true_class(a, y)).sum()
 
 
-def soft_cross_entropy(a_S, a_T, tau):
+def soft_cross_entropy(a_S: torch.Tensor, a_T: torch.Tensor, tau: float) -> torch.Tensor:
     """H(tau(o_S), tau(o_T)), the soft half of Eq. 3: cross-entropy of the softened scores (Eq.
     4).
     """
     positive("tau", tau)
-    if a_S.shape != a_T.shape:
-        raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
-            " shape"
-        )
+    same_logits(a_S, a_T)
     return -(F.softmax(a_T / tau, dim=1) * F.log_softmax(a_S / tau, dim=1)).sum(dim=1).mean()
 
 
-def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
+def kd_loss(
+    a_S: torch.Tensor,
+    a_T: torch.Tensor,
+    y: torch.Tensor,
+    lam: float,
+    tau: float,
+    tau_squared: bool = False,
+) -> torch.Tensor:
     """L_KD = H(o_S, y) + lam H(tau(o_S), tau(o_T)) (Eq. 3). No tau^2, as printed; `tau_squared`
     adds Hinton's.
     """
@@ -37,50 +54,45 @@ def kd_loss(a_S, a_T, y, lam, tau, tau_squared=False):
     return hard + soft * (tau**2 if tau_squared else 1)
 
 
-def mimic_loss(a_S, a_T, on="logits"):
+def mimic_loss(a_S: torch.Tensor, a_T: torch.Tensor, on: str = "logits") -> torch.Tensor:
     """mean ||a_S - a_T||^2 over the classes (Eq. 2): of logits, as arXiv 1312.6184 has it, or of
     probabilities, as Eq. 2 prints.
     """
-    if a_S.shape != a_T.shape:
-        raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
-            " shape"
-        )
+    same_logits(a_S, a_T)
     if one_of("on", on, ("logits", "probabilities")) == "probabilities":
         a_S, a_T = F.softmax(a_S, dim=1), F.softmax(a_T, dim=1)
     return (a_S - a_T).square().sum(dim=1).mean()
 
 
-def hint_loss(regressed, hint):
+def hint_loss(regressed: torch.Tensor, hint: torch.Tensor) -> torch.Tensor:
     """mean 1/2 ||r(student features) - teacher features||^2 over images, both (n, ...) (arXiv
     1412.6550, its Eq. 3).
     """
-    if regressed.shape != hint.shape:
-        raise ValueError(
-            f"regressed features {tuple(regressed.shape)} and the teacher's {tuple(hint.shape)}"
-            " must have one shape"
-        )
+    same_shape("regressed features", regressed, "the teacher's", hint)
     return (regressed - hint).square().flatten(1).sum(dim=1).mean() / 2
 
 
-def score_loss(f_S, f_T, gamma):
+def score_loss(f_S: torch.Tensor, f_T: torch.Tensor, gamma: float) -> torch.Tensor:
     """L_S = mean max(0, gamma + f_T - f_S): the student's score shall beat the teacher's by gamma
     (Eq. 15).
     """
-    if f_S.shape != f_T.shape:
-        raise ValueError(
-            f"student scores {tuple(f_S.shape)} and teacher scores {tuple(f_T.shape)} must have one"
-            " shape"
-        )
+    same_shape("student scores", f_S, "teacher scores", f_T)
     return F.relu(positive("gamma", gamma, zero=True) + f_T - f_S).mean()
 
 
-def score_floor(f_T, gamma):
+def score_floor(f_T: torch.Tensor, gamma: float) -> torch.Tensor:
     """What no student can get below in Eq. 15: mean max(0, gamma + f_T - 1), since f_S < 1."""
     return F.relu(positive("gamma", gamma, zero=True) + f_T - 1).mean()
 
 
-def direct_loss(u_S, u_T, g_S, g_T, gamma, rho):
+def direct_loss(
+    u_S: torch.Tensor,
+    u_T: torch.Tensor,
+    g_S: torch.Tensor,
+    g_T: torch.Tensor,
+    gamma: float,
+    rho: float,
+) -> torch.Tensor:
     """mean max(0, gamma - (u_S - u_T) + rho ||grad u_S - grad u_T||_2): Theorem 1' to first order
     at radius rho, in logits (ours).
     """
@@ -90,16 +102,11 @@ def direct_loss(u_S, u_T, g_S, g_T, gamma, rho):
             f" {tuple(g_T.shape)} must have one shape of scores and one of gradients"
         )
     gap = (g_S - g_T).flatten(1).square().sum(1).add(1e-12).sqrt()
-    return F.relu(
-        positive("gamma", gamma, zero=True) - (u_S - u_T) + positive("rho", rho) * gap
-    ).mean()
+    lack = positive("gamma", gamma, zero=True) - (u_S - u_T)
+    return F.relu(lack + positive("rho", rho) * gap).mean()
 
 
-def gradient_loss(g_S, g_T):
+def gradient_loss(g_S: torch.Tensor, g_T: torch.Tensor) -> torch.Tensor:
     """L_G = mean ||g_S - g_T||^2, squared L2 over the pixels of each image (Eq. 16)."""
-    if g_S.shape != g_T.shape:
-        raise ValueError(
-            f"student gradients {tuple(g_S.shape)} and teacher gradients {tuple(g_T.shape)} "
-            "must have one shape"
-        )
+    same_shape("student gradients", g_S, "teacher gradients", g_T)
     return (g_S - g_T).square().flatten(1).sum(dim=1).mean()

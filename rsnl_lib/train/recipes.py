@@ -34,25 +34,20 @@ class Recipe(NamedTuple):
     gamma: float = 0.1
     C1: float = 10.0
     C2: float = 1.0
-    tau_squared: bool = (
-        False  # multiply the soft term by tau^2, as Hinton does and the paper does not
-    )
+    # multiply the soft term by tau^2, as Hinton does and the paper does not
+    tau_squared: bool = False
     mimic_on: str = "logits"  # or "probabilities", as Eq. 2 prints (method mimic)
     sigma: float = 0.15  # noise of the method noise_augmented
     rho: float = 0.1  # radius and
     gamma_u: float = 2.0  # lead in logits of the method direct
-    hint_epochs: int = (
-        0  # of the hint stage; 0: a quarter of the epochs for fitnet, none for others
-    )
+    hint_epochs: int = 0  # of the hint stage; 0: a quarter of the epochs for fitnet, else none
     # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
     hint: str = "regress"
-    frozen_norm: bool = (
-        False  # keep batch norm at its statistics while training: input gradients need that
-    )
+    # keep batch norm at its statistics while training: input gradients need that
+    frozen_norm: bool = False
     flip: bool = False  # each image mirrored or not by a coin, every epoch anew (Sec. V-A, CIFAR)
-    dropout: float = (
-        1.0  # share of the network's own dropout rates that it trains with: 1 as built, 0 none
-    )
+    # share of the network's own dropout rates that it trains with: 1 as built, 0 none
+    dropout: float = 1.0
     # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher
     # is then asked live
     crop: int = 0
@@ -65,9 +60,8 @@ class Recipe(NamedTuple):
     clamp: bool = True
     # share of the loss on attacked images (ard, fast_ard, rslad, iad, adaad, igdm), in [0, 1]
     alpha: float = 1.0
-    beta: float = (
-        6.0  # weight of KL in trades and of the gradient term in igdm, exponent of the trust in iad
-    )
+    # weight of KL in trades and of the gradient term in igdm, exponent of the trust in iad
+    beta: float = 6.0
     begin: float = 0.3  # part of the epochs after which iad listens to the student (60 of 200)
     replays: int = 1  # steps on each batch before the next: m of fast_ard
 
@@ -86,20 +80,24 @@ OWN = {
     "iad": {"tau": 1.0, "beta": 0.1},
     "igdm": {"beta": 1.0},
 }
-GREY = {
-    "ard": {"tau": 1.0},
-    "fast_ard": {"tau": 1.0},
-}  # on grey images: chosen on digits' validation images
+# on grey images: chosen on digits' validation images
+GREY = {"ard": {"tau": 1.0}, "fast_ard": {"tau": 1.0}}
+NOT_ZERO = ("lr", "lr_conv", "tau", "rho", "sigma", "step")
+SHARES = ("alpha", "begin", "dropout")
+OR_NONE = ("hint_epochs", "crop")  # whole numbers that may be 0
 
 
-def recipe(name="short", dataset="digits", method="standard", **changes):
+def recipe(
+    name: str = "short", dataset: str = "digits", method: str = "standard", **changes
+) -> Recipe:
     """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1,
     tau^2-scaled), with changes.
 
     A neighbour's own letters (OWN, GREY) stand in each of them. With replays = m there are 1/m of
     the epochs, so as many steps, unless `epochs` is given.
     """
-    one_of("recipe", name, ("short", "paper", "tau4")), one_of("method", method, METHODS)
+    one_of("recipe", name, ("short", "paper", "tau4"))
+    one_of("method", method, METHODS)
     data = about(dataset)
     if name == "paper":
         r = PAPER
@@ -110,77 +108,60 @@ def recipe(name="short", dataset="digits", method="standard", **changes):
         if method == "teacher":
             r = r._replace(epochs=data.teacher_epochs or data.epochs, dropout=data.dropout)
     colour = dataset.startswith("cifar")
+    letters = data.attack | OWN.get(method, {})
+    if data.epsilon and not colour:
+        letters |= GREY.get(method, {})
     r = r._replace(
         flip=colour,
         crop=4 if dataset == "cifar10_pixels" else 0,
         clamp=dataset not in ("cifar10", "cifar100"),
         epsilon=data.epsilon or 8 / 255,
-        **data.attack
-        | OWN.get(method, {})
-        | (GREY.get(method, {}) if data.epsilon and not colour else {}),
+        **letters,
     )
     for key, value in changes.items():
-        one_of("recipe setting", key, Recipe._fields)
-        if key in ("lr", "lr_conv", "tau", "rho", "sigma", "step"):
-            positive(key, value)
-        elif key in (
-            "lam",
-            "lam_end",
-            "gamma",
-            "C1",
-            "C2",
-            "clip",
-            "weight_decay",
-            "momentum",
-            "gamma_u",
-            "epsilon",
-            "alpha",
-            "beta",
-            "begin",
-            "dropout",
-        ):
-            positive(key, value, zero=True)
-            if key in ("alpha", "begin", "dropout") and value > 1:
-                raise ValueError(f"{key}={value!r} must lie between 0 and 1")
-        elif key in ("epochs", "batch", "hint_epochs", "crop", "attack_steps", "replays"):
-            whole(key, value, 0 if key in ("hint_epochs", "crop") else 1)
-        elif key in CHOICES:
-            one_of(key, value, CHOICES[key])
-        elif isinstance(getattr(PAPER, key), bool) and not isinstance(value, bool):
-            raise ValueError(f"{key}={value!r} must be True or False")
+        _check(key, value)
     r = r._replace(**changes)
     return r if "epochs" in changes else r._replace(epochs=math.ceil(r.epochs / r.replays))
 
 
-def lam_at(r, epoch):
+def _check(key, value):
+    """Refuse a setting that no recipe has, and a value that it cannot take."""
+    kind = Recipe.__annotations__[one_of("recipe setting", key, Recipe._fields)]
+    if kind is float:
+        positive(key, value, zero=key not in NOT_ZERO)
+        if key in SHARES and value > 1:
+            raise ValueError(f"{key}={value!r} must lie between 0 and 1")
+    elif kind is int:
+        whole(key, value, 0 if key in OR_NONE else 1)
+    elif key in CHOICES:
+        one_of(key, value, CHOICES[key])
+    elif kind is bool and not isinstance(value, bool):
+        raise ValueError(f"{key}={value!r} must be True or False")
+
+
+def lam_at(r: Recipe, epoch: int) -> float:
     """lambda of Eq. 3 at an epoch."""
     start, stop = 0.01 * r.epochs, 0.8 * r.epochs
     share = min(max((epoch - start) / (stop - start), 0.0), 1.0)
     return r.lam + (r.lam_end - r.lam) * share
 
 
-def rate_at(r, step, steps):
+def rate_at(r: Recipe, step: int, steps: int) -> float:
     """Factor on the learning rate at a step of `steps`."""
     if not r.one_cycle:
         return 1.0
     warm = 0.2 * steps
-    return (
-        (step + 1) / warm
-        if step + 1 < warm
-        else 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
-    )
+    if step + 1 < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
 
 
-def optimiser(net, r):
+def optimiser(net: torch.nn.Module, r: Recipe) -> torch.optim.Optimizer:
     """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec.
     V-A).
     """
-    conv = [
-        p
-        for m in net.modules()
-        if isinstance(m, torch.nn.Conv2d)
-        for p in m.parameters(recurse=False)
-    ]
+    layers = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    conv = [p for m in layers for p in m.parameters(recurse=False)]
     other = [p for p in net.parameters() if all(p is not c for c in conv)]
     groups = [
         {"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps
@@ -191,7 +172,7 @@ def optimiser(net, r):
     return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
 
 
-def setting(text):
+def setting(text: str) -> tuple[str, int | float | bool | str]:
     """("C1", 100.0) from "C1=100": a recipe's setting and its value, of the type that the recipe
     has.
     """

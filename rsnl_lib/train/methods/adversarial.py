@@ -9,65 +9,51 @@ times smaller on ten classes. With alpha = 1 the term on clean images is left ou
 student's pass over them.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ... import geometry
 from ...networks import modules
-from .. import attacks
+from .. import attacks, losses
+from .base import Batch, Terms
 
-OUTER = dict(
-    start="normal", mode="eval"
-)  # the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
+# the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
+OUTER = dict(start="normal", mode="eval")
 
 
-def divergence(a_S, a_T, t=1.0):
+def divergence(a_S: torch.Tensor, a_T: torch.Tensor, t: float = 1.0) -> torch.Tensor:
     """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image, (n,), in nats: logits a (n, k),
     scores o = softmax(a / t).
     """
-    if a_S.shape != a_T.shape:
-        raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
-            " shape"
-        )
-    return F.kl_div(
-        F.log_softmax(a_S / t, dim=1),
-        F.log_softmax(a_T / t, dim=1),
-        reduction="none",
-        log_target=True,
-    ).sum(dim=1)
+    losses.same_logits(a_S, a_T)
+    log_S = F.log_softmax(a_S / t, dim=1)
+    log_T = F.log_softmax(a_T / t, dim=1)
+    return F.kl_div(log_S, log_T, reduction="none", log_target=True).sum(dim=1)
 
 
-def kl(a_S, a_T, t=1.0):
+def kl(a_S: torch.Tensor, a_T: torch.Tensor, t: float = 1.0) -> torch.Tensor:
     """The mean of `divergence` over the images."""
     return divergence(a_S, a_T, t).mean()
 
 
-def trust(a_T, y, beta):
+def trust(a_T: torch.Tensor, y: torch.Tensor, beta: float) -> torch.Tensor:
     """A = softmax(a_T)_y^beta, (n,) in (0, 1]: how far IAD trusts the teacher on each image (arXiv
     2106.04928).
     """
     return F.log_softmax(a_T, dim=1).gather(1, y[:, None])[:, 0].mul(beta).exp()
 
 
-def attack(net, b, r, loss, **how):
+def attack(net: nn.Module, b: Batch, r, loss: Callable, **how) -> torch.Tensor:
     """x' for a batch with the recipe's epsilon, step, attack_steps, attack_norm and clamp."""
     low, high = (0.0, 1.0) if r.clamp else (None, None)
-    return attacks.pgd(
-        net,
-        b.x,
-        loss,
-        r.epsilon,
-        r.step * r.epsilon,
-        r.attack_steps,
-        r.attack_norm,
-        low=low,
-        high=high,
-        **how,
-    )
+    size = (r.epsilon, r.step * r.epsilon, r.attack_steps, r.attack_norm)
+    return attacks.pgd(net, b.x, loss, *size, low=low, high=high, **how)
 
 
-def ask(b, x):
+def ask(b: Batch, x: torch.Tensor) -> torch.Tensor:
     """The live teacher's logits at images x, constants."""
     with torch.no_grad():
         return _teacher(b)(x)
@@ -82,13 +68,13 @@ def _teacher(b):
     return b.teacher
 
 
-def pgd_at(net, b, r):
+def pgd_at(net: nn.Module, b: Batch, r) -> Terms:
     """Cross-entropy at x', found by PGD on cross-entropy (arXiv 1706.06083)."""
     x_ = attack(net, b, r, attacks.cross_entropy(b.y))
     return {"ce_adv": (1.0, F.cross_entropy(net(x_), b.y))}
 
 
-def trades(net, b, r):
+def trades(net: nn.Module, b: Batch, r) -> Terms:
     """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL (arXiv
     1901.08573).
     """
@@ -99,7 +85,7 @@ def trades(net, b, r):
     return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "self": (r.beta, kl(net(x_), a_S))}
 
 
-def ard(net, b, r):
+def ard(net: nn.Module, b: Batch, r) -> Terms:
     """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy
     (arXiv 1905.09747).
 
@@ -114,7 +100,7 @@ def _ard(net, b, r, a_adv):
     return {"kl_adv": (r.alpha * r.tau**2, kl(a_adv, b.a_T, r.tau)), **clean}
 
 
-def fast_ard(net, b, r):
+def fast_ard(net: nn.Module, b: Batch, r) -> Terms:
     """ARD's loss at x' = x + delta, where delta is what earlier steps left (arXiv 1905.09747,
     Algorithm 2; delta as in arXiv 1904.12843).
 
@@ -133,15 +119,14 @@ def fast_ard(net, b, r):
     x_ = (x_.clamp(0, 1) if r.clamp else x_).requires_grad_()
 
     def climb(g):
-        delta.copy_(
-            geometry.onto_ball(delta + r.step * r.epsilon * geometry.steepest(g, q), r.epsilon, q)
-        )
+        ahead = delta + r.step * r.epsilon * geometry.steepest(g, q)
+        delta.copy_(geometry.onto_ball(ahead, r.epsilon, q))
 
     x_.register_hook(climb)
     return _ard(net, b, r, net(x_))
 
 
-def rslad(net, b, r):
+def rslad(net: nn.Module, b: Batch, r) -> Terms:
     """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first (arXiv
     2108.07969: alpha 5/6).
     """
@@ -154,7 +139,7 @@ def _soft(net, b, r, a_adv, a_T_adv):
     return {"kl_adv": (r.alpha, kl(a_adv, a_T_adv)), **clean}
 
 
-def iad(net, b, r):
+def iad(net: nn.Module, b: Batch, r) -> Terms:
     """ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A = T(x')_y^beta
     (arXiv 2106.04928, IAD-I).
 
@@ -163,7 +148,8 @@ def iad(net, b, r):
     learn.
     """
     x_ = attack(net, b, r, attacks.cross_entropy(b.y))
-    a_adv, terms = net(x_), {}
+    terms = {}
+    a_adv = net(x_)
     if b.share >= r.begin:
         a_T_adv = ask(b, x_)
         doubt = 1 - trust(a_T_adv, b.y, r.beta)
@@ -171,7 +157,7 @@ def iad(net, b, r):
     return {**_ard(net, b, r, a_adv), **terms}
 
 
-def adaad(net, b, r):
+def adaad(net: nn.Module, b: Batch, r) -> Terms:
     """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, through the
     teacher too (Huang et al., CVPR 2023: alpha 1).
     """
@@ -185,7 +171,7 @@ def _adaad(net, b, r):
     return _soft(net, b, r, a_adv, a_T_adv), x_, a_adv, a_T_adv
 
 
-def igdm(net, b, r):
+def igdm(net: nn.Module, b: Batch, r) -> Terms:
     """AdaAD + beta share KL(T(x') - T(x'') || S(x') - S(x'')), softmax of differences of logits,
     x'' = 2x - x' (arXiv 2312.03286).
 

@@ -5,34 +5,31 @@ objective is the sum of weight * loss; each loss is logged by itself, one of wei
 To add one: write the function, add its line to METHODS.
 """
 
-import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ... import geometry
 from .. import losses
+from .base import Batch, Terms
 
 
-def standard(net, b, r):
+def standard(net: nn.Module, b: Batch, r) -> Terms:
     """Cross-entropy on the labels alone; the teacher is trained so too."""
     return {"ce": (1.0, F.cross_entropy(net(b.x), b.y))}
 
 
-def kd(net, b, r):
+def kd(net: nn.Module, b: Batch, r) -> Terms:
     """Knowledge distillation (Eqs. 3-4); after the hint stage it is FitNets (arXiv 1412.6550)."""
     return _kd(net(b.x), b, r)
 
 
 def _kd(a_S, b, r):
-    return {
-        "ce": (1.0, F.cross_entropy(a_S, b.y)),
-        "kd": (
-            b.lam * (r.tau**2 if r.tau_squared else 1),
-            losses.soft_cross_entropy(a_S, b.a_T, r.tau),
-        ),
-    }
+    weight = b.lam * (r.tau**2 if r.tau_squared else 1)
+    hard = F.cross_entropy(a_S, b.y)  # before the soft half: gradients add up in this order
+    return {"ce": (1.0, hard), "kd": (weight, losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
 
 
-def mimic(net, b, r):
+def mimic(net: nn.Module, b: Batch, r) -> Terms:
     """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities
     (Eq. 2; arXiv 1312.6184).
     """
@@ -58,7 +55,7 @@ def _twice(net):
     """Refuse a student that PyTorch cannot differentiate twice, before its own error without a
     remedy.
     """
-    if any(isinstance(m, torch.nn.Hardsigmoid) for m in net.modules()):
+    if any(isinstance(m, nn.Hardsigmoid) for m in net.modules()):
         raise ValueError(
             "Hardsigmoid has no second derivative in PyTorch, which the student's input gradient"
             " needs in training; networks.twice_differentiable(net) puts the same function in its"
@@ -74,18 +71,18 @@ def _score(a_S, b, r):
     }
 
 
-def gradient_only(net, b, r):
+def gradient_only(net: nn.Module, b: Batch, r) -> Terms:
     """L_KD + C1 L_G: Eq. 17 without L_S."""
     return {name: term for name, term in robust(net, b, r).items() if not name.startswith("score")}
 
 
-def score_only(net, b, r):
+def score_only(net: nn.Module, b: Batch, r) -> Terms:
     """L_KD + C2 L_S: Eq. 17 without L_G."""
     a_S = net(b.x)
     return {**_kd(a_S, b, r), **_score(a_S, b, r)}
 
 
-def direct(net, b, r):
+def direct(net: nn.Module, b: Batch, r) -> Terms:
     """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to
     first order.
     """

@@ -4,23 +4,21 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ... import checks
 from ...checks import finite, whole
 from ...geometry.boundary import EPS, STEPS, search
 from .. import losses
+from .base import Batch, Terms
 
 
-def base_samples(a_T, a_S, y, count):
+def base_samples(a_T: torch.Tensor, a_S: torch.Tensor, y: torch.Tensor, count: int) -> torch.Tensor:
     """Numbers (m,) of the images to start from, m <= count: teacher and student are right about
     them; of too many, those with the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1,
     the largest first.
     """
-    if a_S.shape != a_T.shape:
-        raise ValueError(
-            f"student logits {tuple(a_S.shape)} and teacher logits {tuple(a_T.shape)} must have one"
-            " shape"
-        )
+    losses.same_logits(a_S, a_T)
     right = ((a_T.argmax(1) == checks.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
     if len(right) <= whole("count", count, 1):
         return right
@@ -28,7 +26,9 @@ def base_samples(a_T, a_S, y, count):
     return right[apart[right].argsort(descending=True, stable=True)[:count]]
 
 
-def targets(a_T, generator=None):
+def targets(
+    a_T: torch.Tensor, generator: torch.Generator | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p
     (n, classes): the teacher's softmax over all classes but its first, q_k / (1 - max q); the first
     has weight 0, a row sums to 1.
@@ -42,7 +42,7 @@ def targets(a_T, generator=None):
     return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
 
 
-def schedule(share):
+def schedule(share: float) -> tuple[float, float]:
     """(alpha, beta) when `share` of the epochs, 0 to 1, is over: KD's weight, from 4 to 1, and that
     of BSS, from 2 to 0 at three quarters.
     """
@@ -51,7 +51,18 @@ def schedule(share):
     return 1 + 3 * (1 - share), max(0.0, 2 * (1 - 4 / 3 * share))
 
 
-def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low=None, high=None):
+def bss(
+    net: nn.Module,
+    b: Batch,
+    r,
+    eta: float | None = None,
+    eps: float = EPS,
+    steps: int = STEPS,
+    count: int | None = None,
+    rule: str = "paper",
+    low: float | None = None,
+    high: float | None = None,
+) -> Terms:
     """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the
     live teacher's boundary.
 
@@ -68,28 +79,19 @@ def bss(net, b, r, eta=None, eps=EPS, steps=STEPS, count=None, rule="paper", low
             "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself,"
             " not its scores alone"
         )
-    (alpha, beta), a_S = schedule(b.share), net(b.x)
+    alpha, beta = schedule(b.share)
+    a_S = net(b.x)
     soft, made = a_S[:0].sum(), a_S.new_zeros(())
-    pick = base_samples(b.a_T, a_S.detach(), b.y, count or math.ceil(len(b.y) / 4)) if beta else ()
+    most = count or math.ceil(len(b.y) / 4)
+    pick = base_samples(b.a_T, a_S.detach(), b.y, most) if beta else ()
     if len(pick):
-        s = search(
-            b.teacher,
-            b.x[pick],
-            b.y[pick],
-            targets(b.a_T[pick])[0],
-            eta,
-            eps,
-            steps,
-            rule,
-            low,
-            high,
-        )
+        k = targets(b.a_T[pick])[0]
+        s = search(b.teacher, b.x[pick], b.y[pick], k, eta, eps, steps, rule, low, high)
         kept = s.accepted.nonzero()[:, 0]
         if len(kept):
             made = len(kept) / len(b.y) + made
-            kept = (
-                kept if len(kept) > 1 else kept.repeat(2)
-            )  # batch norm in training has no use for a single image
+            if len(kept) == 1:  # batch norm in training has no use for a single image
+                kept = kept.repeat(2)
             soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
     return {
         "ce": (1.0, F.cross_entropy(a_S, b.y)),
