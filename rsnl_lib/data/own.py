@@ -8,7 +8,6 @@ import warnings
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from ..checks import positive, whole
 from .catalogue import Data
@@ -80,6 +79,8 @@ def _classes(path):
 
 def _scaled(picture, side):
     """A picture as a float tensor (c, side, side) in [0, 1]."""
+    from PIL import Image
+
     small = picture.resize((side, side), Image.Resampling.LANCZOS)
     pixels = np.asarray(small, dtype=np.float32) / 255
     return torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1)
@@ -89,6 +90,8 @@ def _opened(source, name, remedy, largest=LARGEST):
     """A picture from a file or its path, read whole and upright; `name` is what messages call it,
     `remedy` their "give" a PNG or JPEG.
     """
+    from PIL import Image, ImageOps
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -117,6 +120,8 @@ def _opened(source, name, remedy, largest=LARGEST):
 
 def _on_white(picture):
     """A picture as RGBA, transparent paper white."""
+    from PIL import Image
+
     paper = Image.new("RGBA", picture.size, "white")
     paper.alpha_composite(picture.convert("RGBA"))
     return paper
@@ -124,6 +129,8 @@ def _on_white(picture):
 
 def _grey_or_rgb(picture):
     """A picture in mode "L" or "RGB", transparent paper white, 16 bits a pixel taken to 8."""
+    from PIL import Image
+
     if picture.mode.startswith("I"):
         return Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
     mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
@@ -138,6 +145,8 @@ def own_picture(source, size: int = 28, max_pixels: int = LARGEST) -> torch.Tens
     (the whole side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises
     ValueError for what is no picture, is blank, or has more than `max_pixels`.
     """
+    from PIL import Image
+
     whole("size", size, 8)
     if isinstance(source, (str, os.PathLike)):
         name = source
@@ -159,6 +168,8 @@ def _ink(picture):
     """How far each pixel of a picture stands out from its border, (h, w) in [0, 1], cropped to what
     does; None where nothing does.
     """
+    from PIL import Image
+
     paper = _on_white(picture)
     paper.thumbnail((512, 512), Image.Resampling.LANCZOS)
     grey = np.asarray(paper.convert("L"), dtype=np.float32) / 255
