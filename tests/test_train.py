@@ -433,3 +433,14 @@ def test_a_state_knows_its_teacher_and_its_images(change, tmp_path):
         ),
     ):
         train.fit(student(), d, "kd", R, 0, guide, state)
+
+
+def test_a_setting_has_the_type_that_the_recipe_gives_it():
+    """clip is a number of its own, though the paper's recipe has none of it."""
+    assert recipes.setting("clip=0.5") == ("clip", 0.5)
+    assert recipes.setting("epochs=3") == ("epochs", 3)
+    assert recipes.setting("flip=True") == ("flip", True)
+    assert recipes.setting("hint=classify") == ("hint", "classify")
+    for text in ("epochs=0.5", "clip=x", "flip=1", "colour=2", "clip"):
+        with pytest.raises(ValueError, match="is no setting; write KEY=VALUE"):
+            recipes.setting(text)

@@ -177,7 +177,7 @@ def setting(text: str) -> tuple[str, int | float | bool | str]:
     has.
     """
     key, _, value = text.partition("=")
-    kind = type(getattr(PAPER, key, None))
+    kind = Recipe.__annotations__.get(key)
     if kind is bool and value in ("True", "False"):
         return key, value == "True"
     try:
