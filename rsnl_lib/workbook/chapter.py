@@ -66,8 +66,9 @@ def environment() -> None:
     from packaging.requirements import Requirement
 
     for need in map(Requirement, metadata.requires("rsnl-lib") or []):
-        if need.marker:
+        if need.marker and not need.marker.evaluate({"extra": "workbook"}):
             continue
+        need.marker = None
         try:
             good = need.specifier.contains(metadata.version(need.name), prereleases=True)
         except metadata.PackageNotFoundError:
