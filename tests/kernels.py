@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from rsnl_lib.workbook.render import FIXED, FOLDERS
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 KERNELS = {
     "native": {},
@@ -63,26 +65,13 @@ def home(folder):
     """What `nbtools.environment` sets up, in `folder`, with a start-up file for every kernel that
     shakes its sums where RSNL_NOISE asks for it.
     """
-    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
+    for name in FOLDERS:
         (folder / name).mkdir()
     start = folder / "IPYTHONDIR" / "profile_default" / "startup"
     start.mkdir(parents=True)
     (start / "00-noise.py").write_text(NOISE)
-    return {
-        "RSNL_HOME": str(folder),
-        "PYTHONHASHSEED": "0",
-        "TZ": "UTC",
-        "LC_ALL": "C.UTF-8",
-        "COLUMNS": "80",
-        "TQDM_DISABLE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "JUPYTER_PREFER_ENV_PATH": "1",
-        **{
-            name: str(folder / name)
-            for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
-        },
-    }
+    places = {name: str(folder / name) for name in FOLDERS}
+    return {**FIXED, **places, "RSNL_HOME": str(folder)}
 
 
 def run(name, args):

@@ -43,7 +43,7 @@ def work(job: Job) -> float:
 def _work(network, classes=10):
     with torch.device("meta"):  # no weight is drawn; to run it there too would take seconds to load
         net = networks.build(network, classes)
-    zeros = {k: torch.zeros_like(v, device="cpu") for k, v in net.state_dict().items()}
+    zeros = {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in net.state_dict().items()}
     net.load_state_dict(zeros, assign=True)
 
     def price(layer):

@@ -18,7 +18,14 @@ from .bound import (  # noqa: F401
     profile_radii,
     right_answer,
 )
-from .certify import SOUND, lipschitz, operator_norm, sound_radii, sound_spectral, votes  # noqa: F401
+from .certify import (  # noqa: F401
+    SOUND,
+    lipschitz,
+    operator_norm,
+    sound_radii,
+    sound_spectral,
+    votes,
+)
 from .examples import ladder, margins  # noqa: F401
 from .interval import sound_interval, sound_lead  # noqa: F401
 from .layers import linear_map  # noqa: F401
