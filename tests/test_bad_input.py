@@ -1542,9 +1542,9 @@ bad(
     "needs the columns",
 )
 bad(
-    "figures.scores",
+    "figures.score_bars",
     "no pictures",
-    lambda: figures.scores([], {"kd": A}, []),
+    lambda: figures.score_bars([], {"kd": A}, []),
     "0 pictures",
     "of each picture",
 )

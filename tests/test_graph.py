@@ -15,7 +15,7 @@ from rsnl_lib.networks import fast
 from rsnl_lib.train import constants, losses
 from rsnl_lib.train.methods.base import Batch, Method
 from rsnl_lib.train.methods.listed import METHODS as ALL
-from rsnl_lib.workbook import loss_graph
+from rsnl_lib.workbook import graph_walk, loss_graph
 
 NAMES = (
     "0",
@@ -60,7 +60,7 @@ TWICE = {
 
 @pytest.fixture(scope="module")
 def traces():
-    return {m: loss_graph.trace(m) for m in METHODS}
+    return {m: graph_walk.trace(m) for m in METHODS}
 
 
 def live(teacher, x, y, tau, space):
@@ -77,7 +77,7 @@ def texts(fig):
 
 
 def test_robust_is_the_papers_figure(traces):
-    found = loss_graph.reach(traces["robust"])
+    found = graph_walk.term_reach(traces["robust"])
     assert list(found) == ["ce", "kd", "gradient", "score"] and traces["robust"].terms == {
         "ce": 1,
         "kd": 4,
@@ -98,7 +98,7 @@ def test_robust_is_the_papers_figure(traces):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_which_terms_use_the_teacher_and_which_differentiate_twice(traces, method):
-    found = loss_graph.reach(traces[method])
+    found = graph_walk.term_reach(traces[method])
     assert set(USES) == set(METHODS)
     assert {t: [q for q in found[t]["uses"] if q.endswith("T")] for t in found} == {
         "ce": []
@@ -141,7 +141,7 @@ def test_the_walk_agrees_with_autograd(method, names):
         for n, p in student.named_parameters()
         if n.endswith("weight")
     }
-    found = loss_graph.reach(loss_graph.trace(method, teacher, student, x, y, r))
+    found = graph_walk.term_reach(graph_walk.trace(method, teacher, student, x, y, r))
     for term, (weight, loss) in METHODS[method].terms(student, b, r).items():
         if weight:
             reached = torch.autograd.grad(
@@ -168,8 +168,8 @@ def test_the_walk_agrees_with_autograd(method, names):
     ],
 )
 def test_a_live_teacher_is_seen_and_drawn(traces, method, terms):
-    traced = loss_graph.trace(method, ask=live)
-    found = loss_graph.reach(traced)
+    traced = graph_walk.trace(method, ask=live)
+    found = graph_walk.term_reach(traced)
     assert [t for t in found if found[t]["teacher"]] == terms and all(
         found[t]["teacher"] == TEACHER for t in terms
     )
@@ -187,7 +187,7 @@ def test_a_live_teacher_is_seen_and_drawn(traces, method, terms):
 
 def test_both_ways_of_training_to_ask_the_teacher_give_constants(traces):
     for method in ("robust", "kd", "direct"):
-        assert loss_graph.trace(method, ask=constants._ask).edges == traces[method].edges
+        assert graph_walk.trace(method, ask=constants._ask).edges == traces[method].edges
 
 
 def test_a_method_that_calls_the_teacher_itself_is_seen():
@@ -199,8 +199,11 @@ def test_a_method_that_calls_the_teacher_itself_is_seen():
     def careful(net, b, r):
         return {"kd": (1.0, losses.soft_cross_entropy(net(b.x), teacher(b.x).detach(), r.tau))}
 
-    assert loss_graph.reach(loss_graph.trace(Method(careless), teacher))["kd"]["teacher"] == TEACHER
-    assert loss_graph.reach(loss_graph.trace(Method(careful), teacher))["kd"] == {
+    assert (
+        graph_walk.term_reach(graph_walk.trace(Method(careless), teacher))["kd"]["teacher"]
+        == TEACHER
+    )
+    assert graph_walk.term_reach(graph_walk.trace(Method(careful), teacher))["kd"] == {
         "plain": STUDENT,
         "double": [],
         "teacher": [],
@@ -213,10 +216,10 @@ def test_weights_used_without_calling_their_layer_are_found():
         def forward(self, x):
             return nn.functional.linear(x.flatten(1), self[0].weight, self[0].bias)
 
-    traced = loss_graph.trace(
+    traced = graph_walk.trace(
         "kd", Bare(nn.Linear(64, 10)).eval(), Bare(nn.Linear(64, 10)), ask=live
     )
-    assert loss_graph.reach(traced)["kd"] == {
+    assert graph_walk.term_reach(traced)["kd"] == {
         "plain": ["student.0"],
         "double": [],
         "teacher": ["teacher.0"],
@@ -230,8 +233,8 @@ def test_an_answer_that_is_one_of_several_outputs_is_known():
         def forward(self, x):
             return super().forward(x).chunk(2, 1)[1]
 
-    found = loss_graph.reach(
-        loss_graph.trace("kd", student=Second(nn.Flatten(), nn.Linear(64, 20)))
+    found = graph_walk.term_reach(
+        graph_walk.trace("kd", student=Second(nn.Flatten(), nn.Linear(64, 20)))
     )
     assert found["kd"] == {
         "plain": ["student.1"],
@@ -249,8 +252,8 @@ def test_a_students_gradient_without_a_graph_is_a_constant():
             "gradient": (1.0, losses.gradient_loss(g_S, b.g_T)),
         }
 
-    traced = loss_graph.trace(Method(lost))
-    assert loss_graph.reach(traced)["gradient"] == {
+    traced = graph_walk.trace(Method(lost))
+    assert graph_walk.term_reach(traced)["gradient"] == {
         "plain": [],
         "double": [],
         "teacher": [],
@@ -272,7 +275,7 @@ def test_terms_without_a_quantity():
             "off": (0.0, net(b.x).sum()),
         }
 
-    found = loss_graph.reach(traced := loss_graph.trace(Method(odd)))
+    found = graph_walk.term_reach(traced := graph_walk.trace(Method(odd)))
     assert list(found) == ["ce", "decay", "fixed"] and found["decay"] == {
         "plain": ["student.0"],
         "double": [],
@@ -287,7 +290,7 @@ def test_terms_without_a_quantity():
 def test_frozen_and_bypassed_layers_lose_their_arrow():
     student = networks.build("digits_student")
     student[2].requires_grad_(False)
-    found = loss_graph.reach(loss_graph.trace("robust", student=student))
+    found = graph_walk.term_reach(graph_walk.trace("robust", student=student))
     assert all(
         sorted(found[t]["plain"] + found[t]["double"])
         == [box for box in STUDENT if box != "student.2"]
@@ -299,30 +302,32 @@ def test_frozen_and_bypassed_layers_lose_their_arrow():
             return self[1](self[0](x).detach())
 
     student = Detached(nn.Sequential(nn.Flatten(), nn.Linear(64, 8)), nn.Linear(8, 10))
-    assert loss_graph.reach(loss_graph.trace("kd", student=student))["kd"]["plain"] == ["student.1"]
+    assert graph_walk.term_reach(graph_walk.trace("kd", student=student))["kd"]["plain"] == [
+        "student.1"
+    ]
 
 
 def test_training_s_own_layers_give_the_same_figure(traces):
     student = networks.build("digits_student")
     with fast.layers(student):
         for method in ("robust", "target_zero", "kd", "direct"):
-            assert loss_graph.trace(method, student=student).edges == traces[method].edges, method
+            assert graph_walk.trace(method, student=student).edges == traces[method].edges, method
 
 
 def test_the_trace_leaves_nothing_behind():
     teacher, student = networks.build("digits_teacher").eval(), networks.build("digits_student")
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    loss_graph.trace("shuffled", teacher, student)
+    graph_walk.trace("shuffled", teacher, student)
     with pytest.raises(ZeroDivisionError):
-        loss_graph.trace(Method(lambda net, b, r: 1 / 0), teacher, student)
+        graph_walk.trace(Method(lambda net, b, r: 1 / 0), teacher, student)
     assert torch.equal(before, torch.get_rng_state())
     for net in (teacher, student):
         assert all(p.grad is None for p in net.parameters()) and not any(
             m._forward_hooks for m in net.modules()
         )
     with pytest.raises(ValueError, match="method"):
-        loss_graph.trace("robuts")
+        graph_walk.trace("robuts")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -415,11 +420,11 @@ def test_the_figure_can_be_read(traces, method):
 
 def test_deep_networks_fit_too():
     nets = networks.build("cifar_teacher@0.1").eval(), networks.build("cifar_student4@0.1")
-    traced = loss_graph.trace("robust", *nets, torch.rand(2, 3, 32, 32), torch.tensor([1, 2]))
+    traced = graph_walk.trace("robust", *nets, torch.rand(2, 3, 32, 32), torch.tensor([1, 2]))
     assert (
         len([b for b in traced.boxes if b.startswith("student")]) == 19
-        and loss_graph.reach(traced)["gradient"]["teacher"] == []
+        and graph_walk.term_reach(traced)["gradient"]["teacher"] == []
     )
-    assert len(loss_graph.reach(traced)["gradient"]["double"]) == 19 and len(
+    assert len(graph_walk.term_reach(traced)["gradient"]["double"]) == 19 and len(
         arrows(loss_graph.figure(traced))
     ) == len(traced.edges)

@@ -283,7 +283,7 @@ def test_bad_words_are_said(words, message):
 
 
 def test_diagrams_tell_the_kinds_apart():
-    looks = [(k["color"], k["ls"], k["marker"]) for k in theorem_figures.KINDS.values()]
-    assert len({c for c, _, _ in looks}) == len({m for _, _, m in looks}) == len(looks) and set(
-        theorem_figures.WORDS
-    ) == set(theorem_figures.KINDS)
+    looks = [(k["color"], k["ls"], k["marker"]) for k in theorem_figures.KIND_LOOKS.values()]
+    assert len({c for c, _, _ in looks}) == len({m for _, _, m in looks}) == len(looks) and all(
+        k["label"] for k in theorem_figures.KIND_LOOKS.values()
+    )

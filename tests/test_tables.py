@@ -98,13 +98,8 @@ def test_quoted_cells_stay_quoted_and_speed_ups_are_ratios():
 def test_the_view_shows_paper_and_ours_and_what_is_behind():
     cells = [c for c in paper.cells("VI") if c["quantity"] == "error"]
     done = rows_for(cell("VI.kd.error"), {0: 9930, 1: 9940, 2: 9920})
-    shown = paper_tables.view(
-        cells,
-        [paper_jobs.answer(c, done) for c in cells],
-        lambda c: c["method"],
-        lambda c: c["quantity"],
-        "Table VI",
-    )
+    answers = [paper_jobs.answer(c, done) for c in cells]
+    shown = paper_tables.table_html(cells, answers, "Table VI")
     assert (
         "0.65<br><small>0.70 [0.20, 1.20] = <i>short</i>" in shown
         and shown.count("<small>not run") == 4
@@ -112,8 +107,8 @@ def test_the_view_shows_paper_and_ours_and_what_is_behind():
         and shown.count("<tr>") == 9
     )
     assert (
-        paper_tables.number(360_816, cell("VI.teacher.weights")) == "361K"
-        and paper_tables.number(9_044_360, cell("VII.teacher.weights")) == "9M"
+        paper_tables.print_form(360_816, cell("VI.teacher.weights")) == "361K"
+        and paper_tables.print_form(9_044_360, cell("VII.teacher.weights")) == "9M"
     )
 
 

@@ -92,7 +92,7 @@ def test_no_cell_without_what_is_behind_it():
     for name in paper.TABLES:
         cells = paper.cells(name)
         answers = [paper_jobs.answer(c, done(), speed=paper_jobs.timed()) for c in cells]
-        shown = paper_tables.view(cells, answers, paper_tables.row_of, paper_tables.column_of, name)
+        shown = paper_tables.table_html(cells, answers, name)
         assert shown.count("<td title=") == len(cells)
         for c, a in zip(cells, answers):
             if c["kind"] == "measured" and a["seeds"]:
@@ -109,10 +109,10 @@ def test_no_cell_without_what_is_behind_it():
 
 def test_no_claim_without_what_is_behind_it():
     judged = claims.judged(done())
-    shown = claim_figures.ledger(judged, done()).data
+    shown = claim_figures.claims_table(judged, done()).data
     assert shown.count("<tr title=") == len(judged)
     for c in judged:
-        told = claim_figures.told(c, done())
+        told = claim_figures.evidence(c, done())
         assert html.escape(told) in shown
         assert all(
             word in told

@@ -96,7 +96,7 @@ def test_a_forest_of_nothing_says_what_to_run():
 
 
 def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
-    shown = claim_figures.ledger(
+    shown = claim_figures.claims_table(
         [claim(), claim(claim="x", effects={}, n=0, mean=math.nan, low=math.nan, high=math.nan)],
         DONE,
     ).data
@@ -114,14 +114,16 @@ def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
     )
     full = claim(verdict="undecided", p_corrected=0.0004, detectable=1.234)
     assert (
-        "undecided, could see 1.2" in claim_figures.ledger([full], DONE).data
-        and "&lt; .001" in claim_figures.ledger([full], DONE).data
+        "undecided, could see 1.2" in claim_figures.claims_table([full], DONE).data
+        and "&lt; .001" in claim_figures.claims_table([full], DONE).data
     )
 
 
 def test_noise_trained_sides_are_named():
     line = next(c for c in claims.read() if c["claim"] == "other-noise-kd")
-    assert claim_figures.words(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
+    assert (
+        claim_figures.comparison(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
+    )
 
 
 def test_the_band_holds_one_more_run():
@@ -271,12 +273,12 @@ def test_what_a_student_inherits_by_hand():
     assert (
         "mnist +" in ax.get_title()
         and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5])
-        and len(ax.lines[3].get_xdata()) == 3
+        and ax.collections[0].get_offsets().tolist() == [pytest.approx(p[3:]) for p in points]
     )
 
 
 def test_the_contradictions_are_all_there():
-    shown = paper_tables.ledger(paper.ledger()).data
+    shown = paper_tables.ledger_table(paper.ledger()).data
     assert (
         shown.count("<tr>") == 39
         and "38 entries" in shown

@@ -230,8 +230,8 @@ for name, values in shares.items():
     print(f"{name:18}", "  ".join(f"{k:2} x {v:5.1f} %" for k, v in zip(times, values)))
 
 # %%
-palette.show(theorem_figures.lines(times, {n: (k, v) for (n, v), k in zip(shares.items(), ("sound", "votes", "no bound"))},
-                            "length of the push / ratio of Eq. 7", "pushes that contradict Eq. 7 (%)", log=True, ylim=(0, 103)),
+palette.show(theorem_figures.named_curves(times, {n: (k, v) for (n, v), k in zip(shares.items(), ("sound", "votes", "no bound"))},
+                            "length of the push / ratio of Eq. 7", "pushes that contradict Eq. 7 (%)", xscale="log", ylim=(0, 103)),
              alt="Share of pushes after which the student still leads although Eq. 7 says it does not, at 1 to 16 times the ratio")
 
 # %% [markdown]
@@ -310,7 +310,7 @@ print(f"{n} images, {profile}; sound radii longer than the flip found: {int((sou
       f"attack found a flip on {np.isfinite(logit.flip.astype(float)).mean():.0%}")
 
 # %%
-palette.show(theorem_figures.ladder(logit, f"{dataset}, {profile}, {n} images, logit space, L2"),
+palette.show(theorem_figures.radius_shares(logit, f"{dataset}, {profile}, {n} images, logit space, L2"),
              alt="Each radius as a share of the smallest flip found, medians and 10 to 90 percent ranges, by kind")
 
 # %% [markdown]
@@ -384,8 +384,8 @@ with torch.no_grad():
     seen = [100 * np.mean([(h(x + n * geometry.like(s, x)) <= 0).double().mean().item() for n in noise]) for s in sigma]
 
 # %%
-palette.show(theorem_figures.lines(db, {"first-order law": ("estimate", law), "counted, 200 draws": ("flip", seen)}, "SNR (dB), harder to the right",
-                            "teacher overtakes (%)", f"{dataset}, {len(x)} images", invert=True),
+palette.show(theorem_figures.named_curves(db, {"first-order law": ("estimate", law), "counted, 200 draws": ("flip", seen)}, "SNR (dB), harder to the right",
+                            "teacher overtakes (%)", title=f"{dataset}, {len(x)} images"),
              alt="Share of noisy images on which the teacher overtakes against SNR: first-order law and count")
 
 # %% [markdown]

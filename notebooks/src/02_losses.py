@@ -91,8 +91,8 @@ for g, (stuck, floor, value) in zip(gammas, table):
     print(f"gamma {g:4}: never closes on {100 * stuck:5.1f} %   floor {floor:.4f}   L_S of the standard student {value:.4f}")
 
 # %%
-palette.show(theorem_figures.lines(gammas, {"floor, any student": ("sound", [t[1] for t in table]), "L_S, standard student": ("standard", [t[2] for t in table])},
-                            "$\\gamma$", "$\\mathcal{L}_S$", f"{dataset}, {profile}, {len(f_T)} images"),
+palette.show(theorem_figures.named_curves(gammas, {"floor, any student": ("sound", [t[1] for t in table]), "L_S, standard student": ("standard", [t[2] for t in table])},
+                            "$\\gamma$", "$\\mathcal{L}_S$", title=f"{dataset}, {profile}, {len(f_T)} images"),
              alt="L_S of the standard student and the floor no student can pass, against gamma: the two lines nearly coincide")
 
 # %% [markdown]

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from rsnl_lib import data, env, store, theorem
 from rsnl_lib.measure import inference
-from rsnl_lib.workbook import chapter, checkers, palette, theorem_figures, widgets
+from rsnl_lib.workbook import chapter, checkers, figures, palette, theorem_figures, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
 chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images)
@@ -140,7 +140,7 @@ print(small.groupby("network").size().to_dict())
 
 # %%
 conv = small[~small.network.str.contains("mlp")]
-palette.show(theorem_figures.quantity_dots(conv, quantities, f"digits, convolutional pair, {conv.seed.nunique()} seeds"),
+palette.show(figures.method_dots({label: conv.set_index("method")[q] for q, label in quantities.items()}, f"digits, convolutional pair, {conv.seed.nunique()} seeds"),
              alt="Head start, gaps, bound, flip, slope and misclassification distance of every network by method, convolutional pair")
 
 # %% [markdown]
@@ -187,7 +187,8 @@ correlation = {pair: part[list(predictors)].corrwith(part.accuracy, method="spea
 pd.DataFrame({**correlation, "all": everyone[list(predictors)].corrwith(everyone.accuracy, method="spearman")}).round(2)
 
 # %%
-palette.show(theorem_figures.against_accuracy(everyone, predictors, f"{len(everyone)} students on digits"),
+points = {m: part[[*predictors, "accuracy"]].to_numpy() for m, part in everyone.groupby("method")}
+palette.show(figures.cloud(points, list(predictors.values()), "accuracy in noise (%)", f"{len(everyone)} students on digits"),
              alt="Accuracy in noise of every student against bound, gap, own slope and misclassification distance, with rank correlations")
 
 # %% [markdown]

@@ -53,7 +53,7 @@ for kind, image in spoilt.items():
 pictures = torch.cat([one, *spoilt.values()])
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
-palette.show(figures.scores(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
+palette.show(figures.score_bars(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
              alt="A handwritten 5: clean, with Gaussian noise, with Poisson noise, with a hidden square; scores below")
 
 # %% [markdown]

@@ -19,7 +19,7 @@ from rsnl_lib import data, env, networks, store
 from rsnl_lib.data import perturb, whiten
 from rsnl_lib.measure import evaluate
 from rsnl_lib.study import jobs, paper, paper_jobs
-from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, loss_graph, palette, paper_tables, widgets
+from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, graph_walk, loss_graph, palette, paper_tables, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
 chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed)
@@ -30,8 +30,8 @@ chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, s
 # The paper's first figure is a sketch of the method. Ours is drawn from the graph that PyTorch records when `methods.robust` is called once: an arrow is there because the walk from a loss term found that way.
 
 # %%
-traced = loss_graph.trace("robust")
-for term, found in loss_graph.reach(traced).items():
+traced = graph_walk.trace("robust")
+for term, found in graph_walk.term_reach(traced).items():
     print(f"{term:9} uses {', '.join(found['uses']):14} reaches {len(found['plain'])} layers by backprop, {len(found['double'])} by double backprop, {len(found['teacher'])} of the teacher's")
 
 # %%
@@ -73,19 +73,19 @@ print(f"three runs, {mean:.2f} with spread {s:.3f}: one more falls in [{mean - r
 # In each cell the paper's number stands above ours; hover for recipe, seeds, n, hardware and commit.
 
 # %%
-errors = paper_tables.show("VI", done)
+errors = paper_tables.show_table("VI", done)
 
 # %% [markdown]
 # The sizes follow from the layers. The student trained on labels alone is the cell to look at: 1.90 % in the paper (and, digit for digit, in FitNets' before it), a third of that here, with the same 29,944 weights: the baseline that every student beats was undertrained.
 
 # %%
-shift = paper_tables.show("III", done)
+shift = paper_tables.show_table("III", done)
 
 # %% [markdown]
 # On the digits they were trained on all agree but the teacher and the robust student of MNIST, both a fifth of a point below the print. Moved to the other data set, intervals grow to several points: one more robust student trained on USPS would name between 85.78 and 93.56 % of MNIST. Within that the paper's robust row agrees; what does not is KD, both ways better here than printed, so that its distance to the robust student is gone.
 
 # %%
-text = paper_tables.show("2a", done)
+text = paper_tables.show_table("2a", done)
 
 # %%
 palette.show(figures.printed_and_ours(paper.cells("VI") + paper.cells("2a"), errors + text, "MNIST, recipe short"),
@@ -122,7 +122,7 @@ print(f"at 1 dB the four disagree on {len(odd)} of {len(x)} images")
 # %%
 seen = torch.stack([v[i] for i in pick for v in (x, noisy)])
 says = {m: torch.softmax(net(seen), 1).detach().numpy() for m, net in digit.items()}
-palette.show(figures.scores(seen[:, 0], says, y[pick].repeat_interleave(2), titles=["clean", "SNR 1 dB"] * 2),
+palette.show(figures.score_bars(seen[:, 0], says, y[pick].repeat_interleave(2), titles=["clean", "SNR 1 dB"] * 2),
              alt="Two digits clean and at 1 dB with the scores of teacher, KD, FitNet and robust student as bars")
 
 # %% [markdown]
@@ -142,7 +142,7 @@ x, y = data.gallery("cifar10")
 pick, names = [6, 16], "plane car bird cat deer dog frog horse ship truck".split()
 seen = torch.cat([v for i in pick for v in (x[i:i + 1], perturb.gaussian(x[i:i + 1], 10, torch.Generator().manual_seed(i)))])
 says = {m: torch.softmax(net(seen), 1).detach().numpy() for m, net in colour.items()}
-palette.show(figures.scores(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
+palette.show(figures.score_bars(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
              alt="A cat and a ship, clean and at 10 dB, with the scores of the networks of the CIFAR trial as bars")
 
 # %% [markdown]
@@ -154,10 +154,10 @@ palette.show(figures.scores(whiten.picture(seen, x).permute(0, 2, 3, 1), says, y
 # No cell is filled: a CIFAR teacher of nine million weights takes a day of one core by our short recipe, minutes on a GPU. The trial of Figure 3 has other networks and fills nothing. What the paper quotes from others is marked as quoted (”).
 
 # %%
-clean = paper_tables.show("IV", done)
-noise = paper_tables.show("I", done)
-hidden = paper_tables.show("II", done)
-classes = paper_tables.show("V", done)
+clean = paper_tables.show_table("IV", done)
+noise = paper_tables.show_table("I", done)
+hidden = paper_tables.show_table("II", done)
+classes = paper_tables.show_table("V", done)
 
 # %% [markdown]
 # ## Table VII: sizes and speed
@@ -165,7 +165,7 @@ classes = paper_tables.show("V", done)
 # Layers, weights and multiplications are counted from the code, without biases, as FitNets counts. Speed-ups are ours, milliseconds of one image in batches of 64 on one thread: another machine than the paper's, which it does not name, so they carry no verdict.
 
 # %%
-sizes = paper_tables.show("VII", done, paper_jobs.timed())
+sizes = paper_tables.show_table("VII", done, paper_jobs.timed())
 
 # %% [markdown]
 # What differs are three compressions: the paper divided rounded numbers (9 M by 862 K), we divide the counts. Student 3 meets Table VII only with a first stage of 64-64-64-64 channels; Table VIII prints 32-48-64-64.

@@ -61,7 +61,7 @@ for verdict in claim_figures.LOOKS:
 # Hover over a line for recipe, seeds, n, hardware and commit.
 
 # %%
-claim_figures.ledger(judged, done)
+claim_figures.claims_table(judged, done)
 
 # %%
 palette.show(claim_figures.forest([c for c in judged if c["verdict"] != "not run"], "MNIST and USPS, recipe short, students of seeds 1 to 5"),
@@ -191,7 +191,7 @@ for row in claims.untested():
 # Thirty-eight places where the paper contradicts itself or leaves something open, each with what this project does about it:
 
 # %%
-paper_tables.ledger(paper.ledger())
+paper_tables.ledger_table(paper.ledger())
 
 # %% [markdown]
 # ## What was copied, what was claimed before

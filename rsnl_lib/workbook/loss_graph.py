@@ -1,6 +1,4 @@
-"""Fig. 1 out of the computation graph: one batch through teacher, student and a method's terms, the
-graph walked, what was met drawn.
-"""
+"""Fig. 1 out of the computation graph: what a walk back from each loss term met, drawn."""
 
 import math
 
@@ -10,18 +8,13 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from . import palette
-from .graph_walk import QUANTITIES, Trace, reach, trace  # noqa: F401
+from .graph_walk import QUANTITIES, Trace
 
-KINDS = {  # kind of an edge: its look, and its words in the legend
+ARROWS = {  # kind of an edge: its look, and its words in the legend
     "forward": dict(color="#000000", ls="-", lw=1.1, label="values"),
-    "plain": dict(
-        color=palette.METHODS["kd"]["color"], ls="--", lw=1.5, label="gradient, plain backprop"
-    ),
+    "plain": dict(color="#009E73", ls="--", lw=1.5, label="gradient, plain backprop"),
     "double": dict(
-        color=palette.METHODS["robust"]["color"],
-        ls="-.",
-        lw=1.5,
-        label="gradient, double backprop: through $g_S$",
+        color="#D55E00", ls="-.", lw=1.5, label="gradient, double backprop: through $g_S$"
     ),
     "teacher": dict(color="#CC0000", ls="-", lw=2.8, label="GRADIENT INTO THE TEACHER"),
 }
@@ -29,12 +22,8 @@ KINDS = {  # kind of an edge: its look, and its words in the legend
 
 def _places(traced):
     """{node: (x, y, width, height)}, x and y of the middle, on a canvas of 900 x 380."""
-    at = {
-        "a_T": (530, 312, 98, 62),
-        "g_T": (530, 229, 98, 46),
-        "g_S": (530, 151, 98, 46),
-        "a_S": (530, 68, 98, 62),
-    }
+    heights = zip(QUANTITIES, (312, 229, 151, 68))
+    at = {q: (530, y, 98, 62 if q in ("a_T", "a_S") else 46) for q, y in heights}
     for who, y in (("teacher", 312), ("student", 68)):
         row = [box for box in traced.boxes if box.startswith(who)]
         for i, box in enumerate(row):
@@ -83,7 +72,7 @@ def _way(e, at):
     return [*start, (x1, bus), (x1, y1 + out * h1 / 2)]
 
 
-def _words(traced, at, constants):
+def _node_words(traced, at, constants):
     """{node: what its box says}."""
     words = {q: f"${q}$" for q in QUANTITIES}
     words |= {a: f"logits ${a}$\nscore $f_{a[-1]}$" for a in ("a_T", "a_S")}
@@ -95,31 +84,29 @@ def _words(traced, at, constants):
     return words
 
 
-def _draw_box(ax, place, colour):
+def _draw_node(ax, node, place, said, picture, colour):
+    """A box with its words and at its left the picture; of a gradient the mean over channels."""
     x, y, w, h = place
     look = dict(boxstyle="round,pad=0,rounding_size=4", lw=1.1, ec="#000000", fc=colour)
     ax.add_patch(FancyBboxPatch((x - w / 2, y - h / 2), w, h, **look))
-
-
-def _draw_picture(ax, node, place, image):
-    """The image at the left of its box; of a gradient the mean over channels, with its sign."""
-    x, y, w, h = place
-    left = x - w / 2 + 3
-    half = h / 2 - 3
-    extent = (left, left + 2 * half, y - half, y + half)
-    how = dict(extent=extent, interpolation="auto", aspect="auto", zorder=3)
-    image = image.permute(1, 2, 0).numpy()
-    if node in QUANTITIES:
-        top = abs(image).max()
-        palette.draw_image(ax, image.mean(2), top, "PuOr_r", **how)
+    if picture is not None:
+        image = picture.permute(1, 2, 0)
+        top = float(abs(image).max()) if node in QUANTITIES else None
+        left = x - w / 2 + 3
+        place = dict(extent=(left, left + h - 6, y - h / 2 + 3, y + h / 2 - 3), aspect="auto")
+        shown = image if top is None else image.mean(2)
+        palette.draw_image(ax, shown, top, **place, zorder=3, interpolation="auto")
+    if said:
+        middle = x + 20 if node in ("g_T", "g_S") else x
+        ax.text(middle, y, said, ha="center", va="center", fontsize=8, zorder=4)
     else:
-        palette.draw_image(ax, image, **how)
+        ax.text(5, y, f"${node}$", va="center")
 
 
 def _draw_arrow(ax, e, at):
     points = _way(e, at)
     tip = dict(arrowstyle="-|>", mutation_scale=9, shrinkA=0, shrinkB=0)
-    arrow = FancyArrowPatch(path=Path(points), **tip, zorder=1, gid=" ".join(e), **KINDS[e.kind])
+    arrow = FancyArrowPatch(path=Path(points), **tip, zorder=1, gid=" ".join(e), **ARROWS[e.kind])
     ax.add_patch(arrow)
     if e.target in ("g_T", "g_S") and e.source in QUANTITIES:
         (x, y0), (_, y1) = points
@@ -127,42 +114,33 @@ def _draw_arrow(ax, e, at):
 
 
 def figure(traced: Trace, title: str = "") -> Figure:
-    """Fig. 1 for a Trace: the picture feeds the teacher's layers above and the student's below; an
-    arrow for every edge found, no other.
-    """
-    fig, ax = palette.panel(9, 4.2)
+    """Fig. 1 for a Trace, the teacher above; an arrow for every edge, no other."""
+    fig, (ax,) = palette.panels(1, 9, 4.2)
     at = _places(traced)
     kinds = {q: {e.kind for e in traced.edges if e.source == q} for q in QUANTITIES}
     constants = [q for q in QUANTITIES if kinds[q] == {"forward"}]
-    words = _words(traced, at, constants)
+    words = _node_words(traced, at, constants)
     drawn = {node for e in traced.edges for node in e[:2]} | set(traced.terms)
     colours = dict.fromkeys(QUANTITIES, "#e8e8e8") | dict.fromkeys(traced.terms, "#fbe3cd")
     for node in (n for n in at if n in drawn):
-        x, y, w, h = at[node]
-        _draw_box(ax, at[node], colours.get(node, "#ffffff"))
-        if node in traced.pictures:
-            _draw_picture(ax, node, at[node], traced.pictures[node])
-        if node in words:
-            middle = x + 20 if node in ("g_T", "g_S") else x
-            ax.text(middle, y, words[node], ha="center", va="center", fontsize=8, zorder=4)
-        else:
-            ax.text(5, y, f"${node}$", va="center")
-        if node in constants:
-            bar = dict(color="#000000", lw=4, solid_capstyle="butt", zorder=5)
-            ax.plot([x + w / 2 + 3] * 2, [y - h / 2, y + h / 2], **bar)
+        picture = traced.pictures.get(node)
+        _draw_node(ax, node, at[node], words.get(node), picture, colours.get(node, "#ffffff"))
+    for x, y, w, h in (at[q] for q in constants):
+        bar = dict(color="#000000", lw=4, solid_capstyle="butt", zorder=5)
+        ax.plot([x + w / 2 + 3] * 2, [y - h / 2, y + h / 2], **bar)
     for e in traced.edges:
         _draw_arrow(ax, e, at)
     for who, y in (("teacher", 358), ("student", 20)):
         if any(box.startswith(who) for box in traced.boxes):
             ax.text(5, y, who, weight="bold", va="center")
     if "double" in kinds["g_S"]:
-        ax.text(112, 158, "double backprop", color=KINDS["double"]["color"], fontsize=9)
+        ax.text(112, 158, "double backprop", color=ARROWS["double"]["color"], fontsize=9)
     met = {e.kind for e in traced.edges}
-    handles = [Line2D([], [], **look) for kind, look in KINDS.items() if kind in met]
+    handles = [Line2D([], [], **look) for kind, look in ARROWS.items() if kind in met]
     if constants:
         bar = dict(color="#000000", ls="", marker="|", ms=10, mew=4)
         handles.append(Line2D([], [], **bar, label="no gradient flows back"))
-    palette.legend_below(fig, 4, handles, handlelength=3)
+    palette.add_legend(fig, 4, handles, handlelength=3)
     ax.set(xlim=(0, 900), ylim=(0, 380), title=title)
     ax.axis("off")
     return fig

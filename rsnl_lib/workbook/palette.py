@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from pandas import DataFrame
 
 # the only place where colours, marks and the order of methods are chosen (colour-blind safe on
@@ -52,7 +53,8 @@ TERMS = {
     "bss": "soft cross-entropy at BSS",
     "bss_share": "BSS per image",
 }
-PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5)
+# how a printed number is drawn; the label keeps it out of the legends
+PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5, label="_printed")
 GUIDE = dict(color="#767676", lw=0.8)  # a line to compare with: zero, a diagonal
 
 
@@ -63,11 +65,6 @@ def style(method: str) -> dict:
     name, _, by = method.partition(" by ")
     own = METHODS.get(name, dict(color="#BBBBBB", marker="x", label=name))
     return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
-
-
-def look(method: str) -> dict:
-    """`style` without its label: colour and mark."""
-    return {k: v for k, v in style(method).items() if k != "label"}
 
 
 def rank(methods: Iterable[str]) -> list[str]:
@@ -107,73 +104,55 @@ def show(fig: Figure, alt: str) -> None:
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def panels(columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
-    """A figure and its (1, columns) axes, each of that size in inches."""
+def panels(columns: int, width: float, height: float, title: str = "", **more) -> tuple:
+    """A figure and its row of axes, each of that size in inches; `more` for Figure.subplots."""
     fig = Figure(figsize=(width * columns, height), layout="constrained")
-    axes = fig.subplots(1, columns, squeeze=False)
-    for ax in axes.flat:
+    if title:
+        fig.suptitle(title, fontsize=10)
+    axes = fig.subplots(1, columns, squeeze=False, **more)[0]
+    for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     return fig, axes
 
 
-def panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of one panel, and the panel."""
-    fig, axes = panels(1, width, height)
-    return fig, axes[0, 0]
+def add_legend(fig: Figure, columns: int = 0, handles: Sequence = (), **more) -> None:
+    """Name `handles` (default: all lines, each name once) in columns below a figure, or beside."""
+    lines = [line for ax in fig.axes for line in ax.get_legend_handles_labels()[0]]
+    named = {line.get_label(): line for line in handles or lines}
+    place = dict(loc="outside right upper")
+    if columns:
+        place = dict(loc="outside lower center", ncols=columns)
+    look = dict(handles=list(named.values()), frameon=False, fontsize=8)
+    fig.legend(**place | look | more)
 
 
-def legend_beside(fig: Figure, handles: Sequence | None = None) -> None:
-    """Name `handles` (by default all lines) to the right of the figure."""
-    fig.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
-
-
-def legend_below(fig: Figure, columns: int, handles: Sequence | None = None, **more) -> None:
-    """Name `handles` (by default the lines of the first panel) below the figure."""
-    if handles is None:
-        handles = fig.axes[0].get_legend_handles_labels()[0]
-    kw = dict(frameon=False, fontsize=8) | more
-    fig.legend(handles=handles, loc="outside lower center", ncols=columns, **kw)
-
-
-def draw_image(ax: Axes, image, top: float | None = None, colours: str = "gray_r", **more) -> None:
+def draw_image(ax: Axes, image: ArrayLike, top: float | None = None, **more) -> None:
     """An image of pixels in [0, 1], 1 in black; with `top` one of signed values in [-top, top]."""
-    low, high = (0, 1) if top is None else (-top, top)
-    kw = dict(interpolation="nearest") | more
-    ax.imshow(np.asarray(image), cmap=colours, vmin=low, vmax=high, **kw)
+    scale = dict(cmap="gray_r", vmin=0, vmax=1)
+    if top is not None:
+        scale = dict(cmap="PuOr_r", vmin=-top, vmax=top)
+    ax.imshow(np.asarray(image), **dict(interpolation="nearest") | scale | more)
+    ax.set(xticks=[], yticks=[])
 
 
-def mean_bar(ax: Axes, values, at: float, colour: str) -> None:
-    """An upright bar at the mean of `values`, in the row `at`."""
-    mean = values.mean()
-    ax.plot([mean, mean], [at - 0.3, at + 0.3], color=colour, lw=2)
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Name the rows 0, 1, ... of a panel, the first on top."""
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)
 
 
-def table(rows: DataFrame, *columns: str) -> DataFrame:
-    """`rows` if the frame has these columns and at least one row, else a ValueError."""
-    if lacking := [c for c in columns if c not in rows]:
-        raise ValueError(
-            f"the rows lack {', '.join(lacking)}; this figure needs the columns"
-            f" {', '.join(columns)}"
-        )
+def draw_dot(ax: Axes, row: int, value: float, low: float, high: float, look: dict) -> None:
+    """A mark at `value` in a row over its interval; no interval where its ends are nan."""
+    if not np.isnan(low):
+        bar = dict(color=look["color"], lw=4, alpha=0.4, solid_capstyle="butt")
+        ax.plot([low, high], [row, row], **bar)
+    ax.plot([value], [row], **look | {"ls": ""})
+
+
+def check_rows(rows: DataFrame, *columns: str) -> None:
+    """Refuse a frame without these columns, or without a row."""
+    wanted = ", ".join(columns)
+    if lacking := ", ".join(c for c in columns if c not in rows):
+        raise ValueError(f"the rows lack {lacking}; this figure needs the columns {wanted}")
     if not len(rows):
-        raise ValueError(
-            "there are 0 rows to draw; choose methods and data sets that the file holds"
-        )
-    return rows
-
-
-def label_lines(ax: Axes, ends: list, gap: float) -> None:
-    """Write each line's name at its end (x, y, method), at least `gap` above the one below."""
-    at = -np.inf
-    for x, y, method in sorted(ends, key=lambda e: e[1]):
-        at = max(y, at + gap)
-        ax.annotate(
-            style(method)["label"],
-            (x, y),
-            xytext=(x, at),
-            textcoords=ax.transData,
-            va="center",
-            color=style(method)["color"],
-            fontsize=9,
-            annotation_clip=False,
-        )
+        raise ValueError("there are 0 rows to draw; choose methods and data sets that have some")

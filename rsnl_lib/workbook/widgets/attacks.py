@@ -64,7 +64,7 @@ def attacked(nets: dict, x, y, epsilon: float = 0.15, steps: int = 20, classes=N
         return view(pictures, html.escape(note), p, clean, label, classes)
 
     both = attack(next(iter(nets.values())), x[:1], y[:1], epsilon, steps)
-    still = figures.scores(
+    still = figures.score_bars(
         both[:, 0],
         {m: p.numpy() for m, p in scored(nets, both).items()},
         [int(y[0])] * 2,

@@ -69,7 +69,7 @@ def pulls(a_S, a_T, x, y, tau=3.0, gamma=0.1, lam=4.0, classes=None, first: int 
     def drawn(i, *constants):
         return pulled(a_S[i].double(), a_T[i].double(), x[i, 0], int(y[i]), *constants, classes)
 
-    still = figures.pull_bars(
+    still = figures.pull_panels(
         pull(a_S[first], a_T[first], int(y[first]), tau, gamma, lam),
         classes,
         COLOURS,

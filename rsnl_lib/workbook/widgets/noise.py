@@ -87,7 +87,7 @@ class Explorer:
                     f"{method} scores {len(p)} classes, but {len(self.classes)} names are given;"
                     " give one name a class"
                 )
-        return figures.scores(
+        return figures.score_bars(
             [self.x[0, 0], seen[0, 0]],
             {m: torch.stack([first[m], noisy[m]]).numpy() for m in self.nets},
             [int(self.y[0])] * 2,

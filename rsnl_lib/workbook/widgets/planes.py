@@ -13,7 +13,7 @@ from .. import theorem_figures
 from .base import picture, stage, wide
 from .svg import svg
 
-LOOK = {name: kind["color"] for name, kind in theorem_figures.KINDS.items()}
+LOOK = {name: kind["color"] for name, kind in theorem_figures.KIND_LOOKS.items()}
 SIDE = 360  # pixels of the square shown
 ZERO = torch.zeros(1, 2, dtype=torch.float64)
 
@@ -170,6 +170,6 @@ def plane(net_S, net_T, x, y, axes, reach: float = 1.0) -> None:
         "certified, R = 0.1:": ("sound", min(0.1, ratio)),
         "exact flip:": ("flip", a["flip"][1]),
     }
-    still = theorem_figures.plane(here.field(0), here.side(0), ratio, circles)
+    still = theorem_figures.plane_map(here.field(0), here.side(0), ratio, circles)
     words = "example, R and norm over the plane with certified disc and exact flip"
     stage("plane", (example, R, norm), lambda i, r, p: here.view(i, p, r), still, words)
