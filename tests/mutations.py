@@ -882,16 +882,16 @@ MUTANTS = [
     ),
     (
         "cell filled by another level",
-        "study/paper_jobs",
-        "seeds and (need <= rows.keys())",
+        "study/results",
+        "seeds and (rows.keys() >= set(conditions))",
         "seeds and rows",
         "reproduce::test_a_cell_is",
     ),
     (
         "a drop without clean images",
         "study/paper_jobs",
-        "{level, CLEAN} if",
-        "{level} if",
+        "[noise, CLEAN] if",
+        "[noise] if",
         "reproduce::test_a_drop",
     ),
     (
@@ -974,8 +974,8 @@ MUTANTS = [
     (
         "seeds share one teacher",
         "study/paper_jobs",
-        "teacher_seed=seed % jobs.TEACHERS",
-        "teacher_seed=0",
+        "guide = seed % jobs.TEACHERS",
+        "guide = 0",
         "reproduce::test_a_cell_is",
     ),
     (
@@ -988,22 +988,22 @@ MUTANTS = [
     (
         "claims: sides swapped",
         "study/claims",
-        "100 * (values[0] - values[1])",
-        "100 * (values[1] - values[0])",
+        "100 * (a - b)",
+        "100 * (b - a)",
         "claims::test_effects",
     ),
     (
         "claims: a drop is an accuracy",
         "study/claims",
-        "else v - c for v, c in zip(values, clean)]",
-        "else v for v, c in zip(values, clean)]",
+        "[:len(line['levels'])]) - clean",
+        "[:len(line['levels'])])",
         "claims::test_a_drop",
     ),
     (
         "claims: a level left out",
         "study/claims",
-        "for v in line['levels']]\n    return [*mine",
-        "for v in line['levels'][1:]]\n    return [*mine",
+        "for level in line['levels']]",
+        "for level in line['levels'][1:]]",
         "claims::test_every_level",
     ),
     (
@@ -1051,8 +1051,8 @@ MUTANTS = [
     (
         "claims: judged on some seeds",
         "study/claims",
-        "'p': line['p'] if whole else math.nan",
-        "'p': line['p']",
+        "c['p'] if c['n'] == len(c['seeds']) else math.nan",
+        "c['p']",
         "claims::test_judged",
     ),
     (
@@ -1128,15 +1128,15 @@ MUTANTS = [
     (
         "bounds of every setting",
         "study/claims",
-        "(dataset, network, 'short', '') and row",
-        "(dataset, network, 'short', row['settings']) and row",
+        " & (rows.settings == '')",
+        "",
         "verdicts::test_bounds",
     ),
     (
         "runs of every setting",
         "study/claims",
-        "(run.settings, run.train_noise) == (settings, '')",
-        "run.train_noise == ''",
+        "'settings': settings, 'train_noise'",
+        "'train_noise'",
         "verdicts::test_runs",
     ),
     (
@@ -1156,8 +1156,8 @@ MUTANTS = [
     (
         "copied compares text",
         "study/claims",
-        "size(row['printed']) == size(known",
-        "row['printed'] == (known",
+        "size == ours[k]['value']",
+        "theirs[k] == ours[k]['printed']",
         "trace::test_what_was_copied",
     ),
     (
@@ -1627,15 +1627,15 @@ MUTANTS = [
     (
         "three robust teachers on MNIST",
         "study/claims",
-        "int(line['teacher_seed']) if taught and line['teacher_seed'] else guide",
-        "guide",
+        "guide = int(told['teacher_seed'])",
+        "pass",
         "claims::test_a_neighbours",
     ),
     (
         "attacks trained for again",
         "study/claims",
-        "need = [CLEAN] if line['perturbation'] in ATTACKS else asked(line)",
-        "need = asked(line)",
+        "need = [CLEAN] if line['perturbation'] in ATTACKS else conditions(line)",
+        "need = conditions(line)",
         "claims::test_a_neighbours",
     ),
     (

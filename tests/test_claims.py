@@ -10,8 +10,9 @@ from scipy import stats
 from rsnl_lib.data import catalogue
 from rsnl_lib.measure import inference, toolbox
 from rsnl_lib.study import claims, jobs
+from rsnl_lib.study.results import Results
 
-ALL = claims.read()
+ALL = claims.read_lines()
 
 
 def claim(name):
@@ -22,7 +23,7 @@ def rows_for(c, side, accuracies, levels=None, clean=9900):
     """Rows of one side of a claim: seed -> correct of 10,000, the same at every level."""
     out = []
     for seed, correct in accuracies.items():
-        job = claims.job_of(c, side, seed)
+        job = claims.side_job(c, side, seed)
         keys = [("clean", 0, "")] + [
             (c["perturbation"], v, c["unit"])
             for v in levels or c["levels"]
@@ -51,26 +52,26 @@ def test_the_claims_are_whole():
         assert {c["a"], c["b"]} <= set(jobs.train.METHODS)
 
 
-@pytest.mark.parametrize("file", claims.FILES)
+@pytest.mark.parametrize("file", claims.LINE_FILES)
 def test_every_level_that_a_line_asks_for_is_one_that_is_measured(file):
-    for line in claims.read(claims.FILES[file]):
+    for line in claims.read_lines(file):
         if line["perturbation"] in claims.ATTACKS:
             measured = toolbox.plan(line["dataset"])
         else:
             measured = catalogue.levels(line["dataset"]) + [
                 (name, 0, "test") for name in catalogue.SETS[line["dataset"]].elsewhere
             ]
-        assert set(claims.asked(line)) <= set(measured), line
+        assert set(claims.conditions(line)) <= set(measured), line
 
 
 def test_students_are_paired_and_share_three_teachers():
     c = claim("white-kd")
-    assert [claims.job_of(c, "a", s).teacher_seed for s in c["seeds"]] == [1, 2, 0, 1, 2]
+    assert [claims.side_job(c, "a", s).teacher_seed for s in c["seeds"]] == [1, 2, 0, 1, 2]
     assert (
-        claims.job_of(c, "a", 4).row()["teacher"] == "mnist_teacher seed 1"
-        and claims.job_of(c, "a", 2).row()["teacher"] == "mnist_teacher"
+        claims.side_job(c, "a", 4).row()["teacher"] == "mnist_teacher seed 1"
+        and claims.side_job(c, "a", 2).row()["teacher"] == "mnist_teacher"
     )
-    assert [claims.job_of(claim("white-teacher"), "b", s).seed for s in c["seeds"]] == [
+    assert [claims.side_job(claim("white-teacher"), "b", s).seed for s in c["seeds"]] == [
         1,
         2,
         0,
@@ -81,11 +82,11 @@ def test_students_are_paired_and_share_three_teachers():
 
 def test_effects_by_hand():
     c = claim("white-kd")
-    done = jobs.known(
+    done = Results(
         rows_for(c, "a", {1: 9700, 2: 9600, 3: 9650}) + rows_for(c, "b", {1: 9600, 2: 9650})
     )
     assert claims.effects(c, done) == pytest.approx({1: 1.0, 2: -0.5})
-    some = jobs.known(
+    some = Results(
         rows_for(c, "a", {1: 9700}, levels=c["levels"][:2]) + rows_for(c, "b", {1: 9600})
     )
     assert claims.effects(c, some) == {}
@@ -99,12 +100,12 @@ def test_every_level_counts():
             {**r, "correct": "9400"} if (r["level"], r["method"]) == (level, "robust") else r
             for r in rows
         ]
-        assert claims.effects(c, jobs.known(changed)) == pytest.approx({1: 0.0})
+        assert claims.effects(c, Results(changed)) == pytest.approx({1: 0.0})
 
 
 def test_a_drop_is_against_clean():
     c = claim("white-drop")
-    done = jobs.known(
+    done = Results(
         rows_for(c, "a", {1: 9700}, clean=9950) + rows_for(c, "b", {1: 9600}, clean=9900)
     )
     assert claims.effects(c, done) == pytest.approx({1: (97 - 99.5) - (96 - 99)})
@@ -166,7 +167,7 @@ def test_verdicts(name, mean, low, high, p, want):
 def test_judged_needs_every_seed():
     c = claim("score-term")
     a, b = {s: 9700 + 3 * s for s in c["seeds"]}, {s: 9600 for s in c["seeds"]}
-    full = claims.judged(jobs.known(rows_for(c, "a", a) + rows_for(c, "b", b)))
+    full = claims.judge_claims(Results(rows_for(c, "a", a) + rows_for(c, "b", b)))
     got = next(x for x in full if x["claim"] == "score-term")
     assert (
         got["n"] == 5
@@ -178,7 +179,7 @@ def test_judged_needs_every_seed():
     del a[3]
     got = next(
         x
-        for x in claims.judged(jobs.known(rows_for(c, "a", a) + rows_for(c, "b", b)))
+        for x in claims.judge_claims(Results(rows_for(c, "a", a) + rows_for(c, "b", b)))
         if x["claim"] == "score-term"
     )
     assert (
@@ -189,12 +190,12 @@ def test_judged_needs_every_seed():
 
 
 def test_the_study_compares_equals_but_for_L_G():
-    lines = claims.read(claims.STUDY)
+    lines = claims.read_lines("study")
     assert len(lines) == len({line["line"] for line in lines}) and {
         line["dataset"] for line in lines
     } == {"digits", "mnist"}
     for line in lines:
-        a, b = (claims.job_of(line, side, line["seeds"][0]) for side in "ab")
+        a, b = (claims.side_job(line, side, line["seeds"][0]) for side in "ab")
         weight = lambda job: [w for w in job.settings.split() if not w.startswith("C1=")]
         assert (
             (a.method, b.method)
@@ -215,8 +216,8 @@ def test_the_study_compares_equals_but_for_L_G():
 
 
 def test_a_study_line_names_its_teacher():
-    line = next(line for line in claims.read(claims.STUDY) if line["line"] == "digits-noise")
-    job = claims.job_of(line, "a", 3)
+    line = next(line for line in claims.read_lines("study") if line["line"] == "digits-noise")
+    job = claims.side_job(line, "a", 3)
     assert (
         job.row()["teacher"] == "digits_teacher on gaussian 5 dB"
         and not job.train_noise
@@ -227,8 +228,8 @@ def test_a_study_line_names_its_teacher():
         and "gaussian5dB" in job.path().stem
         and "by gaussian 5 dB" in jobs.called(job)
     )
-    soft = claims.job_of(
-        next(line for line in claims.read(claims.STUDY) if line["line"] == "mnist-regularised"),
+    soft = claims.side_job(
+        next(line for line in claims.read_lines("study") if line["line"] == "mnist-regularised"),
         "b",
         4,
     )
@@ -239,7 +240,7 @@ def test_a_study_line_names_its_teacher():
 
 
 def test_a_neighbours_line_names_who_taught():
-    lines = {line["line"]: line for line in claims.read(claims.NEIGHBOURS)}
+    lines = {line["line"]: line for line in claims.read_lines("neighbours")}
     assert {line["dataset"] for line in lines.values()} == {
         "digits",
         "mnist",
@@ -248,7 +249,7 @@ def test_a_neighbours_line_names_who_taught():
         line["a"] in jobs.train.METHODS and line["b"] in jobs.train.METHODS
         for line in lines.values()
     )
-    a, b = (claims.job_of(lines["digits-inherit"], side, 3) for side in "ab")
+    a, b = (claims.side_job(lines["digits-inherit"], side, 3) for side in "ab")
     assert (
         a.row()["teacher"] == "digits_teacher pgd_at"
         and b.row()["teacher"] == "digits_teacher"
@@ -260,20 +261,20 @@ def test_a_neighbours_line_names_who_taught():
         and a.teacher().path().stem == "digits_teacher-pgd_at-short-s3"
         and jobs.called(a).endswith("by pgd_at")
     )
-    a, b = (claims.job_of(lines["mnist-inherit"], side, 2) for side in "ab")
+    a, b = (claims.side_job(lines["mnist-inherit"], side, 2) for side in "ab")
     assert (
         a.teacher_seed == 0
         and b.teacher_seed == 2
         and a.row()["teacher"] == "mnist_teacher pgd_at seed 0"
     )
-    a = claims.job_of(lines["cifar-ard"], "a", 0)
+    a = claims.side_job(lines["cifar-ard"], "a", 0)
     assert (a.net, a.teacher().net, a.teacher().method) == (
         "cifar_mobilenet",
         "cifar_resnet18",
         "pgd_at",
     ) and (a.plan().tau, a.plan().crop, a.plan().clamp) == (30.0, 4, True)
     assert a.plan().epsilon == 8 / 255 and "cifar_resnet18-pgd_at" in a.path().stem
-    job = claims.job_of(lines["digits-ard"], "a", 1)
+    job = claims.side_job(lines["digits-ard"], "a", 1)
     rows = [
         {
             **{k: str(v) for k, v in job.row().items()},
@@ -284,15 +285,17 @@ def test_a_neighbours_line_names_who_taught():
             "correct": "9",
         }
     ]
-    assert job in claims.left([lines["digits-ard"]], {}) and job not in claims.left(
-        [lines["digits-ard"]], jobs.known(rows)
-    ), "attacks are measured by another command"
+    assert job in claims.line_jobs(
+        [lines["digits-ard"]], Results()
+    ) and job not in claims.line_jobs([lines["digits-ard"]], Results(rows)), (
+        "attacks are measured by another command"
+    )
 
 
 def test_what_is_left_of_a_line_shrinks_with_its_rows():
-    line = next(line for line in claims.read(claims.STUDY) if line["line"] == "digits-C1-1")
-    assert len(claims.left([line], {})) == 10
-    job = claims.job_of(line, "a", 2)
+    line = next(line for line in claims.read_lines("study") if line["line"] == "digits-C1-1")
+    assert len(claims.line_jobs([line], Results())) == 10
+    job = claims.side_job(line, "a", 2)
     rows = [
         {
             **{k: str(v) for k, v in job.row().items()},
@@ -304,8 +307,8 @@ def test_what_is_left_of_a_line_shrinks_with_its_rows():
         }
         for level in "123"
     ]
-    assert job not in claims.left([line], jobs.known(rows)) and job in claims.left(
-        [line], jobs.known(rows[:2])
+    assert job not in claims.line_jobs([line], Results(rows)) and job in claims.line_jobs(
+        [line], Results(rows[:2])
     )
     both = [line, {**line, "line": "again"}]
-    assert set(claims.left(both, {}).values()) == {2}
+    assert set(claims.line_jobs(both, Results()).values()) == {2}

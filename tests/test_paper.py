@@ -52,7 +52,7 @@ def test_189_cells_each_once_and_how_many_by_table_data_set_and_kind():
         "VII": 34,
         "2a": 5,
     }
-    assert {d: len(paper.cells(dataset=d)) for d in paper.DATASETS} == {
+    assert {d: len(paper.cells(dataset=d)) for d in paper.PAPER_SETS} == {
         "cifar10": 129,
         "cifar100": 27,
         "mnist": 25,
@@ -442,8 +442,8 @@ def test_an_unknown_table_or_data_set_is_named_with_the_choices(words, said):
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     for name in ("paper.csv", "ledger.csv"):
-        shutil.copy(paper.FOLDER / name, tmp_path)
-    monkeypatch.setattr(paper, "FOLDER", tmp_path)
+        shutil.copy(paper.DATA / name, tmp_path)
+    monkeypatch.setattr(paper, "DATA", tmp_path)
     return tmp_path
 
 
@@ -501,8 +501,8 @@ def test_a_bad_entry_of_the_numbers_is_named_with_its_line(copy, old, new, said)
 
 
 def test_the_files_are_plain_csv_with_the_columns_that_the_module_names():
-    for name, columns in (("paper.csv", paper.COLUMNS), ("ledger.csv", paper.LEDGER_COLUMNS)):
-        content = (paper.FOLDER / name).read_bytes()
+    for name, columns in (("paper.csv", paper.CELL_COLUMNS), ("ledger.csv", paper.LEDGER_COLUMNS)):
+        content = (paper.DATA / name).read_bytes()
         assert content.isascii() and b"\r" not in content
         assert {len(row) for row in csv.reader(content.decode().splitlines())} == {len(columns)}
 

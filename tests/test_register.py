@@ -15,7 +15,8 @@ from rsnl_lib import store
 from rsnl_lib.data import catalogue
 from rsnl_lib.env import RESULTS, ROOT
 from rsnl_lib.measure import evaluate, flips
-from rsnl_lib.study import campaign, jobs, mistakes, register, training
+from rsnl_lib.study import campaign, claims, jobs, mistakes, register, training
+from rsnl_lib.study.results import Results
 
 LINE = {
     "line": "made-up",
@@ -40,10 +41,10 @@ def made(d, **more):
 
 
 def analysed(monkeypatch, lines):
-    """`register.judged` on made-up differences."""
+    """`register.judge_lines` on made-up differences."""
     found = {line["line"]: line["by_weight"] for line in lines}
     monkeypatch.setattr(register, "differences", lambda line, *_: found[line["line"]])
-    return register.judged({}, all_lines=lines)
+    return register.judge_lines(Results(), lines=lines)
 
 
 def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
@@ -56,7 +57,7 @@ def test_the_networks_are_those_of_the_register_and_every_line_finds_its_own():
     } == set(range(3, 11))
     for j in trained:
         assert j.plan() and (not j.guided or j.teacher() in trained)
-    lines = register.lines()
+    lines = claims.read_lines("claims/lines")
     assert [sum(line["family"] == f for line in lines) for f in "AB"] == [11, 24] and len(
         {line["line"] for line in lines}
     ) == 35
@@ -87,7 +88,7 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
 ):
     from rsnl_lib import __main__
 
-    listed = register.described()
+    listed = register.cifar_networks()
     assert len(listed) == len(set(listed)) == 9 and all(
         j.dataset == "cifar10" and j.seed == j.teacher_seed == 0 and not j.settings for j in listed
     )
@@ -97,12 +98,13 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
         (20, 0.25),
         (12, 1.0),
     ]
-    done = {tuple(map(str, listed[1].row().values())): dict.fromkeys(register.asked("cifar10"))}
-    assert list(register.left(done, listed)) == [listed[0], *listed[2:]]
+    done = Results()
+    done[jobs.Run.of(listed[1].row())] = dict.fromkeys(register.dataset_conditions("cifar10"))
+    assert list(register.network_jobs(done, listed)) == [listed[0], *listed[2:]]
     assert (
-        ("gaussian", 4.0, "dB") in register.asked("cifar10")
-        and ("poisson", 4.0, "dB") in register.asked("cifar10")
-        and ("occlusion", 2.0, "pixels") in register.asked("cifar10")
+        ("gaussian", 4.0, "dB") in register.dataset_conditions("cifar10")
+        and ("poisson", 4.0, "dB") in register.dataset_conditions("cifar10")
+        and ("occlusion", 2.0, "pixels") in register.dataset_conditions("cifar10")
     )
     monkeypatch.setenv("RSNL_DATA", str(tmp_path))
     monkeypatch.setattr(campaign, "RESULTS", tmp_path)
@@ -284,7 +286,7 @@ def world(teachers, robust, kd):
             register.job("mnist", "kd", "", t),
             {("gaussian", v, "dB"): kd(t) - v for v in (1, 2, 3)},
         )
-    return jobs.known(found)
+    return Results(found)
 
 
 def test_a_difference_is_the_median_over_weights_of_means_over_levels():
@@ -294,7 +296,7 @@ def test_a_difference_is_the_median_over_weights_of_means_over_levels():
     assert by_weight == {
         w: [pytest.approx((10 + t + lead[w] + 4) / 10) for t in range(3, 11)] for w in lead
     }
-    judged = register.judged(done, all_lines=[LINE])[0]
+    judged = register.judge_lines(done, lines=[LINE])[0]
     assert (
         judged["d"] == [pytest.approx((15 + t) / 10) for t in range(3, 11)]
         and judged["word"] == "supported"
@@ -312,12 +314,12 @@ def test_six_teachers_do_and_the_first_by_number_only():
         ([3, 4, 5, 6, 7, 9, 10], 0),
         ([3, 4, 5, 6, 7, 8, 10], 6),
     ):
-        assert register.judged(world(there, robust, kd), all_lines=[LINE])[0]["n"] == n, there
+        assert register.judge_lines(world(there, robust, kd), lines=[LINE])[0]["n"] == n, there
 
 
 def test_a_drop_is_what_b_loses_more():
     shares = lambda clean, noisy: {("clean", 0, ""): clean, ("gaussian", 1, "dB"): noisy}
-    done = jobs.known(
+    done = Results(
         [
             row
             for t in range(3, 11)
@@ -353,9 +355,9 @@ def test_error_agreement_counts_the_same_wrong_label_and_takes_off_the_other_tea
         )
     line = {**LINE, "measure": "mistakes", "levels": [1]}
     robust, kd = 100 * (6 / 6 - 3 / 6), 100 * (4 / 4 - 3 / 4)
-    assert register.differences(line, {}, told)[""] == [pytest.approx(robust - kd)] * 8
+    assert register.differences(line, Results(), told)[""] == [pytest.approx(robust - kd)] * 8
     del told[register.job("mnist", "teacher", "", 10)]
-    assert len(register.differences(line, {}, told)[""]) == 7
+    assert len(register.differences(line, Results(), told)[""]) == 7
 
 
 def test_mistakes_are_those_that_the_rows_count(tmp_path):
@@ -365,7 +367,9 @@ def test_mistakes_are_those_that_the_rows_count(tmp_path):
         store.load_checkpoint(ROOT / "data/checkpoints/digits_student-kd-short-s0.safetensors")[0],
         data.load("digits"),
     )
-    said = mistakes.find(net, d.x_test, d.y_test, "gaussian", 1, "dB", draws=2, chunk=77 * 5)
+    said = mistakes.wrong_labels(
+        net, d.x_test, d.y_test, ("gaussian", 1, "dB"), draws=2, chunk=77 * 5
+    )
     (row,) = evaluate.sweep(
         {"net": net}, d.x_test, d.y_test, [("gaussian", 1, "dB")], 2, chunk=77 * 5
     )
@@ -375,25 +379,25 @@ def test_mistakes_are_those_that_the_rows_count(tmp_path):
         and said.shape == (2, 500)
     )
     assert all((said[i] != d.y_test.numpy()).all() for i in range(2))
-    mistakes.write(tmp_path / "a.npz", said)
-    assert (mistakes.read(tmp_path / "a.npz") == said).all()
+    mistakes.save_mistakes(tmp_path / "a.npz", said)
+    assert (mistakes.load_mistakes(tmp_path / "a.npz") == said).all()
     (tmp_path / "b.npz").write_bytes(b"PK no archive")
     with pytest.raises(
         ValueError, match="b.npz holds no mistakes .*delete it and measure the network again"
     ):
-        mistakes.read(tmp_path / "b.npz")
+        mistakes.load_mistakes(tmp_path / "b.npz")
 
 
 def test_the_spread_is_that_of_the_first_registers_rows_and_power_is_its_own_word():
     import statistics
 
-    from rsnl_lib.study import claims
-
-    done = jobs.known(store.result_rows(RESULTS))
-    first = {c["claim"]: statistics.stdev(c["effects"].values()) for c in claims.judged(done)}
-    with open(register.FOLDER / "spread.csv", newline="") as f:
+    done = Results(store.result_rows(RESULTS))
+    first = {c["claim"]: statistics.stdev(c["effects"].values()) for c in claims.judge_claims(done)}
+    with open(register.REGISTER / "spread.csv", newline="") as f:
         seen = list(csv.DictReader(f))
-    assert [row["line"] for row in seen] == [line["line"] for line in register.lines()]
+    assert [row["line"] for row in seen] == [
+        line["line"] for line in claims.read_lines("claims/lines")
+    ]
     for row in seen:
         if row["seen"] == "claims.csv, seeds 1-5":
             assert float(row["sd"]) == pytest.approx(first[row["line"]], abs=6e-4)
@@ -407,7 +411,7 @@ def test_the_command_says_what_is_there_and_judges_what_is_whole(tmp_path, monke
 
     (tmp_path / "results").mkdir()
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(mistakes, "FOLDER", tmp_path / "results" / "mistakes")
+    monkeypatch.setattr(mistakes, "MISTAKES", tmp_path / "results" / "mistakes")
     __main__.main(["register"])
     lines = capsys.readouterr().out.splitlines()
     assert (
@@ -415,7 +419,7 @@ def test_the_command_says_what_is_there_and_judges_what_is_whole(tmp_path, monke
         and len(lines) == 36
         and all(line.endswith("not run") for line in lines[1:])
     )
-    keys = [(k, v, u) for k, v, u in register.asked("mnist")]
+    keys = [(k, v, u) for k, v, u in register.dataset_conditions("mnist")]
     rows = [
         {**dict.fromkeys(store.COLUMNS, ""), **row}
         for t in range(3, 11)

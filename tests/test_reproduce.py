@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from rsnl_lib import store
-from rsnl_lib.study import campaign, cost, jobs, merge, paper, paper_jobs, workers
+from rsnl_lib.study import campaign, cost, merge, paper, paper_jobs, workers
 from rsnl_lib.study.jobs import Job
+from rsnl_lib.study.results import Results
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -45,7 +46,7 @@ def cell(name):
 
 def test_the_jobs_of_the_paper_are_29_runs():
     """MNIST 5, USPS 4, CIFAR-10 and -100 four each, Table VII six more, Table I six more."""
-    wanted = paper_jobs.left(paper.cells(), {})
+    wanted = paper_jobs.cell_jobs(paper.cells(), Results())
     assert len(wanted) == 29 and len({j.dataset for j in wanted}) == 4
     teacher = Job("cifar10", "teacher", "cifar_teacher")
     own = sum(
@@ -59,7 +60,7 @@ def test_the_jobs_of_the_paper_are_29_runs():
 
 
 def test_there_are_three_teachers_however_many_seeds():
-    wanted = paper_jobs.left(paper.cells("VI"), {}, seeds=5)
+    wanted = paper_jobs.cell_jobs(paper.cells("VI"), Results(), seeds=5)
     assert [sum(j.method == m for j in wanted) for m in ("teacher", "standard", "robust")] == [
         3,
         5,
@@ -76,7 +77,7 @@ def test_there_are_three_teachers_however_many_seeds():
 
 def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     c = cell("II.cifar10.kd.4")
-    job = paper_jobs.job_of(c)
+    job = paper_jobs.cell_job(c)
     assert (job.dataset, job.net, job.teacher().net) == (
         "cifar10",
         "cifar_student4",
@@ -84,7 +85,7 @@ def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
     )
     level = ("occlusion", 4, "pixels")
     good = row(job, *level)
-    assert paper_jobs.filled(c, jobs.known([good])) == [0]
+    assert paper_jobs.filled(c, Results([good])) == [0]
     for wrong in (
         {"dataset": "cifar100"},
         {"network": "cifar_student1"},
@@ -97,31 +98,31 @@ def test_a_cell_is_filled_by_exactly_its_network_recipe_data_and_noise():
         {"level": "6"},
         {"unit": ""},
     ):
-        assert paper_jobs.filled(c, jobs.known([{**good, **wrong}])) == [], wrong
-    two = paper_jobs.job_of(c, 4)
+        assert paper_jobs.filled(c, Results([{**good, **wrong}])) == [], wrong
+    two = paper_jobs.cell_job(c, 4)
     assert two.teacher_seed == 1 and two.row()["teacher"] == "cifar_teacher seed 1"
-    assert paper_jobs.filled(c, jobs.known([good, row(two, *level)])) == [0, 4]
+    assert paper_jobs.filled(c, Results([good, row(two, *level)])) == [0, 4]
 
 
 def test_a_drop_needs_the_clean_images_too():
     c = cell("fig2a.kd.drop")
-    noisy = row(paper_jobs.job_of(c), "gaussian", 1, "dB")
-    assert paper_jobs.filled(c, jobs.known([noisy])) == []
-    assert paper_jobs.filled(c, jobs.known([noisy, row(paper_jobs.job_of(c))])) == [0]
+    noisy = row(paper_jobs.cell_job(c), "gaussian", 1, "dB")
+    assert paper_jobs.filled(c, Results([noisy])) == []
+    assert paper_jobs.filled(c, Results([noisy, row(paper_jobs.cell_job(c))])) == [0]
 
 
 def test_quoted_cells_are_nobodys_and_counts_stand():
-    assert paper_jobs.filled(cell("IV.nin.cifar10"), {}) == []
-    assert [paper_jobs.filled(c, {}) for c in paper.cells() if c["kind"] == "counted"] == [
+    assert paper_jobs.filled(cell("IV.nin.cifar10"), Results()) == []
+    assert [paper_jobs.filled(c, Results()) for c in paper.cells() if c["kind"] == "counted"] == [
         [0]
     ] * sum(c["kind"] == "counted" for c in paper.cells())
 
 
 def test_missing_ends_with_the_cells(capsys):
     c = paper.cells("III", "mnist")
-    job = paper_jobs.job_of(cell("III.kd.mnist-mnist"))
-    done = jobs.known([row(job)])
-    campaign.missing(c, done, paper_jobs.left(c, done), "short")
+    job = paper_jobs.cell_job(cell("III.kd.mnist-mnist"))
+    done = Results([row(job)])
+    campaign.missing(c, done, paper_jobs.cell_jobs(c, done), "short")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "1 of 7 cells" and lines[-2] == "Table III            1 of   7, 1 seeds"
     assert any("1 cells" in l and "mnist kd mnist_student seed 0" in l for l in lines)
@@ -158,7 +159,7 @@ def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
     plan = dict(
         settings="epochs=2", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=3"
     )
-    wanted = list(paper_jobs.left(cells, {}, **plan))
+    wanted = list(paper_jobs.cell_jobs(cells, Results(), **plan))
     assert [(j.method, j.net, j.settings) for j in wanted] == [
         ("teacher", "cifar_teacher@0.25", "epochs=3"),
         ("robust", "cifar_student1", "epochs=2"),
@@ -167,10 +168,10 @@ def test_a_changed_recipe_or_network_makes_jobs_that_fill_no_cell():
         wanted[1].teacher() == wanted[0]
         and wanted[1].row()["teacher"] == "cifar_teacher@0.25 epochs=3"
     )
-    done = jobs.known([row(j) for j in wanted])
-    assert paper_jobs.filled(cells[0], done) == [] and not paper_jobs.left(cells, done, **plan).get(
-        wanted[1]
-    )
+    done = Results([row(j) for j in wanted])
+    assert paper_jobs.filled(cells[0], done) == [] and not paper_jobs.cell_jobs(
+        cells, done, **plan
+    ).get(wanted[1])
 
 
 def test_names_of_checkpoints_tell_jobs_apart():
@@ -206,10 +207,10 @@ def test_estimates_follow_measurements_first(monkeypatch):
     assert slow == pytest.approx(4 * fast)
     longer = cost.seconds(job._replace(settings="epochs=16"), {("mnist_student", "robust"): 4.0})
     assert longer - slow == pytest.approx(8 * 50_000 * 4 / 1000)
-    assert cost.seconds(job, asks=False) < cost.seconds(
-        job
+    assert cost.seconds(job, {}, asks=False) < cost.seconds(
+        job, {}
     )  # the teacher is asked once, its answers are kept
-    assert cost.seconds(job, trained=True) < 20 < cost.seconds(job)
+    assert cost.seconds(job, {}, trained=True) < 20 < cost.seconds(job, {})
 
 
 def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
@@ -219,12 +220,12 @@ def test_what_was_measured_here_tells_how_fast_the_rest_will_be(tmp_path):
     job = Job("mnist", "standard", "mnist_student")
     one = {("mnist_student", "robust"): 2.0}
     fast = {key: ms / 2 for key, ms in one.items()}
-    assert cost.rate({}, 1e6) is None and cost.rate(fast, 1e6) == pytest.approx(
-        2 * cost.rate(one, 1e6)
+    assert cost.flops({}, 1e6) is None and cost.flops(fast, 1e6) == pytest.approx(
+        2 * cost.flops(one, 1e6)
     )
     assert cost.seconds(job, one) == pytest.approx(2 * cost.seconds(job, fast))
     both = {**one, ("cifar_student4", "kd"): 20.0}
-    assert cost.rate(both, 2e6) == pytest.approx(cost.rate(both, 1e6) * 2**cost.GROWTH)
+    assert cost.flops(both, 2e6) == pytest.approx(cost.flops(both, 1e6) * 2**cost.GROWTH)
     line = {
         **dict.fromkeys(store.CURVE_COLUMNS, ""),
         "network": "mnist_student",
@@ -493,9 +494,9 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
     monkeypatch.setattr(
         workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake})
     )
-    wanted = paper_jobs.left(paper.cells(), {})
-    ranked = campaign.rank(wanted, {})
-    assert workers.on_processes(ranked, tmp_path, {}, time.time() + 100, 3) == []
+    wanted = paper_jobs.cell_jobs(paper.cells(), Results())
+    ranked = campaign.rank(wanted, Results())
+    assert workers.on_processes(ranked, tmp_path, Results(), time.time() + 100, 3) == []
     assert sorted(log) == sorted(wanted)
     for job in log:
         if job.guided and job.teacher() in wanted:
@@ -515,7 +516,12 @@ def test_a_failed_job_is_told_and_its_students_wait(tmp_path, capsys, monkeypatc
     (tmp_path / "work" / "runs" / f"{teacher.path().stem}.state").write_bytes(b"no state")
     other = Job("digits", "standard", "digits_student", settings="epochs=1")
     failed = workers.on_processes(
-        [(teacher, 1, 5), (other, 1, 5)], tmp_path / "work", {}, time.time() + 200, 1, draws=1
+        [(teacher, 1, 5), (other, 1, 5)],
+        tmp_path / "work",
+        Results(),
+        time.time() + 200,
+        1,
+        draws=1,
     )
     assert failed == [teacher] and "is damaged and cannot be resumed" in capsys.readouterr().out
     assert [p.stem for p in (tmp_path / "work" / "rows").iterdir()] == [
@@ -547,13 +553,13 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
         and ("poisson", 3, "dB") in made
         and len(made) == 48 - len(have)
     )
-    done = jobs.known(store.result_rows(tmp_path / "rows"))
-    assert len(jobs.of(job, done)) == len(made)
+    done = Results(store.result_rows(tmp_path / "rows"))
+    assert len(done.find(job)) == len(made)
     workers.finish(
-        job, tmp_path, draws=1, have=set(jobs.of(job, done))
+        job, tmp_path, draws=1, have=set(done.find(job))
     )  # what was there stays, what lacked comes
     assert (
-        len(jobs.of(job, jobs.known(store.result_rows(tmp_path / "rows")))) == 48
+        len(Results(store.result_rows(tmp_path / "rows")).find(job)) == 48
         and len(store.result_rows(tmp_path / "rows")) == 48
     )
 
@@ -618,7 +624,12 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ray, "wait", wait)
     failed = workers.on_ray(
-        [(j, 1, 10) for j in plan], tmp_path / "work", {}, time.time() + 240, "local", draws=1
+        [(j, 1, 10) for j in plan],
+        tmp_path / "work",
+        Results(),
+        time.time() + 240,
+        "local",
+        draws=1,
     )
     assert killed and not failed
     for job in plan:
@@ -631,16 +642,16 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
 
 def test_a_cell_that_other_seeds_fill_is_not_left_and_any_teacher_will_do():
     """USPS has students 1 to 5 and not 0: its cells are full, and no job of them is offered."""
-    done = jobs.known(store.result_rows(ROOT / "data" / "results"))
-    assert not [j for j in paper_jobs.left(paper.cells("III"), done) if j.dataset == "usps"]
+    done = Results(store.result_rows(ROOT / "data" / "results"))
+    assert not [j for j in paper_jobs.cell_jobs(paper.cells("III"), done) if j.dataset == "usps"]
     c = cell("VI.kd.error")
-    one = row(paper_jobs.job_of(c)._replace(seed=4, teacher_seed=7))
-    assert paper_jobs.filled(c, jobs.known([one])) == [4] and not paper_jobs.left(
-        [c], jobs.known([one])
-    ).get(paper_jobs.job_of(c))
+    one = row(paper_jobs.cell_job(c)._replace(seed=4, teacher_seed=7))
+    assert paper_jobs.filled(c, Results([one])) == [4] and not paper_jobs.cell_jobs(
+        [c], Results([one])
+    ).get(paper_jobs.cell_job(c))
     assert (
         paper_jobs.filled(
-            c, jobs.known([row(paper_jobs.job_of(c)._replace(seed=14, teacher_seed=4))])
+            c, Results([row(paper_jobs.cell_job(c)._replace(seed=14, teacher_seed=4))])
         )
         == []
     ), "the register's own"

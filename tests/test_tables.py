@@ -7,7 +7,8 @@ import math
 import pytest
 from scipy import stats
 
-from rsnl_lib.study import jobs, paper, paper_jobs
+from rsnl_lib.study import paper, paper_jobs
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import paper_tables
 
 
@@ -18,8 +19,8 @@ def cell(name):
 def rows_for(c, correct, n=10_000):
     out = []
     for seed, k in correct.items():
-        job = paper_jobs.job_of(c, seed)
-        for kind, level, unit in paper_jobs.asked(c):
+        job = paper_jobs.cell_job(c, seed)
+        for kind, level, unit in paper_jobs.cell_conditions(c):
             out.append(
                 {
                     **{q: str(v) for q, v in job.row().items()},
@@ -32,12 +33,14 @@ def rows_for(c, correct, n=10_000):
                     "commit": f"c{seed}",
                 }
             )
-    return jobs.known(out)
+    return Results(out)
 
 
 def test_every_count_is_the_printed_one_but_those_that_follow_from_rounded_numbers():
     marks = {
-        c["cell"]: paper_jobs.answer(c, {})["mark"] for c in paper.cells() if c["kind"] == "counted"
+        c["cell"]: paper_jobs.answer(c, Results())["mark"]
+        for c in paper.cells()
+        if c["kind"] == "counted"
     }
     assert len(marks) == 25
     odd = {name for name, mark in marks.items() if mark != "agrees"}
@@ -76,7 +79,7 @@ def test_the_interval_is_for_one_more_run():
     )
     assert (
         paper_jobs.answer(c, rows_for(c, {0: 9930, 1: 9940}))["mark"] == "too few seeds"
-        and paper_jobs.answer(c, {})["mark"] == "not run"
+        and paper_jobs.answer(c, Results())["mark"] == "not run"
     )
     assert paper_jobs.answer({**c, "value": 9.0}, rows_for(c, values))["mark"] == "differs"
 
@@ -87,11 +90,14 @@ def test_a_drop_is_in_points_of_the_same_network():
 
 
 def test_quoted_cells_stay_quoted_and_speed_ups_are_ratios():
-    assert paper_jobs.answer(cell("IV.nin.cifar10"), {})["mark"] == "quoted"
+    assert paper_jobs.answer(cell("IV.nin.cifar10"), Results())["mark"] == "quoted"
     c = cell("VII.student1.speed-up")
     assert (
-        paper_jobs.answer(c, {}, speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})["ours"] == 24
-        and paper_jobs.answer(c, {})["mark"] == "not run"
+        paper_jobs.answer(c, Results(), speed={"cifar_teacher": 12.0, "cifar_student1": 0.5})[
+            "ours"
+        ]
+        == 24
+        and paper_jobs.answer(c, Results())["mark"] == "not run"
     )
 
 

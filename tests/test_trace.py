@@ -12,6 +12,7 @@ import pytest
 
 from rsnl_lib import env, store
 from rsnl_lib.study import claims, jobs, paper, paper_jobs
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import claim_figures, paper_tables, render
 
 BOOKS = ("06_tables", "07_adversarial", "08_boundary", "09_claims")
@@ -50,7 +51,7 @@ NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:[.,]\d+)*")
 
 
 def done():
-    return jobs.known(store.result_rows(env.RESULTS))
+    return Results(store.result_rows(env.RESULTS))
 
 
 @pytest.fixture(scope="module", params=BOOKS)
@@ -108,7 +109,7 @@ def test_no_cell_without_what_is_behind_it():
 
 
 def test_no_claim_without_what_is_behind_it():
-    judged = claims.judged(done())
+    judged = claims.judge_claims(done())
     shown = claim_figures.claims_table(judged, done()).data
     assert shown.count("<tr title=") == len(judged)
     for c in judged:
@@ -135,17 +136,17 @@ def test_each_claim_was_committed_before_its_rows():
     }
     seen = done()
     rows = {}
-    for c in claims.read():
+    for c in claims.read_lines():
         for seed in c["seeds"]:
             for side in "ab":
-                job = claims.job_of(c, side, seed)
+                job = claims.side_job(c, side, seed)
                 if (
                     job.method != "teacher"
                     # two of them were measured before, as chapter 09 says; what is judged are
                     # students
                 ):
-                    found = jobs.of(job, seen)
-                    for key in claims.asked(c):
+                    found = seen.find(job)
+                    for key in claims.conditions(c):
                         if key in found:
                             rows.setdefault((c["claim"], found[key]["commit"]), key)
     for (name, commit), _ in rows.items():
@@ -164,7 +165,7 @@ def first(rows, **want):
 def test_a_row_changed_by_hand_changes_a_cell():
     rows = store.result_rows(env.RESULTS)
     cell = next(c for c in paper.cells("VI") if c["cell"] == "VI.kd.error")
-    before = paper_jobs.answer(cell, jobs.known(rows))
+    before = paper_jobs.answer(cell, Results(rows))
     i = first(
         rows,
         dataset="mnist",
@@ -177,20 +178,20 @@ def test_a_row_changed_by_hand_changes_a_cell():
         seed="0",
     )
     rows[i] = {**rows[i], "correct": str(int(rows[i]["correct"]) - 300)}
-    after = paper_jobs.answer(cell, jobs.known(rows))
+    after = paper_jobs.answer(cell, Results(rows))
     assert (before["ours"], before["mark"]) != (after["ours"], after["mark"])
 
 
 def test_a_seed_taken_away_changes_a_verdict_or_its_n():
     rows = store.result_rows(env.RESULTS)
-    before = [(c["claim"], c["n"], c["verdict"]) for c in claims.judged(jobs.known(rows))]
+    before = [(c["claim"], c["n"], c["verdict"]) for c in claims.judge_claims(Results(rows))]
     seeds = {c["seed"] for c in rows if c["dataset"] == "mnist" and c["method"] == "robust"}
     fewer = [
         r
         for r in rows
         if not (r["dataset"] == "mnist" and r["method"] == "robust" and r["seed"] == max(seeds))
     ]
-    after = [(c["claim"], c["n"], c["verdict"]) for c in claims.judged(jobs.known(fewer))]
+    after = [(c["claim"], c["n"], c["verdict"]) for c in claims.judge_claims(Results(fewer))]
     assert (before != after) == (max(seeds) != "0")
 
 
@@ -210,9 +211,11 @@ def test_what_was_copied_is_in_the_papers_cells():
 
 
 def test_what_cannot_be_tested_names_its_cells():
-    names = {t for row in claims.untested() for t in row["tables"].split()}
+    names = {
+        t for row in store.lines(env.ROOT / "data" / "untested.csv") for t in row["tables"].split()
+    }
     assert names == {"I", "II", "IV", "V", "VII"} and all(
-        row["why"] and row["says"] for row in claims.untested()
+        row["why"] and row["says"] for row in store.lines(env.ROOT / "data" / "untested.csv")
     )
 
 

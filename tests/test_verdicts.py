@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from rsnl_lib import store
-from rsnl_lib.study import claims, jobs, paper
+from rsnl_lib.study import claims, paper
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import claim_figures, palette, paper_tables, widgets
 from rsnl_lib.workbook.widgets import noise
 
@@ -18,7 +19,7 @@ def rows_for(line, side, accuracies, levels=None):
     """Rows of one side of a line: seed -> correct of 10,000 at every level, clean 9,900."""
     out = []
     for seed, correct in accuracies.items():
-        job = claims.job_of(line, side, seed)
+        job = claims.side_job(line, side, seed)
         for kind, level, unit in [
             ("clean", 0, ""),
             *((line["perturbation"], v, line["unit"]) for v in levels or line["levels"]),
@@ -39,18 +40,18 @@ def rows_for(line, side, accuracies, levels=None):
 
 
 LINE = claims.compare("mnist", "robust", "kd", seeds=range(1, 4))
-DONE = jobs.known(
+DONE = Results(
     rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
     + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
 )
 
 
 def claim(**more):
-    return {**next(c for c in claims.judged(DONE) if c["claim"] == "white-kd"), **more}
+    return {**next(c for c in claims.judge_claims(DONE) if c["claim"] == "white-kd"), **more}
 
 
 def test_a_comparison_of_ones_own_by_hand():
-    got = claims.explored(LINE, claims.effects(LINE, DONE))
+    got = claims.summary(LINE, claims.effects(LINE, DONE))
     known = stats.ttest_1samp([1.0, 0.5, 1.5], 0)
     assert (
         got["effects"] == pytest.approx({1: 1.0, 2: 0.5, 3: 1.5})
@@ -82,7 +83,7 @@ def test_the_forest_draws_seeds_mean_interval_tick_and_verdict():
 
 
 def test_one_seed_is_drawn_hollow_and_without_an_interval():
-    ax = claim_figures.forest([claims.explored(LINE, {1: 2.0})]).axes[0]
+    ax = claim_figures.forest([claims.summary(LINE, {1: 2.0})]).axes[0]
     assert (
         len(ax.lines) == 2
         and ax.lines[1].get_markerfacecolor() == "none"
@@ -120,7 +121,7 @@ def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
 
 
 def test_noise_trained_sides_are_named():
-    line = next(c for c in claims.read() if c["claim"] == "other-noise-kd")
+    line = next(c for c in claims.read_lines() if c["claim"] == "other-noise-kd")
     assert (
         claim_figures.comparison(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
     )
@@ -191,7 +192,7 @@ def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called()
         ("epochs=4", "cifar_teacher@0.5 epochs=2"),
     )
     found = lambda *of: claims.family(
-        jobs.known([rows(m, *way) for way, methods in of for m in methods]),
+        Results([rows(m, *way) for way, methods in of for m in methods]),
         "cifar10",
         ("teacher", "kd", "robust"),
     )
@@ -205,7 +206,7 @@ def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called()
         == found()
     )
     fig = claim_figures.figure2(
-        jobs.known([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust")
+        Results([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust")
     )
     assert "epochs=3, by cifar_teacher@0.5 epochs=2" in fig.axes[1].get_title()
 
@@ -224,7 +225,7 @@ def test_epochs_by_hand():
         {**LINE, "settings_a": f"epochs={e}", "settings_b": f"epochs={e}", "seeds": range(1)}
         for e in (5, 20)
     ]
-    done = jobs.known(
+    done = Results(
         [
             row
             for i, line in enumerate(lines)
@@ -258,7 +259,7 @@ def test_bounds_are_medians_seed_by_seed(tmp_path):
 
 def test_what_a_student_inherits_by_hand():
     guide = claims.compare("mnist", "teacher", "kd", seeds=range(1, 4))
-    done = jobs.known(
+    done = Results(
         rows_for(LINE, "a", {1: 9700, 2: 9650, 3: 9800})
         + rows_for(LINE, "b", {1: 9600, 2: 9600, 3: 9650})
         + rows_for(guide, "a", {1: 9800, 2: 9900})

@@ -15,6 +15,7 @@ from rsnl_lib import env, store
 from rsnl_lib.data import sets
 from rsnl_lib.measure import toolbox
 from rsnl_lib.study import jobs
+from rsnl_lib.study.results import Results
 from rsnl_lib.train import attacks
 
 pytest.importorskip(
@@ -136,8 +137,8 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
     ask = lambda *more: cli.main(["attack", str(KD), "--images", "40", "--rows", str(file), *more])
     ask()
     assert "pgd 0.1 " in capsys.readouterr().out
-    done = jobs.known(store.result_rows(tmp_path))
-    mine = jobs.of(jobs.Job("digits", "kd", "digits_student"), done)
+    done = Results(store.result_rows(tmp_path))
+    mine = done.find(jobs.Job("digits", "kd", "digits_student"))
     assert set(mine) == {("pgd", 0.1, "linf"), ("pgd", 0.15, "linf"), ("pgd", 1.0, "linf")} and {
         r["n"] for r in mine.values()
     } == {"40"}

@@ -19,6 +19,7 @@ from rsnl_lib import data, env, networks, store
 from rsnl_lib.data import perturb, whiten
 from rsnl_lib.measure import evaluate
 from rsnl_lib.study import jobs, paper, paper_jobs
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, graph_walk, loss_graph, palette, paper_tables, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
@@ -47,10 +48,10 @@ palette.show(loss_graph.figure(traced), alt="A digit feeds the teacher's four la
 
 # %%
 rows = store.result_rows(env.RESULTS)
-done = jobs.known(rows)
+done = Results(rows)
 cells = paper.cells()
 kinds = [c["kind"] for c in cells]
-print(f"{len(cells)} printed numbers:", ", ".join(f"{kinds.count(k)} {k}" for k in paper.KINDS))
+print(f"{len(cells)} printed numbers:", ", ".join(f"{kinds.count(k)} {k}" for k in paper.CELL_KINDS))
 answered = [c for c in cells if c["kind"] == "measured" and paper_jobs.filled(c, done)]
 print(f"of the measured ones {len(answered)} have rows, with {max(len(paper_jobs.filled(c, done)) for c in answered)} seeds at most")
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from rsnl_lib import data, env, store
 from rsnl_lib.study import claims, jobs, paper
+from rsnl_lib.study.results import Results
 from rsnl_lib.train import attacks
 from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, palette, widgets
 from rsnl_lib.workbook.chapter import load_or_train
@@ -141,8 +142,8 @@ second_opinion(dataset, at)
 # ARD's first study: does a student that sees clean images only, but learns from a robust teacher, become robust? Each line is a comparison as in chapter 09, accuracy under attack, the same seeds on both sides (`data/neighbours.csv`); these comparisons explore and judge nothing.
 
 # %%
-done = jobs.known(store.result_rows(env.RESULTS))
-lines = {c["line"]: c for c in claim_figures.study(done, claims.NEIGHBOURS) if c["dataset"] == dataset and c["effects"]}
+done = Results(store.result_rows(env.RESULTS))
+lines = {c["line"]: c for c in claims.explore(claims.read_lines("neighbours"), done) if c["dataset"] == dataset and c["effects"]}
 name = lambda c: c["setting"]
 first = [c for c in lines.values() if c["question"] in ("inheritance", "the paper")]
 palette.show(claim_figures.forest(first, f"{dataset}, accuracy under attack at epsilon {at:g}", label=name),
@@ -277,7 +278,7 @@ palette.show(against_epsilon("mnist", [*shown, "shuffled"]),
 # At 0.1 the students fall into two groups: between *noise augmented* (78.5 %) and the next student, *shuffled* (88.7), lie ten points, and above that gap stand, beside those trained on attacked images, three that never saw one: *shuffled*, *target zero*, and `robust` by the robust teacher. At 0.2, twice the radius of the training, nobody keeps half, and the bars of the best overlap.
 
 # %%
-third = [c for c in claim_figures.study(done, claims.NEIGHBOURS) if c["dataset"] == "mnist" and c["effects"] and c["question"] in ("inheritance", "the paper", "attacked images")]
+third = [c for c in claims.explore(claims.read_lines("neighbours"), done) if c["dataset"] == "mnist" and c["effects"] and c["question"] in ("inheritance", "the paper", "attacked images")]
 palette.show(claim_figures.forest(third, "MNIST, accuracy under attack at epsilon 0.1 unless said", label=name),
              alt="The same comparisons on MNIST, gains with intervals over three seeds")
 

@@ -20,6 +20,7 @@ import torch
 from rsnl_lib import data, env, store
 from rsnl_lib.geometry import boundary
 from rsnl_lib.study import claims, jobs, paper
+from rsnl_lib.study.results import Results
 from rsnl_lib.train.methods import supporting
 from rsnl_lib.workbook import chapter, checkers, claim_figures, figures, palette, widgets
 from rsnl_lib.workbook.chapter import load_or_train
@@ -136,7 +137,7 @@ for m, some in groups.items():
 # One mark a network: AngSim with its teacher against accuracy in white noise and under attack. MagSim beside it.
 
 # %%
-done = jobs.known(store.result_rows(env.RESULTS))
+done = Results(store.result_rows(env.RESULTS))
 noise, at = {"digits": (3.0, 0.15), "mnist": (1.0, 0.1)}[dataset]
 
 def share(r, key):
@@ -199,7 +200,7 @@ for share_done in (0.0, 0.25, 0.5, 0.75, 1.0):
     print("after {:.0%} of the epochs: KD's weight {:.2f}, that of BSS {:.2f}".format(share_done, *supporting.schedule(share_done)))
 
 # %%
-lines = [c for c in claim_figures.study(done, claims.NEIGHBOURS) if c["question"] == "the boundary" and c["effects"]]
+lines = [c for c in claims.explore(claims.read_lines("neighbours"), done) if c["question"] == "the boundary" and c["effects"]]
 for c in lines:
     print(f"{c['dataset']:6} {c['setting']:34} {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}] points, {c['n']} seeds")
 

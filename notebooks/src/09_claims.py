@@ -16,8 +16,10 @@ seed: int = 0             # its seed
 # %%
 import statistics
 from rsnl_lib import data, env, store
+from rsnl_lib.data.catalogue import CLEAN
 from rsnl_lib.measure import evaluate
 from rsnl_lib.study import claims, jobs, paper, paper_jobs
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import chapter, checkers, claim_figures, palette, paper_tables, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
@@ -37,7 +39,7 @@ def paired(effects, t=2.776):
     reach = t * s / len(effects) ** 0.5
     return mean, mean - reach, mean + reach
 
-done = jobs.known(store.result_rows(env.RESULTS))
+done = Results(store.result_rows(env.RESULTS))
 line = claims.compare("digits", "robust", "kd")
 effects = claims.effects(line, done)
 print("robust - KD on digits, white noise of 1 to 3 dB, by seed:", ", ".join(f"{v:+.1f}" for v in effects.values()))
@@ -50,7 +52,7 @@ print("mean {:+.2f}, interval [{:+.2f}, {:+.2f}]".format(*paired(effects.values(
 # - *a is no worse than b*: **holds** if the interval lies above minus what matters, **fails** if it lies below zero and the corrected p is below .05, else undecided.
 
 # %%
-judged = claims.judged(done)
+judged = claims.judge_claims(done)
 for verdict in claim_figures.LOOKS:
     mine = [c["claim"] for c in judged if c["verdict"] == verdict]
     print(f"{verdict:10} {len(mine):2}  {', '.join(mine)}")
@@ -122,7 +124,7 @@ palette.show(claim_figures.inheritance(points), alt="The robust student's gain o
 
 # %%
 trial = jobs.Job("cifar10", "kd", "cifar_student1", settings="epochs=10", teacher_network="cifar_teacher@0.25", teacher_settings="epochs=10")
-wide = {m: jobs.of(trial._replace(method=m), done) for m in ("kd", "robust", "target_zero")} | {"teacher": jobs.of(trial.teacher(), done)}
+wide = {m: done.find(trial._replace(method=m)) for m in ("kd", "robust", "target_zero")} | {"teacher": done.find(trial.teacher())}
 for key in [("clean", 0.0, ""), ("gaussian", 10.0, "dB"), ("gaussian", 4.0, "dB"), ("poisson", 4.0, "dB"), ("occlusion", 10.0, "pixels")]:
     share = {m: 100 * int(rows[key]["correct"]) / int(rows[key]["n"]) for m, rows in wide.items() if key in rows}
     print(f"{key[0]:9} {key[1]:4.0f} {key[2]:6}  KD {share['kd']:.1f} %;", ", ".join(f"{m} {v - share['kd']:+.1f}" for m, v in share.items() if m != "kd"))
@@ -134,7 +136,7 @@ for key in [("clean", 0.0, ""), ("gaussian", 10.0, "dB"), ("gaussian", 4.0, "dB"
 # Is it the weight, the temperature, the training length, or the teacher? One thing at a time is changed (`data/study.csv`), for the student with $\mathcal L_G$ and for KD's alike; the effect is the gain of $\mathcal L_{KD} + C_1 \mathcal L_G$ over $\mathcal L_{KD}$ in white noise. These comparisons explore: they were chosen while looking, have no verdict and no correction.
 
 # %%
-study = [c for c in claim_figures.study(done) if c["question"] != "score term"]
+study = [c for c in claims.explore(claims.read_lines("study"), done) if c["question"] != "score term"]
 look = lambda c: palette.style({"digits": "gradient_only", "mnist": "target_zero"}[c["dataset"]])
 palette.show(claim_figures.forest(study, "gain of $L_G$ in white noise of 1 to 3 dB; hollow: one seed", label=lambda c: f"{c['dataset']}, {c['question']}: {c['setting']}", look=look),
              alt="Gain of the gradient term over KD for several weights, temperatures, epochs and teachers, digits and MNIST")
@@ -153,7 +155,7 @@ for c in study:
 # The recipe trains MNIST's student for 8 epochs, the paper for 500. One seed, 5 to 40 epochs:
 
 # %%
-lengths = [claims.compare("mnist", "gradient_only", "kd", [0]), *(c for c in claims.read(claims.STUDY) if c["dataset"] == "mnist" and c["question"] == "epochs")]
+lengths = [claims.compare("mnist", "gradient_only", "kd", [0]), *(c for c in claims.read_lines("study") if c["dataset"] == "mnist" and c["question"] == "epochs")]
 palette.show(claim_figures.epochs(done, lengths, "MNIST, one seed"), alt="Accuracy on clean images and in white noise after 5 to 40 epochs, KD alone and with the gradient term")
 
 # %% [markdown]
@@ -180,7 +182,7 @@ for c in bounds:
 
 # %%
 cells = paper.cells()
-for row in claims.untested():
+for row in store.lines(env.ROOT / "data" / "untested.csv"):
     mine = [c for c in cells if c["cell"].split(".")[0] in row["tables"].split() and c["kind"] == "measured"]
     have = sum(bool(paper_jobs.filled(c, done)) for c in mine)
     print(f"{row['place']:16} {row['says']}\n{'':16} {have} of {len(mine)} cells; {row['why']}")
@@ -219,12 +221,11 @@ for table in ("IV", "VI", "VII"):
 # %%
 def gain(a, dataset="mnist", seeds=range(1, 6), b="kd", **how):
     """a - b in points with its interval, in white noise of 1 to 3 dB or as `how` says."""
-    line = claims.compare(dataset, a, b, seeds, **how)
-    c = claims.explored(line, claims.effects(line, done))
+    (c,) = claims.against(dataset, b, [a], done, seeds=seeds, **how)
     return f"{c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}]"
 
-plain = claims.runs(done, "mnist", "standard", perturbation="clean", unit="", seeds=6)
-wrong = [100 - 100 * int(r[0.0]["correct"]) / int(r[0.0]["n"]) for r in plain.values()]
+plain = done.index(6, dataset="mnist", method="standard", recipe="short", settings="", train_noise="")
+wrong = [100 - 100 * int(r[CLEAN]["correct"]) / int(r[CLEAN]["n"]) for r in plain.values()]
 print(f"1. Train the small network well first: {statistics.mean(wrong):.2f} % wrong on labels alone, {len(wrong)} seeds; the paper's baseline has 1.90 %.")
 print(f"2. Known noise: train on it. Noisy images over KD: MNIST {gain('noise_augmented')}, digits {gain('noise_augmented', 'digits', range(5))}.")
 print(f"3. Unknown noise: smooth the student; a gradient of another image will do. Shuffled: white {gain('shuffled')}, Poisson {gain('shuffled', perturbation='poisson')}, "

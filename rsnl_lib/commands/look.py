@@ -7,7 +7,8 @@ import torch
 
 from .. import checks, data, env, networks, store
 from ..data import catalogue, sets, whiten
-from ..study import jobs, mistakes, paper, parts, register
+from ..study import mistakes, paper, parts, register
+from ..study.results import Results
 from . import common
 
 
@@ -84,15 +85,15 @@ def milliseconds(net, x, repeats):
 
 def show_register(args):
     folders = [pathlib.Path(f) for f in args.work]
-    done = jobs.known(store.result_rows(common.RESULTS, *(f / "rows" for f in folders)))
-    every, left = register.networks(), register.left(done)
-    told = mistakes.known(every, mistakes.FOLDER, *(f / "mistakes" for f in folders))
-    whole = [t for t in register.TEACHERS if not left.keys() & set(register.networks([t]))]
+    done = Results(store.result_rows(common.RESULTS, *(f / "rows" for f in folders)))
+    every, left = register.networks(), register.network_jobs(done)
+    told = mistakes.collect(every, *(f / "mistakes" for f in folders))
+    whole = [t for t in register.REGISTERED if not left.keys() & set(register.networks([t]))]
     print(
         f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole"
         f" teachers: {', '.join(map(str, whole)) or 'none'}"
     )
-    for line in register.judged(done, told):
+    for line in register.judge_lines(done, told):
         effect = ""
         if line["n"]:
             effect = f"{line['mean']:+6.2f} [{line['low']:+.2f}, {line['high']:+.2f}]"

@@ -6,7 +6,7 @@ import torch
 
 from .. import data, store, theorem, train
 from ..geometry import boundary
-from ..study import jobs
+from ..study.results import Results
 from .common import guide, last_epochs, opened, pupil, ready, rows_file, run_of, text
 
 
@@ -38,7 +38,7 @@ def attack(args):
     file = rows_file(args, "attacks.csv")
     store.can_write(file)
     for path in last_epochs(args.checkpoints):
-        known = jobs.known(store.result_rows(file.parent)) if file.is_file() else {}
+        known = Results(store.result_rows(file.parent) if file.is_file() else ())
         net, head = opened(path)
         have = known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
         plan = toolbox.plan(head["dataset"])

@@ -6,6 +6,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class Condition(NamedTuple):
+    """What is done to test images, how much of it, and in what unit."""
+
+    perturbation: str
+    level: float
+    unit: str
+
+
 class Data(NamedTuple):
     """Images are float (n, c, h, w), labels int64 (n,); `space` says in which space they lie and
     noise is added.
@@ -104,7 +112,7 @@ SETS = {
 }
 DATASETS = tuple(SETS)
 SHAPES = {one.stem: one.shape for one in SETS.values()}  # of an image, by the networks' stem
-CLEAN = ("clean", 0, "")  # (perturbation, level, unit) of images as they are
+CLEAN = Condition("clean", 0, "")  # images as they are
 
 
 def about(dataset: str) -> DataSet:

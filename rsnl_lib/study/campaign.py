@@ -12,13 +12,14 @@ from ..env import RESULTS
 from ..store import result_rows
 from . import claims, cost, paper, register, workers
 from .cost import paces, span
-from .jobs import Job, called, find, known, of, words
+from .jobs import Job, called, find, words
 from .merge import merge, pack
-from .paper_jobs import enough, filled, left, with_teachers
+from .paper_jobs import cell_jobs, enough, filled, with_teachers
+from .results import Results
 
 
-def rank(wanted: dict, done: dict, device: str = "cpu", places=()) -> list:
-    """[(job, cells, seconds)] of `left`, the most cells an hour first; half a minute is added to
+def rank(wanted: dict, done: Results, device: str = "cpu", places=()) -> list:
+    """[(job, cells, seconds)] of `wanted`, the most cells an hour first; half a minute is added to
     each for its start.
     """
     files = [p for place in places for p in pathlib.Path(place).glob("curves/*.csv")]
@@ -28,7 +29,7 @@ def rank(wanted: dict, done: dict, device: str = "cpu", places=()) -> list:
     asked_before = {(run.dataset, run.teacher) for run in done if run.teacher}
     for job, cells in wanted.items():
         guide = (job.row()["dataset"], job.row()["teacher"])
-        trained = bool(of(job, done) and find(job, *places))
+        trained = bool(done.find(job) and find(job, *places))
         took = cost.seconds(job, pace, kind, trained, asks=guide not in asked_before)
         ranked.append((job, cells, took))
         asked_before.add(guide)
@@ -49,7 +50,7 @@ def needs(job: Job, wanted: dict, folder=None) -> str:
 
 def missing(
     cells: list,
-    done: dict,
+    done: Results,
     wanted: dict,
     recipe: str,
     device: str = "cpu",
@@ -99,27 +100,27 @@ def of_register(args) -> bool:
     return args.lines in (["register"], ["cifar"])
 
 
-def wanted_jobs(args, cells: list, done: dict, work: pathlib.Path) -> dict:
+def wanted_jobs(args, cells: list, done: Results, work: pathlib.Path) -> dict:
     """{job: cells or lines it answers} that a call asks for, teachers included."""
     if of_register(args):
         if args.lines == ["cifar"]:
-            listed = register.described()
+            listed = register.cifar_networks()
         else:
             listed = register.networks(register.teachers(args.teachers))
-        mine = register.left(done, listed)
+        mine = register.network_jobs(done, listed)
         mine = {j: n for j, n in mine.items() if args.dataset in (None, j.dataset)}
         found = with_teachers(mine, (work,))
         wanted = {j: found[j] for j in sorted(found, key=register.place)}
     elif args.lines:
-        alone = next((name for name in args.lines if name not in claims.FILES), None)
+        alone = next((name for name in args.lines if name not in claims.LINE_FILES), None)
         if alone:
             raise ValueError(
                 f"--for {alone} stands alone: its networks are trained in their own order; ask for"
                 " the others in another call"
             )
-        lines = [line for name in args.lines for line in claims.read(claims.FILES[name])]
+        lines = [line for name in args.lines for line in claims.read_lines(name)]
         lines = [line for line in lines if args.dataset in (None, line["dataset"])]
-        wanted = with_teachers(claims.left(lines, done), (work,))
+        wanted = with_teachers(claims.line_jobs(lines, done), (work,))
     else:
         plan = {
             "recipe": args.recipe,
@@ -128,7 +129,7 @@ def wanted_jobs(args, cells: list, done: dict, work: pathlib.Path) -> dict:
             "teacher_network": args.teacher_network,
             "teacher_settings": " ".join(args.teacher_set),
         }
-        wanted = left(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
+        wanted = cell_jobs(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
     if not args.method:
         return wanted
     mine = [j for j in wanted if j.method in args.method]
@@ -136,7 +137,7 @@ def wanted_jobs(args, cells: list, done: dict, work: pathlib.Path) -> dict:
     return {j: n for j, n in wanted.items() if j in mine or j in guides}
 
 
-def startable(args, wanted: dict, done: dict, work: pathlib.Path, device: str) -> list:
+def startable(args, wanted: dict, done: Results, work: pathlib.Path, device: str) -> list:
     """`rank` of the wanted jobs whose data set is here; the others are printed."""
     ranked = rank(wanted, done, device, (work,))
     if of_register(args):
@@ -158,7 +159,7 @@ def campaign(args) -> None:
     cells = [] if args.lines else paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or env.data_folder(args.folder) / "campaign")
     device = str(env.device(args.device))
-    done = known(result_rows(RESULTS, work / "rows"))
+    done = Results(result_rows(RESULTS, work / "rows"))
     wanted = wanted_jobs(args, cells, done, work)
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)

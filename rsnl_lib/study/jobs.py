@@ -66,6 +66,16 @@ class Job(NamedTuple):
     def init(self) -> str:
         return self.word("init", "lsuv")
 
+    def at(self, seed: int, guide: int, **teacher: str) -> "Job":
+        """This job at a seed, under teacher seed `guide` with the columns `teacher`; a teacher is
+        seed `guide` itself.
+        """
+        if self.method == "teacher":
+            return self._replace(seed=guide, teacher_seed=guide)
+        if not self.guided:
+            return self._replace(seed=seed, teacher_seed=seed)
+        return self._replace(seed=seed, teacher_seed=guide, **teacher)
+
     def teacher(self) -> "Job":
         """The job that trains its teacher."""
         if "_student" in self.net:
@@ -126,25 +136,6 @@ def find(job: Job, *folders) -> pathlib.Path | None:
     """
     places = (*folders, CHECKPOINTS, env.data_folder() / "checkpoints")
     return next((p for p in map(job.path, places) if p.is_file()), None)
-
-
-def known(rows) -> dict:
-    """{Run: {(perturbation, level, unit): row}} of rows."""
-    done = {}
-    for row in rows:
-        entry = row["perturbation"], float(row["level"]), row["unit"]
-        done.setdefault(Run.of(row), {})[entry] = row
-    return done
-
-
-def of(job: Job, done: dict) -> dict:
-    """What `known` holds of one job."""
-    return done.get(Run.of(job.row()), {})
-
-
-def share_right(row: dict) -> float:
-    """Correct answers of a result row over its images."""
-    return int(row["correct"]) / int(row["n"])
 
 
 def called(job: Job) -> str:

@@ -65,7 +65,7 @@ def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None) -> tuple:
         for path in sorted((source / "mistakes").glob("*.npz")):
             place = results / "mistakes" / path.name
             if not place.exists():
-                mistakes.write(place, mistakes.read(path))
+                mistakes.save_mistakes(place, mistakes.load_mistakes(path))
         aside = pathlib.Path(aside or env.data_folder() / "checkpoints")
         return len(rows), _take_checkpoints(source, pathlib.Path(shipped), aside)
 

@@ -1,229 +1,166 @@
 """The paper's cells as jobs: which network answers a cell, and what is left to train."""
 
 import math
+from itertools import product
 
-from .. import networks, store, train
-from ..checks import one_of
+from torch import nn
+
+from .. import networks, store
 from ..data import catalogue
-from ..data.catalogue import CLEAN
+from ..data.catalogue import CLEAN, Condition
 from ..env import RESULTS
 from ..measure import inference
-from ..networks import zoo
 from . import jobs, paper
-from .jobs import Job, Run, find, of, share_right
+from .jobs import Job, Run
+from .results import Results, share_right
 
 
-def job_of(
-    cell: dict,
-    seed: int = 0,
-    recipe: str = "short",
-    settings: str = "",
-    network: str = "",
-    teacher_network: str = "",
-    teacher_settings: str = "",
-) -> Job:
-    """The Job that answers a measured cell; changes of recipe or networks make it a job that fills
-    no cell.
+def cell_job(cell: dict, seed: int = 0, recipe: str = "short", **plan: str) -> Job:
+    """The Job that answers a measured cell; a `plan` (settings, network, teacher_network,
+    teacher_settings) makes it a job that fills no cell.
     """
-    teacher = cell["method"] == "teacher"
-    net = (teacher_network if teacher else network) or cell["network"]
-    changes = teacher_settings if teacher else settings
-    noise = cell["train_noise"]
-    job = Job(cell["dataset"], cell["method"], net, recipe, changes, noise, seed, seed)
-    if teacher or not job.guided:
-        return job
-    return job._replace(
-        teacher_seed=seed % jobs.TEACHERS,
-        teacher_network=teacher_network,
-        teacher_settings=teacher_settings,
-    )
+    guide = seed % jobs.TEACHERS
+    settings, network = plan.get("settings", ""), plan.get("network", "")
+    teacher = {k: plan.get(k, "") for k in ("teacher_network", "teacher_settings")}
+    if cell["method"] == "teacher":
+        guide = seed
+        network, settings = teacher.values()
+    network = network or cell["network"]
+    job = Job(cell["dataset"], cell["method"], network, recipe, settings, cell["train_noise"])
+    return job.at(seed, guide, **teacher)
 
 
-def asked(cell: dict) -> set:
-    """The (perturbation, level, unit) that a measured cell needs rows of; a drop needs the clean
-    images too.
+def cell_conditions(cell: dict) -> list[Condition]:
+    """The Condition that a measured cell needs rows of; a drop needs the clean images too."""
+    noise = Condition(*paper.key(cell)[-3:])
+    return [noise, CLEAN] if cell["quantity"] == "drop" else [noise]
+
+
+def answers(cell: dict, done: Results, recipe: str = "short") -> dict[int, dict]:
+    """{seed: {Condition: row}} of the networks that answer a measured cell exactly, of whatever
+    teacher's seed. Students from seed 10 and MNIST's and USPS's teachers from 3 on belong to the
+    register (data/claims) and answer no cell.
     """
-    level = paper.key(cell)[-3:]
-    return {level, CLEAN} if cell["quantity"] == "drop" else {level}
+    run = Run.of(cell_job(cell, 0, recipe).row())
+    told = {**run._asdict(), "guide": run.guide}
+    del told["seed"], told["teacher"]
+    few = cell["method"] == "teacher" and cell["dataset"] in ("mnist", "usps")
+    return done.index(jobs.TEACHERS if few else 10, cell_conditions(cell), **told)
 
 
-def answers(cell: dict, done: dict, recipe: str = "short", seeds: int = 10) -> dict:
-    """{seed: {(perturbation, level, unit): row}} of the networks that answer a measured cell
-    exactly: its data set, network and training noise, the recipe unchanged, by whatever seed of its
-    teacher. Students from seed `seeds` on and MNIST's and USPS's teachers after the first three
-    belong to the register (data/claims) and answer no cell yet.
+def filled(cell: dict, done: Results, recipe: str = "short") -> list[int]:
+    """The seeds for which our rows answer a cell. A count follows from the code and stands as [0];
+    so does a speed-up once its network's milliseconds are among the rows.
     """
-    found = {}
-    need = asked(cell)
-    wanted = Run.of(job_of(cell, 0, recipe).row())
-    if cell["method"] == "teacher" and cell["dataset"] in ("mnist", "usps"):
-        seeds = jobs.TEACHERS
-    for run, rows in done.items():
-        if (run.method, run.network) != (wanted.method, wanted.network):
-            continue
-        same = run._replace(teacher=run.guide, seed=wanted.seed) == wanted
-        if same and int(run.seed) < seeds and need <= rows.keys():
-            found[int(run.seed)] = rows
-    return dict(sorted(found.items()))
-
-
-def filled(cell: dict, done: dict, recipe: str = "short") -> list:
-    """The seeds (a list) for which our rows answer a cell (`answers`).
-
-    A count follows from the code and stands as [0]; so does a speed-up once its network's
-    milliseconds are among the rows.
-    """
-    if cell["kind"] == "quoted":
-        return []
-    if cell["kind"] == "counted":
-        return [0]
+    if cell["kind"] == "measured":
+        return list(answers(cell, done, recipe))
     if cell["kind"] == "timed":
         return [0] if {cell["network"], "cifar_teacher"} <= timed().keys() else []
-    return list(answers(cell, done, recipe))
+    return [0] if cell["kind"] == "counted" else []
 
 
 def enough(cell: dict, seeds: int) -> int:
-    """How many seeds a cell needs where `seeds` are asked for: of teachers there are jobs.TEACHERS
-    at most, a count is one.
-    """
+    """How many of the `seeds` asked for a cell needs: teachers jobs.TEACHERS at most, a count 1."""
     if cell["kind"] != "measured":
         return 1
     return min(seeds, jobs.TEACHERS) if cell["method"] == "teacher" else seeds
 
 
-def timed(file=None) -> dict:
-    """{network: milliseconds of one image in a batch of 64}, the last of the rows (`python -m
-    rsnl_lib networks --rows`).
+def timed() -> dict[str, float]:
+    """{network: milliseconds of an image in a batch of 64}, of `rsnl networks --rows` the last."""
+    rows = store.lines(RESULTS / "speed.csv", missing_ok=True)
+    return {row["network"]: float(row["ms"]) for row in rows if row["batch"] == "64"}
+
+
+def cell_jobs(cells: list, done: Results, seeds=1, also=(), places=(), **plan) -> dict[Job, int]:
+    """{job: cells it fills, itself and by what it makes possible} of the jobs with rows missing,
+    teachers first; `plan` as `cell_job` has it. `also`: further methods, a job each on the data
+    sets of `cells`; `places`: more folders where a teacher's checkpoint may lie.
     """
-    return {
-        row["network"]: float(row["ms"])
-        for row in store.lines(file or RESULTS / "speed.csv", missing_ok=True)
-        if row["batch"] == "64"
-    }
-
-
-def left(cells: list, done: dict, seeds: int = 1, also=(), places=(), **plan) -> dict:
-    """{job: cells it fills, itself and by what it makes possible}, for every job with rows missing,
-    teachers before students.
-
-    `plan`: recipe, settings, network, teacher_network and teacher_settings of `job_of`. `also`
-    names further methods, one job each on the data sets of `cells`; `places` are folders where a
-    teacher's checkpoint may lie, besides the usual ones.
-    """
-    wanted = {}
+    changed = any(v for k, v in plan.items() if k != "recipe")
     recipe = plan.get("recipe", "short")
-    unchanged = not any(v for k, v in plan.items() if k != "recipe")
+    wanted, more = [], []
     for cell in (c for c in cells if c["kind"] == "measured"):
         need = enough(cell, seeds)
-        if unchanged and len(filled(cell, done, recipe)) >= need:
-            continue
-        for seed in range(need):
-            job = job_of(cell, seed, **plan)
-            if not asked(cell) <= set(of(job, done)):
-                wanted[job] = wanted.get(job, 0) + 1
-    for dataset in dict.fromkeys(c["dataset"] for c in cells):
-        for method in also:
-            one_of("method", method, train.METHODS)
-            network = catalogue.network_for(dataset, method)
-            cell = {"dataset": dataset, "method": method, "network": network, "train_noise": ""}
-            for seed in range(seeds):
-                job = job_of(cell, seed, **plan)
-                if CLEAN not in of(job, done):
-                    wanted.setdefault(job, 0)
-    return with_teachers(wanted, places)
+        if changed or len(filled(cell, done, recipe)) < need:
+            wanted += [(cell_job(cell, s, **plan), cell_conditions(cell)) for s in range(need)]
+    for dataset, method in product({c["dataset"] for c in cells}, also):
+        network = catalogue.network_for(dataset, method)
+        cell = {"dataset": dataset, "method": method, "network": network, "train_noise": ""}
+        more += [(cell_job(cell, s, **plan), [CLEAN]) for s in range(seeds)]
+    return with_teachers(dict.fromkeys(done.missing(more), 0) | done.missing(wanted), places)
 
 
-def with_teachers(wanted: dict, places=()) -> dict:
-    """{job: count} with the teachers that have no checkpoint yet, teachers first; each counts for
-    its students too.
-    """
+def with_teachers(wanted: dict[Job, int], places=()) -> dict[Job, int]:
+    """{job: count}, teachers without a checkpoint added and first; each counts for its students."""
     for job, count in list(wanted.items()):
-        if job.guided and find(job.teacher(), *places) is None:
+        if job.guided and jobs.find(job.teacher(), *places) is None:
             wanted[job.teacher()] = wanted.get(job.teacher(), 0) + count
     return dict(sorted(wanted.items(), key=lambda item: (item[0].guided, item[0])))
 
 
-def answer(cell: dict, done: dict, recipe: str = "short", speed: dict | None = None) -> dict:
-    """What we have on one cell: {mark, ours, low, high, seeds, profile, told}; ours and the
-    interval in the paper's unit, `told` the words behind it.
+def answer(cell: dict, done: Results, speed: dict | None = None) -> dict:
+    """What we have on one cell, in the paper's unit: {mark, ours, low, high, seeds, profile, told};
+    profile: our recipe, "" for what needs no training; `speed`: {network: ms}.
 
-    profile: "short" for rows by our recipe, "full" for the paper's own, "" for what needs no
-    training; a smoke run leaves no rows.
-
-    The interval is where one more run would fall in 95 of 100 cases (mean ± t s sqrt(1 + 1/n) over
-    seeds): the paper's number is one run too, so inside it *agrees*, outside it *differs*. Below
-    three seeds nothing is judged. `speed`: {network: ms} for speed-ups.
+    The paper's number is one run too: it *agrees* inside the interval into which one more run falls
+    in 95 of 100 cases, mean ± t s sqrt(1 + 1/n) over at least three seeds, else it *differs*.
     """
-    out = {
-        "mark": "not run",
-        **dict.fromkeys(("ours", "low", "high"), math.nan),
-        "seeds": [],
-        "profile": "",
-        "told": "not run; python -m rsnl_lib reproduce --missing tells its cost",
-    }
-    if cell["kind"] == "quoted":
-        out |= {"mark": "quoted", "told": "quoted by the paper from others"}
-    elif cell["kind"] == "counted":
+    out = {"mark": "not run", "seeds": [], "profile": ""}
+    out |= dict.fromkeys(("ours", "low", "high"), math.nan)
+    kind, network = cell["kind"], cell["network"]
+    told = "not run; python -m rsnl_lib reproduce --missing tells its cost"
+    if kind == "quoted":
+        told = "quoted by the paper from others"
+        out["mark"] = "quoted"
+    elif kind == "counted":
+        told = f"counted from the layers of {network}"
         ours = counted(cell)
         same = abs(ours - cell["value"]) <= rounding(cell["printed"]) / 2
-        told = f"counted from the layers of {cell['network']}"
-        out |= {"mark": "agrees" if same else "differs", "ours": ours, "seeds": [0], "told": told}
-    elif cell["kind"] == "timed":
-        if speed and cell["network"] in speed:
-            ours = speed["cifar_teacher"] / speed[cell["network"]]
-            told = "our milliseconds, another machine than theirs"
-            out |= {"mark": "counted", "ours": ours, "seeds": [0], "told": told}
-    elif found := answers(cell, done, recipe):
-        out |= _measured(cell, found, recipe)
-    return out | {"told": f"{cell['place']}: {out['told']}"}
+        out |= {"mark": "agrees" if same else "differs", "ours": ours, "seeds": [0]}
+    elif kind == "timed" and speed and network in speed:
+        told = "our milliseconds, another machine than theirs"
+        out |= {"mark": "counted", "ours": speed["cifar_teacher"] / speed[network], "seeds": [0]}
+    elif kind == "measured" and (found := answers(cell, done)):
+        told = _origin(cell, found)
+        out |= _judge(cell, found) | {"seeds": list(found), "profile": "short"}
+    return out | {"told": f"{cell['place']}: {told}"}
 
 
-def _measured(cell, found, recipe):
-    """What `answer` says of a measured cell; `found` as `answers` gives it."""
-    level = paper.key(cell)[-3:]
+def _judge(cell, found):
+    """Mark, mean and interval of `answer` from what `answers` found."""
     values = []
-    for mine in found.values():
-        clean = share_right(mine[CLEAN]) if cell["quantity"] == "drop" else None
-        values.append(paper.as_printed(cell, share_right(mine[level]), clean))
+    for rows in found.values():
+        shares = {condition: share_right(row) for condition, row in rows.items()}
+        noisy = shares[cell_conditions(cell)[0]]
+        values.append(paper.as_printed(cell, noisy, shares.get(CLEAN)))
     mean, reach = inference.one_more(values)
+    mark = "agrees" if abs(mean - cell["value"]) <= reach else "differs"
     if len(values) < enough(cell, 3):
         mark = "too few seeds"
-    else:
-        mark = "agrees" if abs(mean - cell["value"]) <= reach else "differs"
-    rows = [mine[level] for mine in found.values()]
-    hardware, commits = (sorted({r[k] for r in rows}) for k in ("hardware", "commit"))
-    several = "s" if len(values) > 1 else ""
-    return {
-        "mark": mark,
-        "ours": mean,
-        "low": mean - reach,
-        "high": mean + reach,
-        "seeds": list(found),
-        "profile": "full" if recipe == "paper" else recipe,
-        "told": (
-            f"recipe {recipe}, {len(values)} seed{several} ({', '.join(map(str, found))}), n"
-            f" {rows[0]['n']} each, {', '.join(hardware)}, commit {', '.join(commits)}"
-        ),
-    }
+    return {"mark": mark, "ours": mean, "low": mean - reach, "high": mean + reach}
+
+
+def _origin(cell, found):
+    """Seeds, images, hardware and commits behind what `answers` found."""
+    rows = [rows[cell_conditions(cell)[0]] for rows in found.values()]
+    hardware, commits = (", ".join(sorted({r[k] for r in rows})) for k in ("hardware", "commit"))
+    seeds = f"{len(found)} seed{'s' if len(found) > 1 else ''} ({', '.join(map(str, found))})"
+    return f"recipe short, {seeds}, n {rows[0]['n']} each, {hardware}, commit {commits}"
 
 
 def rounding(printed: str) -> float:
-    """The width of what rounds to a printed number: 1000 for "361K", 0.1 for "1.6M" times a
-    million, 0.01 for "90.25".
-    """
-    digits = printed.rstrip("KM")
-    return paper.unit(printed) * 10 ** -len(digits.partition(".")[2])
+    """The width of what rounds to a printed number: 1e5 for "1.6M", .01 for "90.25"."""
+    return paper.unit(printed) * 10 ** -len(printed.rstrip("KM").partition(".")[2])
 
 
 def counted(cell: dict) -> float:
-    """Layers, weights, multiplications, or compression against the teacher, from the network's own
-    layers.
-    """
+    """Layers, weights, multiplications or compression against the teacher, from the layers."""
     stem = cell["network"].split("_")[0]
     net = networks.build(cell["network"])
     shape = catalogue.SHAPES[stem]
     weights, mults = networks.count(net, shape)
     if cell["quantity"] == "compression":
         return networks.count(networks.build(f"{stem}_teacher"), shape)[0] / weights
-    layers = sum(isinstance(m, (zoo.nn.Conv2d, zoo.nn.Linear)) for m in net.modules())
+    layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules())
     return {"layers": layers, "weights": weights, "multiplications": mults}[cell["quantity"]]

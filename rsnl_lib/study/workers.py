@@ -14,7 +14,8 @@ import traceback
 from .. import env, store
 from . import mistakes, training
 from .cost import span
-from .jobs import Job, called, find, of
+from .jobs import Job, called, find
+from .results import Results
 
 # glibc keeps a step's big blocks instead of returning them
 KEEP = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
@@ -42,9 +43,9 @@ def finish(job: Job, work, folder=None, device: str = "cpu", draws: int = 2, hav
     if job.dataset in mistakes.LEVEL:
         net, _ = store.load_checkpoint(find(job, work), device=device)
         d = training.images(job, folder, device)
-        mistakes.write(
+        mistakes.save_mistakes(
             work / "mistakes" / f"{stem}.npz",
-            mistakes.find(net, d.x_test, d.y_test, *mistakes.LEVEL[job.dataset], draws),
+            mistakes.wrong_labels(net, d.x_test, d.y_test, mistakes.LEVEL[job.dataset], draws),
         )
     store.write(work / f"rows/{stem}.csv", store.table(rows))
     if curves is not None:
@@ -111,7 +112,7 @@ def _failure(job, lines):
 def on_processes(
     ranked: list,
     work,
-    done: dict,
+    done: Results,
     deadline: float,
     slots: int = 1,
     folder=None,
@@ -149,7 +150,7 @@ def on_processes(
             fits = [j for j in free if todo[j] <= room] or ([] if running else free)
             if fits and len(running) < slots:
                 job = fits[0]
-                how = (job, str(work), folder, device, draws, set(of(job, done)))
+                how = (job, str(work), folder, device, draws, set(done.find(job)))
                 running[job] = spawn.Process(target=child, args=how)
                 running[job].start()
                 print(f"started {called(job)}, about {span(todo.pop(job))}", flush=True)
@@ -196,7 +197,7 @@ def _ray(address):
 def on_ray(
     ranked: list,
     work,
-    done: dict,
+    done: Results,
     deadline: float,
     address: str,
     folder=None,
@@ -218,7 +219,7 @@ def on_ray(
             took = todo.pop(job)
             nets = (job, job.teacher()) if job.guided else (job,)
             files = {p.name: p.read_bytes() for p in (find(j, work) for j in nets) if p}
-            ref = remote.remote(job, files, folder, device, draws, set(of(job, done)))
+            ref = remote.remote(job, files, folder, device, draws, set(done.find(job)))
             running[ref] = job
             print(f"handed out {called(job)}, about {span(took)}", flush=True)
         for ref in ray.wait(list(running), timeout=1)[0] if running else []:

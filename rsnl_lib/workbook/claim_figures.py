@@ -4,7 +4,6 @@ import html
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from IPython.display import HTML
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from scipy.stats import spearmanr
 
 from ..data.catalogue import CLEAN
 from ..study import claims, jobs, paper
+from ..study.results import Results
 from . import palette
 from .paper_tables import cells_html
 
@@ -37,13 +37,13 @@ def comparison(claim: dict) -> str:
     return f"{' − '.join(sides)}, {where}"
 
 
-def evidence(claim: dict, done: dict) -> str:
+def evidence(claim: dict, done: Results) -> str:
     """n, seeds, recipe, hardware and commits behind a line's effect, or what is lacking."""
     seeds = sorted(claim["effects"])
     if not seeds:
         return f"{claim['dataset']}, no seed run yet"
-    found = [claims.job_of(claim, side, seed) for seed in seeds for side in "ab"]
-    rows = [jobs.of(job, done)[claims.asked(claim)[0]] for job in found]
+    found = [claims.side_job(claim, side, seed) for seed in seeds for side in "ab"]
+    rows = [done.find(job)[claims.conditions(claim)[0]] for job in found]
     hardware, commits = (", ".join(sorted({r[k] for r in rows})) for k in ("hardware", "commit"))
     return (
         f"{claim['dataset']}, recipe {claim.get('recipe', 'short')}, seeds"
@@ -66,7 +66,7 @@ def _p_value(p):
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
-def claims_table(judged: Sequence[dict], done: dict) -> HTML:
+def claims_table(judged: Sequence[dict], done: Results) -> HTML:
     """The claims as an HTML table, a line each; hover for the evidence behind it."""
     heads = ("place", "claim", "comparison", "seeds", "effect (points)", "p, corrected", "verdict")
     out = f'<table class="rsnl-table rsnl-ledger"><tr>{cells_html(heads, "col")}</tr>'
@@ -105,7 +105,7 @@ def forest(
     label: Callable = lambda c: c["says"],
     look: Callable = lambda c: LOOKS[c["verdict"]] if "verdict" in c else palette.style(c["a"]),
 ) -> Figure:
-    """Effects of `lines` (claims.judged or `explored`) with seeds: each seed's, mean and 95 %
+    """Effects of `lines` (claims.judge_claims or `explore`) with seeds: each seed's, mean and 95 %
     interval, and of a claim its verdict and a tick at the smallest effect that would matter.
 
     `look` gives a line's colour and mark (default: those of its verdict, or of method a).
@@ -124,12 +124,7 @@ def forest(
     return fig
 
 
-def study(done: dict, path: Path = claims.STUDY) -> list[dict]:
-    """The lines of data/study.csv, `explored`: effects over seeds, interval, no verdict."""
-    return [claims.explored(line, claims.effects(line, done)) for line in claims.read(path)]
-
-
-def epochs(done: dict, lines: Sequence[dict], title: str = "") -> Figure:
+def epochs(done: Results, lines: Sequence[dict], title: str = "") -> Figure:
     """Accuracy on clean images and in noise against the epochs trained, of both sides of lines of
     data/study.csv that change nothing else.
     """
@@ -137,12 +132,14 @@ def epochs(done: dict, lines: Sequence[dict], title: str = "") -> Figure:
     levels = first["levels"]
     noise = f"white noise, {levels[0]:g} to {levels[-1]:g} {first['unit']}"
     fig, axes = palette.panels(2, 3.6, 2.9, title)
-    sides = {s: [claims.job_of(line, s, line["seeds"][0]) for line in lines] for s in "ab"}
+    sides = {s: [claims.side_job(line, s, line["seeds"][0]) for line in lines] for s in "ab"}
     ticks = sorted({job.plan().epochs for trained in sides.values() for job in trained})
-    for ax, name, keys in zip(axes, ("clean images", noise), ([CLEAN], claims.asked(first))):
+    for ax, name, keys in zip(axes, ("clean images", noise), ([CLEAN], claims.conditions(first))):
         for side, trained in sides.items():
-            shares = {job.plan().epochs: claims.share(done, job, keys) for job in trained}
-            points = [(e, 100 * share) for e, share in sorted(shares.items()) if share is not None]
+            shares = {job.plan().epochs: done.share(job, keys) for job in trained}
+            points = [
+                (e, 100 * share) for e, share in sorted(shares.items()) if not math.isnan(share)
+            ]
             ax.plot(*zip(*points), **palette.style(first[side]), ms=6)
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
         ax.minorticks_off()
@@ -169,7 +166,9 @@ def _seed_words(found):
     return "1 seed" if span == "1" else f"{span} seeds"
 
 
-def figure2(done: dict, methods: Sequence[str] = ("teacher", "kd", "fitnet", "robust")) -> Figure:
+def figure2(
+    done: Results, methods: Sequence[str] = ("teacher", "kd", "fitnet", "robust")
+) -> Figure:
     """Fig. 2: accuracy against the SNR in dB, mean over seeds and the band of one more run; hollow:
     printed in the text. A panel shows a data set's `family`, named in the title if not the paper's.
     """

@@ -9,6 +9,7 @@ from IPython.display import HTML, display
 
 from ..study import paper
 from ..study.paper_jobs import answer
+from ..study.results import Results
 from .palette import style
 
 MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": ""}
@@ -70,7 +71,7 @@ def column_of(cell: dict) -> str:
     return found[1] or found[2] if found else f"{cell['quantity']}, SNR {cell['level']}"
 
 
-def show_table(name: str, done: dict, speed: dict | None = None) -> list[dict]:
+def show_table(name: str, done: Results, speed: dict | None = None) -> list[dict]:
     """Display one of paper.TABLES, print how many cells have which mark; returns our answers."""
     cells = paper.cells(name)
     answers = [answer(c, done, speed=speed) for c in cells]

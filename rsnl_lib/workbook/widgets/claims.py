@@ -56,7 +56,7 @@ def judged(c: dict, matters: float) -> str:
 
 def verdicts(lines: list[dict]) -> None:
     """The verdict of a claim live: pick one, move the smallest effect that would matter; `lines` as
-    claims.judged gives them, those with all seeds.
+    claims.judge_claims gives them, those with all seeds.
     """
     lines = [c for c in lines if not math.isnan(c["p_corrected"])]
     if not lines:
