@@ -13,7 +13,7 @@ from rsnl_lib.workbook import render
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "tests"))
 import rounding  # noqa: E402
 
-render.environment()
+render.fix_environment()
 
 
 @pytest.fixture(scope="module", autouse=True)

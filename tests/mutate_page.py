@@ -140,7 +140,7 @@ def broken(folder, file, there, instead):
         )
     source.write_text(text.replace(there, instead), "utf-8")
     make.HERE = folder / "page"
-    (folder / "figure3.html").write_bytes(make.made())
+    (folder / "figure3.html").write_bytes(make.page_bytes())
     return folder / "figure3.html"
 
 

@@ -277,15 +277,15 @@ MUTANTS = [
     (
         "integral by left-end sums",
         "theorem/bound",
-        "size = G(width * k)",
-        "size = G(width * (k - 1))",
+        "G(width * k)",
+        "G(width * (k - 1))",
         "bound::test_right_end_sums",
     ),
     (
         "profile by left-end sums",
         "theorem/bound",
-        "for s, size in zip(radii, G.",
-        "for s, size in zip(radii, torch.cat([G[:1], G[:-1]]).",
+        "_right_end_sum(m, widths, G)",
+        "_right_end_sum(m, widths, torch.cat([G[:1], G[:-1]]))",
         "bound::test_right_end_sums",
     ),
     (
@@ -305,7 +305,7 @@ MUTANTS = [
     (
         "attack leaves the box",
         "theorem/search",
-        "return z.clamp(0, 1) if self.box else z",
+        "return z.clamp(0, 1) if box else z",
         "return z",
         "bound::test_flips_flip",
     ),
@@ -494,16 +494,16 @@ MUTANTS = [
     ),
     (
         "plane: the cell's diagonal forgotten",
-        "theorem/planes",
+        "theorem/search",
         "side / math.sqrt(2)",
         "side / 2",
         "certify::test_in_the_plane",
     ),
     (
         "plane: stops before a flip is found",
-        "theorem/planes",
-        "low >= (1 - tol) * high",
-        "high - low <= tol * high",
+        "theorem/search",
+        "low >= (1 - TOL) * high",
+        "high - low <= TOL * high",
         "certify::test_in_the_plane_a_thin",
     ),
     (
@@ -1669,14 +1669,14 @@ MUTANTS = [
     (
         "halving goes the wrong way",
         "geometry/boundary",
-        "(gap(net(middle), base, target) < 0)",
-        "(gap(net(middle), base, target) > 0)",
+        "like(gap(net(middle), b, k) < 0",
+        "like(gap(net(middle), b, k) > 0",
         "boundary::test_halving",
     ),
     (
         "a third class on the border is kept",
         "geometry/boundary",
-        "s.accepted[over] &= (s.logits[over].argmax(1) == k) | (rule == 'code')",
+        "s.accepted[over] &= (a.argmax(1) == k) | (rule == 'code')",
         "pass",
         "boundary::test_halving_rejects",
     ),

@@ -80,7 +80,7 @@ def tamper(path):
 
 
 if __name__ == "__main__":
-    render.environment()
+    render.fix_environment()
     words = []
     for source in render.chosen(sys.argv[1:]):
         words.append(tamper(render.stored(source)))

@@ -1160,23 +1160,23 @@ bad(
     "labels 0 to 6",
 )
 bad(
-    "bound.measure",
+    "bound.eq7_terms",
     "norm 3",
-    lambda: theorem.measure(net(), net(), X, Y, p=3),
+    lambda: theorem.eq7_terms(net(), net(), X, Y, p=3),
     "p=3",
     "choose one of: 1, 2",
 )
 bad(
-    "bound.measure",
+    "bound.eq7_terms",
     "tau 0",
-    lambda: theorem.measure(net(), net(), X, Y, "tempered", 0),
+    lambda: theorem.eq7_terms(net(), net(), X, Y, "tempered", 0),
     "tau=0",
     "above zero",
 )
 bad(
-    "bound.measure",
+    "bound.eq7_terms",
     "bytes for pixels",
-    lambda: theorem.measure(net(), net(), X.byte(), Y),
+    lambda: theorem.eq7_terms(net(), net(), X.byte(), Y),
     "torch.uint8",
     "float tensor",
 )
@@ -1813,7 +1813,7 @@ def test_what_is_refused_stays_as_it_was():
 @pytest.fixture
 def shown(monkeypatch):
     kept = []
-    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show_widget", lambda widget, still, text: kept.append(widget))
     return lambda: controls(kept[0])
 
 
@@ -1896,8 +1896,8 @@ def test_a_function_that_fails_is_said_beside_the_push(shown):
 @pytest.mark.parametrize(
     "checker, answer, value, remedy",
     [
-        (checkers.snr_ratio, 3, "3 is no function", "give its name"),
-        (checkers.snr_ratio, lambda db: "10", "TypeError", "what it returns"),
+        (checkers.decibels, 3, "3 is no function", "give its name"),
+        (checkers.decibels, lambda db: "10", "TypeError", "what it returns"),
         (
             checkers.noise,
             lambda x, ratio, g: 1 / 0,

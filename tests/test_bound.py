@@ -116,10 +116,10 @@ def test_the_head_start_is_student_less_teacher_and_the_right_answer_is_the_marg
 
 @pytest.mark.parametrize("space", geometry.SPACES)
 @pytest.mark.parametrize("p", [1, 2, inf])
-def test_measure_holds_the_scores_the_lead_and_the_three_slopes(space, p):
+def test_eq7_terms_hold_the_scores_the_lead_and_the_three_slopes(space, p):
     S, T = Net(lambda z: z @ t(3.0, -4.0) + 0.5), Net(lambda z: z @ t(1.0, 0.0))
     x, tau = torch.stack([t(0.2, -0.1), t(0.0, 0.3)]).view(2, 1, 1, 2), 2.0
-    got = theorem.measure(S, T, x, torch.zeros(2, dtype=torch.int64), space, tau, p)
+    got = theorem.eq7_terms(S, T, x, torch.zeros(2, dtype=torch.int64), space, tau, p=p)
     length = lambda *w: geometry.norm(t(*w)[None], p).item()
     for i, (u_S, u_T) in enumerate(((1.5, 0.2), (-0.7, 0.0))):
         f, c = {

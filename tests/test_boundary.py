@@ -456,6 +456,18 @@ def test_where_no_sample_is_made_the_term_is_zero_and_can_still_be_trained_on(wh
 # MagSim and AngSim -------------------------------------------------------------------------------
 
 
+def mag_sim(u, v):
+    return boundary.mag_ang(u, v)[0]
+
+
+def ang_sim(u, v):
+    return boundary.mag_ang(u, v)[1]
+
+
+def similarity(net_T, net_S, x, y, **how):
+    return boundary.compare(*(boundary.vectors(net, x, y, **how) for net in (net_T, net_S)))
+
+
 @pytest.mark.parametrize(
     "u, v, mag, ang",
     [
@@ -467,8 +479,8 @@ def test_where_no_sample_is_made_the_term_is_zero_and_can_still_be_trained_on(wh
 )
 def test_mag_and_ang_by_hand(u, v, mag, ang):
     u, v = torch.tensor([u], dtype=D), torch.tensor([v], dtype=D)
-    assert boundary.mag_sim(u, v).item() == pytest.approx(mag, abs=1e-12)
-    assert boundary.ang_sim(u, v).item() == pytest.approx(ang, abs=1e-12)
+    assert mag_sim(u, v).item() == pytest.approx(mag, abs=1e-12)
+    assert ang_sim(u, v).item() == pytest.approx(ang, abs=1e-12)
 
 
 @few
@@ -484,8 +496,8 @@ def test_both_are_symmetric_bounded_and_one_for_equal_vectors(seed, d, n, expone
     u, v = (torch.randn(n, d, generator=g, dtype=torch.float32 if single else D) for _ in range(2))
     v = v * 10**exponent
     v[0] = u[0] * (-1) ** seed
-    mag, ang = boundary.mag_sim(u, v), boundary.ang_sim(u, v)
-    assert torch.equal(mag, boundary.mag_sim(v, u)) and torch.equal(ang, boundary.ang_sim(v, u))
+    mag, ang = mag_sim(u, v), ang_sim(u, v)
+    assert torch.equal(mag, mag_sim(v, u)) and torch.equal(ang, ang_sim(v, u))
     assert (
         (mag > 0).all()
         and (mag <= 1).all()
@@ -493,16 +505,14 @@ def test_both_are_symmetric_bounded_and_one_for_equal_vectors(seed, d, n, expone
         and (ang <= 1).all()
         and mag.shape == ang.shape == (n,)
     )
-    assert (boundary.mag_sim(v, v) == 1).all() and (boundary.ang_sim(v, v) == 1).all()
-    torch.testing.assert_close(boundary.ang_sim(u, -v), -ang, atol=1e-12, rtol=0)
-    torch.testing.assert_close(
-        boundary.ang_sim(7 * u, v), ang, atol=1e-6 if single else 1e-12, rtol=0
-    )
+    assert (mag_sim(v, v) == 1).all() and (ang_sim(v, v) == 1).all()
+    torch.testing.assert_close(ang_sim(u, -v), -ang, atol=1e-12, rtol=0)
+    torch.testing.assert_close(ang_sim(7 * u, v), ang, atol=1e-6 if single else 1e-12, rtol=0)
     torch.testing.assert_close(
         ang, torch.cosine_similarity(u.double(), v.double(), eps=1e-300), atol=1e-12, rtol=0
     )
     torch.testing.assert_close(
-        boundary.mag_sim(3 * u, u), torch.full((n,), 1 / 3, dtype=D), atol=1e-6, rtol=0
+        mag_sim(3 * u, u), torch.full((n,), 1 / 3, dtype=D), atol=1e-6, rtol=0
     )
 
 
@@ -511,7 +521,7 @@ def test_a_vector_of_length_zero_has_no_angle_and_no_ratio():
         torch.tensor([[0.0, 0], [1, 0], [0, 0], [1, 0]]),
         torch.tensor([[1.0, 0], [0, 0], [0, 0], [2, 0]]),
     )
-    for sim, last in ((boundary.mag_sim, 0.5), (boundary.ang_sim, 1.0)):
+    for sim, last in ((mag_sim, 0.5), (ang_sim, 1.0)):
         assert sim(u, v).tolist() == pytest.approx([NAN, NAN, NAN, last], nan_ok=True)
 
 
@@ -519,10 +529,10 @@ def test_a_vector_of_length_zero_has_no_angle_and_no_ratio():
 @pytest.mark.parametrize("rule", boundary.RULES)
 def test_a_network_is_exactly_like_itself(eta, rule):
     net, x = relu_net(), torch.rand(20, 1, 2, 3, dtype=D)
-    got = boundary.similarity(net, net, x, net(x).argmax(1), eta=eta, rule=rule, chunk=7)
+    got = similarity(net, net, x, net(x).argmax(1), eta=eta, rule=rule, chunk=7)
     assert got["mag"] == got["ang"] == 1.0 and got["images"] == 20 and got["pairs"] == 60
     assert 0 < got["n"] == round(60 * got["rate"]) and got["rate"] == got["rate_T"] == got["rate_S"]
-    assert got == boundary.similarity(net, net, x, net(x).argmax(1), eta=eta, rule=rule)
+    assert got == similarity(net, net, x, net(x).argmax(1), eta=eta, rule=rule)
 
 
 def test_doubled_logits_move_the_samples_but_not_the_boundary():
@@ -532,13 +542,13 @@ def test_doubled_logits_move_the_samples_but_not_the_boundary():
         (v, asked & to, accepted)
         for v, asked, accepted in (boundary.vectors(net, ORIGIN, y) for net in (once, twice))
     )
-    got = boundary.alike(T, S)  # one long step each, of length eta (L + eps)
+    got = boundary.compare(T, S)  # one long step each, of length eta (L + eps)
     assert (
         got["mag"] == pytest.approx((2 + 1e-4) / (4 + 1e-4))
         and got["ang"] == pytest.approx(1)
         and got["n"] == 1
     )
-    newton = boundary.alike(
+    newton = boundary.compare(
         *(
             (v, asked & to, accepted)
             for v, asked, accepted in (
@@ -547,7 +557,7 @@ def test_doubled_logits_move_the_samples_but_not_the_boundary():
         )
     )
     assert newton["mag"] == pytest.approx((2 + 1e-4 / 2) / (2 + 1e-4)) and newton["n"] == 1
-    short = boundary.similarity(
+    short = similarity(
         once, twice, ORIGIN, y, eta=0.02, eps=0.001, steps=100
     )  # eta ||grad|| = 0.1 and 0.2
     assert 0.999 < short["mag"] < 1 and short["n"] == 1
@@ -574,7 +584,7 @@ def test_only_images_that_both_get_right_and_pairs_accepted_for_both_count():
         images([0, 0], [0, 0], [3, -1]),
         classes(0, 1, 0),
     )  # both right; both wrong; T names 1, S is right
-    got = boundary.similarity(T, S, x, y)
+    got = similarity(T, S, x, y)
     assert got["images"] == 1 and got["pairs"] == 2 and got["n"] == 1 and got["undefined"] == 0
     assert (
         got["rate"] == got["rate_T"] == got["rate_S"] == 0.5
@@ -582,7 +592,7 @@ def test_only_images_that_both_get_right_and_pairs_accepted_for_both_count():
     assert got["mag"] == pytest.approx(1) and got["ang"] == pytest.approx(4 / 5)
 
 
-def test_alike_counts_by_hand():
+def test_compare_counts_by_hand():
     yes, no = True, False
     v = torch.tensor([[[0, 0], [1, 0], [0, 2]], [[5, 5], [0, 0], [1, 1.0]]])
     w = torch.tensor([[[0, 0], [2, 0], [2, 0]], [[5, 5], [0, 0], [1, 1.0]]])
@@ -592,7 +602,7 @@ def test_alike_counts_by_hand():
         torch.tensor([[no, yes, yes], [no, no, yes]]),
     )
     S = w, torch.tensor([[no, yes, yes], [no, no, no]]), torch.tensor([[no, yes, no], [no, no, no]])
-    assert boundary.alike(T, S) == {
+    assert boundary.compare(T, S) == {
         "mag": 0.5,
         "ang": 1.0,
         "n": 1,
@@ -608,7 +618,7 @@ def test_alike_counts_by_hand():
         S[1],
         T[2],
     )  # accepted towards class 2 as well, without moving
-    assert boundary.alike(T, still) == {
+    assert boundary.compare(T, still) == {
         "mag": 0.5,
         "ang": 1.0,
         "n": 1,
@@ -623,19 +633,19 @@ def test_alike_counts_by_hand():
 
 def test_nothing_to_average_is_nan_and_counted():
     flat, net = linear([[0, 0]] * 3, [2, 0, -1]), three()
-    got = boundary.similarity(flat, flat, ORIGIN, FROM, rule="code")  # all kept, none moved
+    got = similarity(flat, flat, ORIGIN, FROM, rule="code")  # all kept, none moved
     assert (
         math.isnan(got["mag"])
         and math.isnan(got["ang"])
         and (got["n"], got["undefined"], got["rate"]) == (0, 2, 1.0)
     )
-    got = boundary.similarity(net, net, ORIGIN, FROM, eta=1e-9)  # none accepted
+    got = similarity(net, net, ORIGIN, FROM, eta=1e-9)  # none accepted
     assert (
         math.isnan(got["mag"])
         and math.isnan(got["ang"])
         and (got["n"], got["undefined"], got["rate"], got["pairs"]) == (0, 0, 0.0, 2)
     )
-    got = boundary.similarity(net, net, ORIGIN, TO)  # none right
+    got = similarity(net, net, ORIGIN, TO)  # none right
     assert (
         math.isnan(got["mag"])
         and math.isnan(got["rate"])
@@ -736,18 +746,18 @@ def test_a_bad_search_is_refused_by_name_and_value(given_, said):
             "training mode",
         ),
         (
-            lambda: boundary.mag_sim(torch.zeros(2, 3), torch.zeros(1, 3)),
+            lambda: mag_sim(torch.zeros(2, 3), torch.zeros(1, 3)),
             r"\(2, 3\) and \(1, 3\) must both be \(n, d\)",
         ),
-        (lambda: boundary.ang_sim(torch.zeros(3), torch.zeros(3)), r"\(3,\) and \(3,\)"),
+        (lambda: ang_sim(torch.zeros(3), torch.zeros(3)), r"\(3,\) and \(3,\)"),
         (lambda: boundary.vectors(three(), ORIGIN, classes(3)), "labels run from 3 to 3"),
         (lambda: boundary.vectors(three(), ORIGIN, FROM, chunk=0), "chunk=0"),
         (lambda: boundary.vectors(three().train(), ORIGIN, FROM), "training mode"),
         (
-            lambda: boundary.similarity(three(), linear([[0, 0]] * 2, [1, 0]), ORIGIN, FROM),
+            lambda: similarity(three(), linear([[0, 0]] * 2, [1, 0]), ORIGIN, FROM),
             r"\(1, 3, 2\) and \(1, 2, 2\)",
         ),
-        (lambda: boundary.similarity(three(), three(), ORIGIN, FROM, eta=0), "eta=0"),
+        (lambda: similarity(three(), three(), ORIGIN, FROM, eta=0), "eta=0"),
     ],
 )
 def test_other_bad_input_is_refused_by_name_and_value(call, said):
@@ -796,7 +806,7 @@ def test_the_command_compares_with_the_teacher_beside_and_with_one_that_is_named
     ] and rows[0]["mag"] == rows[0]["ang"] == "1"
     d = sets.digits()
     with torch.no_grad():
-        want = boundary.similarity(
+        want = similarity(
             *(store.load_checkpoint(pair[m])[0] for m in ("teacher", "kd")),
             d.x_test[:40],
             d.y_test[:40],

@@ -908,7 +908,7 @@ def test_in_the_plane_the_flip_of_a_maxout_pair_is_that_of_a_fine_polar_grid(see
             net[0].layer.weight.mul_(4)
         S[1].bias[0] += 0.3 - theorem.head_start(S, T, y)(x).item()
     want, step = polar(S, T, y, q, 1.0)
-    low, high = theorem.flip_in_plane(S, T, y, q, tol=1e-3)
+    low, high = theorem.flip_in_plane(S, T, y, q)
     assert want < inf and high - low <= 1e-3 * high
     assert low <= want and high >= want - step - 2e-3 * want, (low, high, want)
     assert high <= want * (1 + 1e-3) + 1e-9

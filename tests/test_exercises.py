@@ -47,7 +47,7 @@ def test_stub_fails_and_solution_passes(stub, solution, call, capsys):
 @pytest.mark.parametrize(
     "checker, answer, hint",
     [
-        (checkers.snr_ratio, lambda db: 10 ** (db / 20), "amplitudes"),
+        (checkers.decibels, lambda db: 10 ** (db / 20), "amplitudes"),
         (
             checkers.noise,
             lambda x, ratio, g: (

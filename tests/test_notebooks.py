@@ -63,8 +63,8 @@ def code(nb):
 def test_stored_is_the_rendered_source(nb, name):
     nbformat.validate(nb)
     source = render.from_source(render.SOURCES / f"{name}.py")
-    assert [(c.id, *part) for c, part in zip(nb.cells, render.cells(nb))] == [
-        (c.id, *part) for c, part in zip(source.cells, render.cells(source))
+    assert [(c.id, *part) for c, part in zip(nb.cells, render.cell_parts(nb))] == [
+        (c.id, *part) for c, part in zip(source.cells, render.cell_parts(source))
     ], f"stale: python3 run.py render {name}"
 
 

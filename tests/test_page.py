@@ -37,11 +37,13 @@ CONTROLS = {"snr", "kind", "again", "size", "top", "left", "case", "delta", "lea
 
 
 def test_the_page_is_current():
-    assert maker.made() == maker.OUT.read_bytes(), "figure3.html is stale: python -m rsnl_lib page"
+    assert maker.page_bytes() == maker.OUT.read_bytes(), (
+        "figure3.html is stale: python -m rsnl_lib page"
+    )
 
 
 def test_the_page_follows_weights_and_rows(monkeypatch):
-    before = maker.made()
+    before = maker.page_bytes()
     with monkeypatch.context() as m:
         load = store.load_checkpoint
 
@@ -52,7 +54,7 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
             return net, head
 
         m.setattr(store, "load_checkpoint", other)
-        assert maker.made() != before, "a changed weight leaves the page as it is"
+        assert maker.page_bytes() != before, "a changed weight leaves the page as it is"
     with monkeypatch.context() as m:
         rows = jobs.shipped
         m.setattr(
@@ -62,18 +64,18 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
                 correct=lambda r: r.correct - 50 * (r.perturbation == "gaussian")
             ),
         )
-        assert maker.made() != before, "changed rows leave the page as it is"
+        assert maker.page_bytes() != before, "changed rows leave the page as it is"
 
 
 def test_the_verdict_follows_from_the_rows():
     rows = {d: jobs.shipped(d, list(maker.SHOWN)) for d in ("mnist", "digits")}
-    said = maker.found(rows)["verdict"]
+    said = maker.claim_words(rows)["verdict"]
     turned = {
         d: r.assign(method=r.method.replace({"robust": "kd", "kd": "robust"}))
         for d, r in rows.items()
     }
     assert "more like its teacher" in said and "at least as well" in said
-    assert "does not make it more like its teacher" in maker.found(turned)["verdict"]
+    assert "does not make it more like its teacher" in maker.claim_words(turned)["verdict"]
 
 
 def test_size_and_no_address_to_load():
@@ -128,16 +130,16 @@ def test_the_compiled_convolution_belongs_to_its_source():
 
 
 def test_colours_stand_out_and_unknown_layers_are_named():
-    for ground in (maker.PAPER, maker.NIGHT):
+    for ground in (maker.DAY, maker.NIGHT):
         for m in palette.METHODS:
-            colour = maker.seen_on(ground, m)
+            colour = maker.readable_colour(ground, m)
             assert (
                 colour == "var(--ink)"
                 or maker.contrast([int(colour[i : i + 2], 16) for i in (1, 3, 5)], ground) >= 3
             )
     assert abs(maker.contrast((0, 0, 0), (255, 255, 255)) - 21) < 1e-9
     with pytest.raises(ValueError, match="Sigmoid is no layer"):
-        maker.packed(torch.nn.Sequential(torch.nn.Sigmoid()))
+        maker.pack_layers(torch.nn.Sequential(torch.nn.Sigmoid()))
 
 
 # ---------------------------------------------------------------- in a browser
@@ -241,7 +243,7 @@ def difference(page, nets, settings, images):
 
 @each
 def test_logits_are_pytorchs(page, record_property):
-    nets = score_cache.shipped("mnist")
+    nets = score_cache.shipped_networks("mnist")
     nets = {m: nets[m] for m in palette.rank(nets)}
     assert page.evaluate("methods") == list(nets) and len(nets) >= 5
     worst = dict.fromkeys(nets, 0.0)
@@ -266,7 +268,7 @@ def test_without_webassembly_the_same_answers(opened):
     page = opened("delete globalThis.WebAssembly")
     found, _ = difference(
         page,
-        {m: score_cache.shipped("mnist")[m] for m in page.evaluate("methods")},
+        {m: score_cache.shipped_networks("mnist")[m] for m in page.evaluate("methods")},
         CLEAN | dict(kind="gaussian"),
         [0, 4, 30],
     )
@@ -359,7 +361,7 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
 @torch.no_grad()
 def test_words_and_counts_are_the_networks(page):
     net, labels = (
-        score_cache.shipped("mnist"),
+        score_cache.shipped_networks("mnist"),
         {m: palette.style(m)["label"] for m in palette.METHODS},
     )
     settings = dict(kind="gaussian", snr=1, size=0, top=9, left=9)

@@ -40,7 +40,7 @@ CASE = dict(
 def shown(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        base, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show_widget", lambda widget, still, text: kept.append((widget, still, text))
     )
     return kept
 
@@ -64,7 +64,7 @@ def shown(monkeypatch):
     ],
 )
 def test_a_push_is_judged_by_both_statements(delta, words):
-    text = theory.pushed("CE1", CASE, delta)
+    text = theory.push_view("CE1", CASE, delta)
     for word in words:
         assert word in text
 
@@ -100,12 +100,12 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
-    here = planes.Plane(pair["student"], pair["teacher"], x[:2], y[:2], axes, 1.0)
+    here = planes.Plane(pair["student"], pair["teacher"], x[:1], y[:1], axes, 1.0)
     for p in (1, 2, math.inf):
-        a = here.answers(0, p)
+        a = here.answers(p)
         assert 0 < a["integral"] <= a["flip"][1]
         for R in (0.01, 0.1, 0.5):
-            assert min(R, a["m"] / here.gap(0, p, R)) <= a["flip"][1]
+            assert min(R, a["m"] / here.gap(p, R)) <= a["flip"][1]
 
 
 def test_examples_follow_their_controls(shown):
@@ -126,6 +126,15 @@ def test_examples_follow_their_controls(shown):
     assert len(set(seen)) == 5 and not any("alert" in s for s in seen)
 
 
+def test_no_noise_is_a_choice_that_shows(shown):
+    pair, (x, y) = nets(), data.gallery("digits")
+    widgets.examples({"robust": pair["student"], "teacher": pair["teacher"]}, x[:1], y[:1])
+    noise = controls(shown[0][0])["noise (dB)"]
+    for label in ("none", "20", "none"):
+        noise.label = label
+        assert noise.label == label and noise.index is not None
+
+
 def test_the_worst_way_lowers_the_head_start():
     pair, (x, y) = nets(), data.gallery("digits")
     g_S, g_T, t, u = theory.worst_way(pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05)
@@ -137,7 +146,7 @@ def test_the_worst_way_lowers_the_head_start():
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     kept = []
-    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show_widget", lambda widget, still, text: kept.append(widget))
     torch.manual_seed(0)
     (x, y), a_S, a_T = data.gallery("digits"), torch.randn(40, 10), torch.randn(40, 10)
     widgets.pulls(a_S, a_T, x, y, first=3)

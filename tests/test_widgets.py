@@ -31,7 +31,7 @@ class Mean(torch.nn.Module):
 def box(monkeypatch):
     kept = []
     monkeypatch.setattr(
-        base, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show_widget", lambda widget, still, text: kept.append((widget, still, text))
     )
     x, y = data.gallery("digits")
     widgets.explorer({"teacher": Mean(), "robust": Mean()}, x, y % 2, ["bright", "dark"])
@@ -86,7 +86,7 @@ def test_place_moves_the_square_and_stays_inside(box):
 
 def test_snr_rescales_one_pattern():
     x, _ = data.gallery("digits")
-    noise = [widgets.look({}, x[:1], "gaussian", s)[0] - x[:1] for s in (0.0, 20.0)]
+    noise = [widgets.spoil_and_score({}, x[:1], "gaussian", s)[0] - x[:1] for s in (0.0, 20.0)]
     assert torch.allclose(noise[0], 10 * noise[1], atol=1e-5)
 
 
@@ -122,7 +122,7 @@ def test_upload_shows_the_picture_and_bad_upload_says_why(box):
 
 
 def test_an_error_in_a_network_is_said_in_the_view(monkeypatch, box):
-    monkeypatch.setattr(noise, "look", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(noise, "spoil_and_score", lambda *a, **k: 1 / 0)
     c = controls(box[0])
     c["image"].value = 2
     assert 'role="alert"' in c["out"].value and "division by zero" in c["out"].value
@@ -217,22 +217,22 @@ def test_a_second_upload_is_scored_anew(box):
 @pytest.mark.parametrize("dataset", ["digits", "mnist"])
 def test_the_table_says_what_the_shipped_networks_say(dataset):
     nets, (x, _), path = (
-        score_cache.shipped(dataset),
+        score_cache.shipped_networks(dataset),
         data.gallery(dataset),
-        score_cache.FOLDER / f"{dataset}.npz",
+        score_cache.SCORE_TABLES / f"{dataset}.npz",
     )
     assert {"teacher", "standard", "kd", "robust", "target_zero"} <= set(
         nets
     ) and path.stat().st_size < 500_000
     with np.load(path) as f:
-        assert {n.named() for n in nets.values()} == set(f["networks"]), (
-            f"{path.name} is stale: python -m rsnl_lib.workbook.score_cache"
-        )
-    known = score_cache.find(nets, x)
-    assert len(score_cache.COLUMNS) == 107
-    for kind, snr in [*list(score_cache.COLUMNS)[::13], ("gaussian", 3.0)]:
+        assert {score_cache.fingerprint(n.state_dict()) for n in nets.values()} == set(
+            f["networks"]
+        ), f"{path.name} is stale: python -m rsnl_lib.workbook.score_cache"
+    known = score_cache.lookup(nets, x)
+    assert len(score_cache.STOPS) == 107
+    for kind, snr in [*list(score_cache.STOPS)[::13], ("gaussian", 3.0)]:
         for i in (0, 7, 23, 39):
-            _, live = widgets.look(nets, x[i : i + 1], kind, snr)
+            _, live = widgets.spoil_and_score(nets, x[i : i + 1], kind, snr)
             for m, p in known(i, kind, snr).items():
                 torch.testing.assert_close(
                     p,
@@ -245,35 +245,38 @@ def test_the_table_says_what_the_shipped_networks_say(dataset):
 
 def test_the_table_answers_for_its_own_networks_images_and_levels_only():
     nets, (x, _) = (
-        {m: store.load_checkpoint(n.path)[0] for m, n in score_cache.shipped("digits").items()},
+        {
+            m: store.load_checkpoint(n.path)[0]
+            for m, n in score_cache.shipped_networks("digits").items()
+        },
         data.gallery("digits"),
     )
-    known, other = score_cache.find(nets, x), x.clone()
+    known, other = score_cache.lookup(nets, x), x.clone()
     assert known(0, "none", 7.25) and known(0, "gaussian", -6.0) and known(39, "poisson", 20.0)
     assert known(0, "gaussian", 0.25) is None and known(None, "none", 0.0) is None
     other[3] += 0.01
-    assert score_cache.find(nets, other)(3, "none", 0.0) is None and score_cache.find(nets, other)(
-        4, "none", 0.0
-    )
+    assert score_cache.lookup(nets, other)(3, "none", 0.0) is None and score_cache.lookup(
+        nets, other
+    )(4, "none", 0.0)
     assert torch.equal(
-        score_cache.find(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"]
+        score_cache.lookup(nets, x.flip(0))(0, "none", 0.0)["kd"], known(39, "none", 0.0)["kd"]
     )
-    assert score_cache.find(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
+    assert score_cache.lookup(nets | {"mine": Mean()}, x)(0, "none", 0.0) is None
     nets["kd"].train()
     assert known(0, "none", 0.0) is None
     nets["kd"].eval()
     assert known(0, "none", 0.0)
     with torch.no_grad():
         next(nets["kd"].parameters()).view(-1)[0] += 1e-3
-    assert known(0, "none", 0.0) is None and score_cache.find(nets, x)(0, "none", 0.0) is None
+    assert known(0, "none", 0.0) is None and score_cache.lookup(nets, x)(0, "none", 0.0) is None
 
 
 def test_the_explorer_loads_no_weights_for_what_the_table_knows(monkeypatch):
     kept, loaded = [], []
-    monkeypatch.setattr(base, "show", lambda widget, still, text: kept.append(widget))
+    monkeypatch.setattr(base, "show_widget", lambda widget, still, text: kept.append(widget))
     load = store.load_checkpoint
     monkeypatch.setattr(store, "load_checkpoint", lambda path: loaded.append(path) or load(path))
-    nets = score_cache.shipped("mnist")
+    nets = score_cache.shipped_networks("mnist")
     widgets.explorer(nets, *data.gallery("mnist"))
     c = controls(kept[0])
     for name, value in [
@@ -307,7 +310,7 @@ class Sums(torch.nn.Module):
 def shown_by(monkeypatch, ask):
     kept = []
     monkeypatch.setattr(
-        base, "show", lambda widget, still, text: kept.append((widget, still, text))
+        base, "show_widget", lambda widget, still, text: kept.append((widget, still, text))
     )
     ask()
     return kept[0]
@@ -361,7 +364,9 @@ def test_the_walk_follows_every_control_ends_at_the_boundary_and_refuses_its_own
 
 
 def test_lines_lie_between_the_ends_and_name_the_step():
-    svg = widgets.lines({"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1)
+    svg = widgets.step_plot(
+        {"a": ([0.0, 1.0, 2.0], "#000000"), "b": ([2.0, 1.5, -1.0], "#111111")}, 1
+    )
     assert 'aria-label="step 1: a +1.00; b +1.50"' in svg and svg.count("<polyline") == 2
     ys = [
         float(p.split(",")[1])
@@ -369,7 +374,7 @@ def test_lines_lie_between_the_ends_and_name_the_step():
         for p in points.split()
     ]
     assert min(ys) == 10.0 and max(ys) == 130.0
-    met = widgets.lines({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1)
+    met = widgets.step_plot({"a": ([0.0, 1.0], "#000000"), "b": ([2.0, 1.0], "#111111")}, 1)
     ys = [float(v) for v in re.findall(r'<text x="266" y="([^"]+)"', met)]
     assert len(ys) == 2 and abs(ys[0] - ys[1]) == 12, (
         "names do not lie on each other where lines meet"

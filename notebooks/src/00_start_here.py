@@ -83,7 +83,7 @@ palette.show(figures.score_bars(pictures[:, 0], scores, [y[pick]] * 4, titles=na
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
-# With the shipped networks: the teacher turns the noisy 1 into a 7, and the robust student, whose input gradient was made to resemble the teacher's, follows it at -3 dB. The standard and the KD student hold. That is one image, and the opposite of the paper's Fig. 3; so count.
+# With the shipped networks: the teacher turns the noisy 1 into a 7, and the robust student, whose input gradient was made to resemble the teacher's, follows it at -3 dB. The standard and the KD student hold. That is one image, and the opposite of the paper's Fig. 3; so count. The forty images, live in any browser and without Python: [figure3.html](../figure3.html).
 
 # %%
 for method, p in scores.items():
@@ -146,7 +146,7 @@ checkers.predict_scores(answer)
 def ratio(db):
     return None          # replace this line
 
-checkers.snr_ratio(ratio)
+checkers.decibels(ratio)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

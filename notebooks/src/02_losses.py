@@ -160,7 +160,7 @@ print(f"gap at tau = 4: {abs(slope(0.0, 4) * w_S - slope(4.0, 4) * w_T):.4f}   g
 # The tempered gap is zero, the true one is not. And over the forty images, does a small gap at τ go with a small one in probability, as Eq. 7 has it, and in logits, where the certificate is tightest?
 
 # %%
-gaps = {space: theorem.measure(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
+gaps = {space: theorem.eq7_terms(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
 ranks = torch.stack(list(gaps.values())).argsort(1).argsort(1).double()
 for name, r in zip(gaps, torch.corrcoef(ranks)[2]):
     print(f"rank correlation of the gap at tau with the gap in {name}: {r:+.2f}")

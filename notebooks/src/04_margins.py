@@ -116,7 +116,7 @@ widgets.examples(nets, x, y, reach=1.0 if dataset == "mnist" else 0.5, method=me
 # In the still picture the teacher's gradient is grainier than the student's, and the gap consists of that grain. Move through the images: where the head start is small the two curves cross after a short push; where the student leads by several logits they stay apart over the whole slider. With noise the student's rank often changes while both scores fall together.
 
 # %% tags=["computed"]
-here = theorem.measure(nets[method], nets["teacher"], x, y)
+here = theorem.eq7_terms(nets[method], nets["teacher"], x, y)
 print(f"the {method} student leads on {int((here.m > 0).sum())} of these {len(x)} images; slopes: student {here.slope_S.median():.2f}, "
       f"teacher {here.slope_T.median():.2f}, gap {here.gap.median():.2f} (medians)")
 

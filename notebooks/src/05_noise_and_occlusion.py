@@ -68,7 +68,7 @@ palette.show(figures.score_bars(pictures[:, 0], scores, [int(y[pick])] * 4, titl
 widgets.explorer(nets, x, y)
 
 # %% [markdown]
-# Without a kernel you see a still picture here; with one, turn *noise draw* at 0 dB and watch how much the verdict on a single image depends on luck.
+# Without a kernel you see a still picture here, but [figure3.html](../figure3.html) does the same in any browser; with one, turn *noise draw* at 0 dB and watch how much the verdict on a single image depends on luck.
 
 # %% [markdown]
 # ## Your own picture by its path

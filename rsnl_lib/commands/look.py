@@ -105,4 +105,4 @@ def show_register(args):
 def make_page(args):
     from ..workbook.page import make
 
-    print(make.write(args.out or make.OUT))
+    print(make.save_page(args.out or make.OUT))

@@ -122,7 +122,7 @@ def similarity(args):
         d = data.load(head["dataset"], args.folder)
         if place not in kept:
             kept[place] = walks(store.load_checkpoint(place)[0], d)
-        found = boundary.alike(kept[place], walks(net, d))
+        found = boundary.compare(kept[place], walks(net, d))
         row = {
             **run_of(head, store.RUN_COLUMNS),
             "reference": place.stem,

@@ -3,28 +3,28 @@
 import math
 
 import torch
+from torch import Generator, Tensor
 
 from ..checks import one_of
 
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
-def norm(v: torch.Tensor, p: float = 2) -> torch.Tensor:
+def norm(v: Tensor, p: float = 2) -> Tensor:
     """p-norm of each image of v, (n,); p = 1, 2 or inf."""
-    one_of("p", p, DUAL)
-    return torch.linalg.vector_norm(v.flatten(1), p, dim=1)
+    return torch.linalg.vector_norm(v.flatten(1), one_of("p", p, DUAL), dim=1)
 
 
-def like(r: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def like(r: Tensor, x: Tensor) -> Tensor:
     """(n,) numbers shaped to multiply images x."""
     return r.view(-1, *[1] * (x.dim() - 1))
 
 
-def onto_ball(d: torch.Tensor, R: float | torch.Tensor, q: float = 2) -> torch.Tensor:
+def onto_ball(d: Tensor, R: float | Tensor, q: float = 2) -> Tensor:
     """The nearest point (in L2) to d (n, ...) in the q-ball of radius R, a number or (n,)."""
     R = torch.as_tensor(R, dtype=d.dtype, device=d.device).expand(len(d))
     if one_of("q", q, DUAL) == math.inf:
-        return torch.minimum(torch.maximum(d, -like(R, d)), like(R, d))
+        return d.clamp(-like(R, d), like(R, d))
     if q == 2:
         return d * like((R / norm(d).clamp_min(torch.finfo(d.dtype).tiny)).clamp_max(1), d)
     sizes = d.flatten(1).abs().sort(1, descending=True).values
@@ -33,11 +33,8 @@ def onto_ball(d: torch.Tensor, R: float | torch.Tensor, q: float = 2) -> torch.T
     return d.sign() * (d.abs() - like(cut, d)).clamp_min(0)
 
 
-def steepest(w: torch.Tensor, q: float = 2) -> torch.Tensor:
-    """The direction v (n, ...) of q-norm 1 with the largest <w, v>, which is ||w||_p; 0 where w is.
-
-    A tiny gradient counts like any other: it is scaled up before it is squared.
-    """
+def steepest(w: Tensor, q: float = 2) -> Tensor:
+    """The direction v (n, ...) of q-norm 1 with the largest <w, v>, ||w||_p; 0 where w is 0."""
     if one_of("q", q, DUAL) == math.inf:
         return w.sign()
     flat = w.flatten(1)
@@ -45,18 +42,16 @@ def steepest(w: torch.Tensor, q: float = 2) -> torch.Tensor:
         at = flat.abs().argmax(1, keepdim=True)
         return torch.zeros_like(flat).scatter_(1, at, flat.gather(1, at).sign()).view_as(w)
     tiny = torch.finfo(w.dtype).tiny
-    scaled = w / like(flat.abs().amax(1).clamp_min(tiny), w)
+    scaled = w / like(norm(w, math.inf).clamp_min(tiny), w)  # squares of a tiny w would vanish
     return scaled / like(norm(scaled).clamp_min(tiny), w)
 
 
 def random_in_ball(
-    x: torch.Tensor, R: float | torch.Tensor, q: float = 2, generator: torch.Generator | None = None
-) -> torch.Tensor:
-    """Perturbations shaped like x: random directions (Gaussian, scaled to q-norm 1) times R
-    u^(1/d), u uniform.
-    """
+    x: Tensor, R: float | Tensor, q: float = 2, generator: Generator | None = None
+) -> Tensor:
+    """Perturbations like x: Gaussian directions, scaled to q-norm R u^(1/d), u uniform."""
     device = generator.device if generator else x.device
     kind = dict(generator=generator, dtype=x.dtype, device=device)
     d = torch.randn(x.shape, **kind).to(x.device)
     u = torch.rand(len(x), **kind).to(x.device) ** (1 / x[0].numel())
-    return d * like(R * u / torch.linalg.vector_norm(d.flatten(1), q, dim=1), d)
+    return d * like(R * u / norm(d, q), d)

@@ -1,58 +1,63 @@
-"""Estimates from below and above: the largest gap of gradients sampled, the smallest flip found."""
+"""The largest gap of gradients found, the smallest flip found, and in a plane the exact one."""
 
 import math
 from collections.abc import Callable
 
 import torch
+from torch import Generator, Tensor, nn
 
-from ..checks import one_of, points, whole
+from ..checks import one_of, points, positive, whole
 from ..geometry.ball import DUAL, like, norm, onto_ball, random_in_ball, steepest
-from .bound import gradient, in_box
+from .bound import gradient, head_start, in_box
+from .interval import sound_interval
+from .layers import layers
+
+TOL = 1e-3  # of `flip_in_plane`, which gives up after MOST squares
+MOST = 400_000
+
+
+def _clip(z, box):
+    return z.clamp(0, 1) if box else z
 
 
 # Estimates of G from below -----------------------------------------------------------------------
-def point_gap(h: Callable, x: torch.Tensor, p: float = 2) -> torch.Tensor:
+def point_gap(h: Callable, x: Tensor, p: float = 2) -> Tensor:
     """||grad h(x)||_p, which is G(0): what L_G sees. m / point_gap is NOT a bound."""
     return norm(gradient(h, x)[1], p)
 
 
 def estimate_sampling(
     h: Callable,
-    x: torch.Tensor,
-    R: float | torch.Tensor,
+    x: Tensor,
+    R: float | Tensor,
     p: float = 2,
     draws: int = 1000,
     box: bool = False,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Estimate of G(R) from below: the largest ||grad h||_p at `draws` random points of the ball
-    (and at x).
-    """
+    generator: Generator | None = None,
+) -> Tensor:
+    """The largest ||grad h||_p at x and `draws` random points of the ball: G(R) from below."""
     best = point_gap(h, x, p)
     for _ in range(whole("draws", draws, 1)):
         z = x + random_in_ball(x, R, DUAL[p], generator)
-        best = torch.maximum(best, point_gap(h, z.clamp(0, 1) if box else z, p))
+        best = torch.maximum(best, point_gap(h, _clip(z, box), p))
     return best
 
 
 def estimate_ascent(
     h: Callable,
-    x: torch.Tensor,
-    radii: torch.Tensor,
+    x: Tensor,
+    radii: Tensor,
     p: float = 2,
-    flip: torch.Tensor | None = None,
+    flip: Tensor | None = None,
     starts: int = 3,
     steps: int = 15,
     box: bool = False,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
-    """Estimate of G from below at each row of `radii` (K, n), increasing: (K, n), projected
-    gradient ascent on ||grad h||_p.
+    generator: Generator | None = None,
+) -> Tensor:
+    """G at each row of `radii` (K, n), increasing, from below: (K, n), by ascent on ||grad h||_p.
 
-    `flip` (n, ...) is a point with h <= 0: by the mean value theorem the segment to it holds a
-    point with ||grad h||_p >= h(x) / ||flip - x||_q, so 65 points of it are scanned; with that the
-    fixed-point radius made from this estimate cannot exceed the flip found (as far as 65 points see
-    it).
+    Towards `flip` (n, ...), a point with h <= 0, ||grad h||_p is somewhere >= h(x) / ||flip - x||_q
+    (mean value theorem): 65 points of the segment keep the fixed-point radius below the flip.
     """
     q = DUAL[one_of("p", p, DUAL)]
     best, kept = point_gap(h, x, p), x
@@ -60,16 +65,15 @@ def estimate_ascent(
     for R in radii:
         tried = [kept]
         if flip is not None:
-            length = norm(flip - x, q).clamp_min(1e-30)
+            share = (R / norm(flip - x, q).clamp_min(1e-30)).clamp_max(1)
             shares = torch.linspace(0, 1, 65, dtype=x.dtype, device=x.device)
-            scan = [x + (flip - x) * like(t * (R / length).clamp_max(1), x) for t in shares]
-            point, size = _steepest_of(h, scan, scan, p)
+            scan = [x + (flip - x) * like(t * share, x) for t in shares]
+            point, size = _steepest_of(h, scan, p)
             tried.append(point)
             best = torch.maximum(best, size)
         for _ in range(starts):  # each start is the best of ten random points
-            some = [x + random_in_ball(x, R, q, generator) for _ in range(10)]
-            asked = [z.clamp(0, 1) for z in some] if box else some
-            tried.append(_steepest_of(h, some, asked, p)[0])
+            some = [_clip(x + random_in_ball(x, R, q, generator), box) for _ in range(10)]
+            tried.append(_steepest_of(h, some, p)[0])
         for z in tried:
             for point, size in _climb(h, x, z, R, p, steps, box):
                 better = size > best
@@ -83,8 +87,7 @@ def _climb(h, x, z, R, p, steps, box):
     """From z up ||grad h||_p in the ball of radius R around x: each point and the size there."""
     q = DUAL[p]
     for k in range(steps):
-        z = z.detach().clamp(0, 1) if box else z.detach()
-        z = z.requires_grad_()
+        z = _clip(z.detach(), box).requires_grad_()
         size = norm(gradient(h, z, create_graph=True)[1], p)
         yield z.detach(), size.detach()
         if not size.requires_grad:
@@ -96,23 +99,27 @@ def _climb(h, x, z, R, p, steps, box):
         z = x + onto_ball(ahead - x, R, q)
 
 
-def _steepest_of(h, points, asked, p):
-    """For each image the one of `points` (a list of (n, ...)) with the largest ||grad h||_p at
-    `asked`, the same points inside the box, and that size (n,).
-    """
-    sizes = torch.stack([point_gap(h, z, p) for z in asked])
+def _steepest_of(h, tried, p):
+    """For each image the one of `tried`, a list, with the largest ||grad h||_p, and that (n,)."""
+    sizes = torch.stack([point_gap(h, z, p) for z in tried])
     numbers = torch.arange(sizes.shape[1], device=sizes.device)
-    return torch.stack(points)[sizes.argmax(0), numbers], sizes.amax(0)
+    return torch.stack(tried)[sizes.argmax(0), numbers], sizes.amax(0)
 
 
 # The smallest flip -------------------------------------------------------------------------------
-def cheapest(
-    w: torch.Tensor, c: torch.Tensor, q: float, low: torch.Tensor | None, high: torch.Tensor | None
-) -> torch.Tensor:
-    """The d (n, ...) of least q-norm with <w, d> = -c in the box low <= d <= high (None: no box); c
-    (n,) > 0.
+def _bisect(holds, b, halvings):
+    """The least t in [0, b], (n,), that `holds` by bisection; b if none is found."""
+    a = torch.zeros_like(b)
+    for _ in range(halvings):
+        t = (a + b) / 2
+        good = holds(t)
+        a, b = torch.where(good, a, t), torch.where(good, t, b)
+    return b
 
-    Where the box does not allow that much, the d that gets furthest.
+
+def cheapest(w: Tensor, c: Tensor, q: float, low: Tensor | None, high: Tensor | None) -> Tensor:
+    """The d (n, ...) of least q-norm with <w, d> = -c, c (n,) > 0, in the box low <= d <= high
+    (None: no box); where that does not allow so much, the d that gets furthest.
     """
     if low is None:
         return -steepest(w, q) * like(c / norm(w, DUAL[q]).clamp_min(1e-30), w)
@@ -124,138 +131,159 @@ def cheapest(
         spent = torch.minimum(gain, still) / size.clamp_min(1e-30)
         return -w.sign() * torch.zeros_like(spent).scatter_(1, order, spent).view_as(w)
     way = w.sign() if q == math.inf else w
-    a = torch.zeros_like(c)
-    b = torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
-    for _ in range(50):
-        t = (a + b) / 2
-        d = torch.minimum(torch.maximum(-way * like(t, w), low), high)
-        enough = -(w * d).flatten(1).sum(1) >= c
-        a, b = torch.where(enough, a, t), torch.where(enough, t, b)
-    return torch.minimum(torch.maximum(-way * like(b, w), low), high)
+    far = torch.where(way == 0, 0, room / way.abs().clamp_min(1e-12)).flatten(1).amax(1)
+
+    def step(t):
+        return (-way * like(t, w)).clamp(low, high)
+
+    return step(_bisect(lambda t: -(w * step(t)).flatten(1).sum(1) >= c, far, 50))
 
 
 @torch.no_grad()
-def on_segment(h: Callable, x: torch.Tensor, z: torch.Tensor, halvings: int = 12) -> torch.Tensor:
-    """A point with h <= 0 on the segment from x (h > 0) to z (h(z) <= 0), close to where it first
-    gets there: (n, ...).
-    """
-    a = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-    b = torch.ones_like(a)
-    for _ in range(halvings):
-        t = (a + b) / 2
-        flipped = h(x + (z - x) * like(t, x)) <= 0
-        a, b = torch.where(flipped, a, t), torch.where(flipped, t, b)
-    return x + (z - x) * like(b, x)
+def on_segment(h: Callable, x: Tensor, z: Tensor, halvings: int = 12) -> Tensor:
+    """A point with h <= 0 on the segment from x (h > 0) to z (h <= 0), close to the first one."""
+    one = torch.ones(len(x), dtype=x.dtype, device=x.device)
+    t = _bisect(lambda t: h(x + (z - x) * like(t, x)) <= 0, one, halvings)
+    return x + (z - x) * like(t, x)
 
 
 class _Flips:
-    """The nearest flipped images found so far: their distances r (n,), inf where there is none, and
-    the images z themselves; with `box` every point stays in [0, 1].
-    """
+    """The nearest flipped images z found so far, at distances r (n,): inf where there is none."""
 
+    @torch.no_grad()
     def __init__(self, h, x, q, box):
         self.h, self.x, self.q, self.box = h, x, q, box
-        with torch.no_grad():
-            self.there = h(x) <= 0
-        self.r = torch.full((len(x),), math.inf, dtype=x.dtype, device=x.device)
-        self.r[self.there] = 0
         self.z = x.clone()
+        self.r = torch.where(h(x) <= 0, 0.0, torch.full_like(x.flatten(1)[:, 0], math.inf))
 
-    def keep(self, z):
-        return z.clamp(0, 1) if self.box else z
+    @property
+    def found(self):  # and away from x
+        return self.r.isfinite() & (self.r > 0)
 
-    def room(self, z):
-        """How far each pixel of z may go down and up, None without a box."""
-        return (-z, 1 - z) if self.box else (None, None)
-
+    @torch.no_grad()
     def offer(self, z):
-        """Take over flipped points nearer than the best, bisected; returns points on the way to z
-        at most as far as the best.
-        """
+        """Take over flips nearer than the best, bisected; z, or a point as far as the best."""
         h, x = self.h, self.x
+        z = _clip(z, self.box)
         z = x + (z - x) * like((self.r / norm(z - x, self.q).clamp_min(1e-30)).clamp_max(1), x)
-        with torch.no_grad():
-            nearer = h(z) <= 0
+        nearer = h(z) <= 0
         if nearer.any():
             if hasattr(h, "of"):
                 z[nearer] = on_segment(h.of(nearer), x[nearer], z[nearer])
             else:
-                edge = on_segment(h, x, torch.where(like(nearer, x), z, x))
-                z = torch.where(like(nearer, x), edge, z)
+                z = torch.where(like(nearer, x), on_segment(h, x, z), z)
             size = norm(z - x, self.q)
             self.r = torch.where(nearer, torch.minimum(size, self.r), self.r)
             self.z = torch.where(like(nearer, x), z, self.z)
         return z
 
+    def project(self, z, steps):
+        """From z, project x on the boundary linearised at the current point, again and again."""
+        x = self.x
+        for _ in range(steps):
+            value, w = gradient(self.h, z)
+            c = value + (w * (x - z)).flatten(1).sum(1)  # the linearised h at x
+            start = torch.where(like(c > 0, x), x, z)
+            c = torch.where(c > 0, c * 1.02, value * 1.05).clamp_min(1e-12)
+            low, high = (-start, 1 - start) if self.box else (None, None)
+            z = self.offer(start + cheapest(w, c, self.q, low, high))
+
+    def descend(self, z, inside):
+        """From z, 15 gradient steps down h in the ball of radius `inside`, below the best."""
+        x, q = self.x, self.q
+        for j in range(15):
+            _, w = gradient(self.h, z)
+            ahead = z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x)
+            z = _clip(x + onto_ball(ahead - x, inside, q), self.box)
+            self.offer(z)
+
+    @torch.no_grad()
     def refine(self):
         """A finer bisection of what was found."""
-        found = self.r.isfinite() & ~self.there
-        if found.any():
-            far = torch.where(like(found, self.x), self.z, self.x)
-            edge = on_segment(self.h, self.x, far, 40)
-            with torch.no_grad():
-                sure = found & (self.h(edge) <= 0)
-            self.r = torch.where(sure, norm(edge - self.x, self.q), self.r)
-            self.z = torch.where(like(sure, self.x), edge, self.z)
+        edge = on_segment(self.h, self.x, self.z, 40)
+        sure = self.found & (self.h(edge) <= 0)
+        self.r = torch.where(sure, norm(edge - self.x, self.q), self.r)
+        self.z = torch.where(like(sure, self.x), edge, self.z)
 
 
 def smallest_flip(
     h: Callable,
-    x: torch.Tensor,
+    x: Tensor,
     q: float = 2,
     box: bool = False,
     restarts: int = 6,
     steps: int = 25,
-    seeds: torch.Tensor | None = None,
-    generator: torch.Generator | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(r, z): the q-norm of the smallest perturbation found that makes h <= 0, and the flipped
-    image; r = inf where none was.
+    seeds: Tensor | None = None,
+    generator: Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(r, z): the least q-norm found of a perturbation to h <= 0 (inf: none), and the image there.
 
     A minimal-norm attack like FAB (arXiv 1907.02044): project x on the boundary linearised at the
     current point, bisect the segment from x, go on from there, from `restarts` random starts and
-    from those of `seeds` (m, ...) that flip; then as many times gradient steps inside a slightly
-    smaller ball. An upper bound of the true distance: every certificate must stay below it. With
-    box=True every point stays in [0, 1].
+    from those of `seeds` (m, ...) that flip; then as often gradient steps inside a slightly smaller
+    ball. With box=True every point stays in [0, 1]. Every certificate must stay below r.
     """
     one_of("q", q, DUAL)
-    points(x)
-    flips = _Flips(h, in_box(x) if box else x, q, box)
+    flips = _Flips(h, in_box(points(x)) if box else points(x), q, box)
     if seeds is not None:
         order = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)
         m = len(seeds)
         # the nearest, and some of all distances
         ranks = sorted({*range(min(10, m)), *range(0, m, max(1, m // 10))})
         for column in order[:, ranks].T:
-            flips.offer(flips.keep(seeds[column]))
+            flips.offer(seeds[column])
     for restart in range(whole("restarts", restarts, 1)):
-        spread = torch.where(flips.r.isfinite() & (flips.r > 0), flips.r, norm(x, q) / 4 + 0.1)
-        z = flips.keep(x + random_in_ball(x, spread, q, generator)) if restart else x
-        _project(flips, z, steps)
+        spread = torch.where(flips.found, flips.r, norm(x, q) / 4 + 0.1)
+        start = x + random_in_ball(x, spread, q, generator) if restart else x
+        flips.project(_clip(start, box), steps)
     for k in range(restarts):
-        inside = torch.where(flips.r.isfinite(), flips.r * 0.97, torch.ones_like(flips.r))
+        inside = torch.where(flips.r.isfinite(), flips.r * 0.97, 1.0)
         way = random_in_ball(x, inside, q, generator) if k % 2 else flips.z - x
-        _descend(flips, flips.keep(x + onto_ball(way, inside, q)), inside)
+        flips.descend(_clip(x + onto_ball(way, inside, q), box), inside)
     flips.refine()
     return flips.r, flips.z
 
 
-def _project(flips, z, steps):
-    """From z, project x on the boundary linearised at the current point, again and again."""
-    x, q = flips.x, flips.q
-    for _ in range(steps):
-        value, w = gradient(flips.h, z)
-        c = value + (w * (x - z)).flatten(1).sum(1)  # the linearised h at x
-        ahead = x + cheapest(w, (c * 1.02).clamp_min(1e-12), q, *flips.room(x))
-        beyond = z + cheapest(w, (value * 1.05).clamp_min(1e-12), q, *flips.room(z))
-        z = flips.offer(flips.keep(torch.where(like(c > 0, x), ahead, beyond)))
+# In a plane --------------------------------------------------------------------------------------
+@torch.no_grad()
+def in_plane(net: nn.Module, x: Tensor, axes: Tensor) -> nn.Module:
+    """`net` on the plane x + a axes[0] + b axes[1] (x (1, ...), axes (2, ...)), from (n, 2)."""
+    lift = nn.Linear(2, x[0].numel()).double()
+    lift.weight.copy_(axes.flatten(1).T)
+    lift.bias.copy_(x.flatten())
+    return nn.Sequential(lift, nn.Unflatten(1, x.shape[1:]), *layers(net))
 
 
-def _descend(flips, z, inside):
-    """From z, 15 gradient steps down h in the ball of radius `inside`, smaller than the best."""
-    x, q = flips.x, flips.q
-    for j in range(15):
-        _, w = gradient(flips.h, z)
-        ahead = z - steepest(w, q) * like(inside * 0.5 * (1 - j / 15), x)
-        z = flips.keep(x + onto_ball(ahead - x, inside, q))
-        flips.offer(z)
+@torch.no_grad()
+def flip_in_plane(
+    S: nn.Module, T: nn.Module, y: Tensor, q: float = 2, *space: str | float, reach: float = 1.0
+) -> tuple[float, float]:
+    """(low, high): the exact distance of the smallest flip from 0, within 0.1 % of itself, for
+    networks of two inputs; y (1,), `space` and tau as in `geometry.height`.
+
+    Branch and bound on squares of [-reach, reach]^2: one whose h must stay positive (by
+    `sound_interval`) is done, one that holds a flip lowers `high`, the others nearer than `high`
+    are quartered. Outside nothing is seen: low <= reach, and high = inf means that none was found.
+    """
+    one_of("q", q, DUAL)
+    side = 2 * positive("reach", reach) / 32
+    ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
+    cells = torch.cartesian_prod(ticks, ticks)
+    corners = torch.tensor([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=torch.float64)
+    high, seen = math.inf, 0
+    while True:
+        labels = y.expand(len(cells))
+        m = head_start(S, T, labels, *space)(cells)
+        radius = torch.full_like(m, side / math.sqrt(2))
+        drop = radius * sound_interval(S, T, cells, labels, radius, 2, *space)
+        near = norm((cells.abs() - side / 2).clamp_min(0), q)
+        flipped = m + drop < -1e-9
+        found = torch.minimum(norm(cells, q).where(m <= 0, math.inf), near.where(flipped, math.inf))
+        high = min(high, found.min().item())
+        open_ = (m - drop <= 1e-9) & ~flipped & (near < high)
+        low = near.where(open_, high).min().item()
+        seen += len(cells)
+        if not open_.any() or low >= (1 - TOL) * high or seen > MOST:
+            return min(low, reach), high
+        cells = (cells[open_][:, None] + corners * side / 4).flatten(0, 1)
+        side = side / 2

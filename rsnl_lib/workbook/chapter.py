@@ -1,12 +1,16 @@
 """What a chapter needs at its start: parameters, the environment, a trained network."""
 
+import ast
 import functools
 import os
-import pathlib
+from importlib import metadata
+
+import torch
+from torch import nn
 
 from .. import store
 from ..checks import finite, one_of, positive, whole
-from ..data.catalogue import DATASETS, network_for
+from ..data.catalogue import DATASETS, Data, network_for
 from ..data.sets import load
 from ..env import data_folder, device
 from ..networks.initial import start
@@ -22,21 +26,10 @@ CHECKS = {
     "seed": whole,
     "epochs": whole,
     "tau": positive,
-    "gamma": functools.partial(positive, zero=True),
-    "C1": functools.partial(positive, zero=True),
-    "C2": functools.partial(positive, zero=True),
+    **dict.fromkeys(("gamma", "C1", "C2"), functools.partial(positive, zero=True)),
     "snr": finite,
     "device": lambda _, v: device(v),
 }
-
-
-def injected(sources: list[str]) -> list[str]:
-    """Names that papermill's injected cell assigns, from the sources of the cells that ran."""
-    import ast
-
-    cells = (ast.parse(s) for s in sources if s.startswith("# Parameters"))
-    assigned = (node for cell in cells for node in cell.body if isinstance(node, ast.Assign))
-    return [t.id for node in assigned for t in node.targets]
 
 
 def parameters(given: dict, **used) -> None:
@@ -46,11 +39,10 @@ def parameters(given: dict, **used) -> None:
     name for one more variable and only warns; here it is an error, and so is a bad value. Sets
     torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
     """
-    import torch
-
-    for name in injected(given.get("In", [])):
-        if name not in used:
-            raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
+    injected = (s for s in given.get("In", []) if s.startswith("# Parameters"))  # by papermill
+    for node in ast.walk(ast.parse("\n".join(injected))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id not in used:
+            raise ValueError(f"unknown parameter {node.id!r}; this notebook has: {', '.join(used)}")
     for name, value in used.items():
         if name in CHECKS:
             CHECKS[name](name, value)
@@ -61,8 +53,6 @@ def parameters(given: dict, **used) -> None:
 
 def environment() -> None:
     """Print one line a needed package, [OK] or what to do."""
-    from importlib import metadata
-
     from packaging.requirements import Requirement
 
     for need in map(Requirement, metadata.requires("rsnl-lib") or []):
@@ -79,33 +69,18 @@ def environment() -> None:
             print(f"[FAIL] {need}: run `python3 run.py demo` again, it repairs the environment")
 
 
-def stored(path: pathlib.Path, method: str, changes: dict):
-    """The shipped network at `path`, and one printed line about it; ValueError for changes."""
-    if changes:
-        raise ValueError(
-            f"profile='read' loads the shipped {method} network and cannot change "
-            f"{', '.join(changes)}; use profile='smoke' or 'full'"
-        )
-    net, header = store.load_checkpoint(path)
-    print(
-        f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
-        f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
-    )
-    return net
-
-
 def load_or_train(
     dataset: str,
     method: str,
     seed: int = 0,
     profile: str = "read",
-    data=None,
-    teacher=None,
+    data: Data | None = None,
+    teacher: nn.Module | None = None,
     network: str | None = None,
     plan: str = "short",
     by: str = "",
     **changes,
-):
+) -> nn.Module:
     """The network a chapter asks for, and one printed line that says where it is from.
 
     read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full:
@@ -118,25 +93,29 @@ def load_or_train(
     path = checkpoint_path(dataset, method, seed, network, plan)
     path = path.with_stem(f"{path.stem}-by-{by}") if by else path
     if profile == "read":
-        return stored(path, method, changes)
-    name = network or network_for(dataset, method)
+        if changes:
+            raise ValueError(
+                f"profile='read' loads the shipped {method} network and cannot change "
+                f"{', '.join(changes)}; use profile='smoke' or 'full'"
+            )
+        net, header = store.load_checkpoint(path)
+        print(
+            f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
+            f"validation {float(header['val_accuracy']):.2%}, commit {header['commit']}"
+        )
+        return net
     data = data or load(dataset)
     state = None
     if profile == "smoke":
         changes = {"epochs": 4, **changes}
-        data = data._replace(
-            x_train=data.x_train[:512],
-            y_train=data.y_train[:512],
-            x_val=data.x_val[:256],
-            y_val=data.y_val[:256],
-        )
+        trained = {"x_train": data.x_train[:512], "y_train": data.y_train[:512]}
+        data = data._replace(**trained, x_val=data.x_val[:256], y_val=data.y_val[:256])
     else:
         stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
         state = data_folder() / "runs" / f"{stem}.state"
     r = recipe(plan, dataset, method, **changes)
-    run = fit(start(name, data, seed), data, method, r, seed, teacher, state)
-    print(
-        f"{method}: trained here ({profile}), {r.epochs} epochs on {len(data.x_train)} images, seed"
-        f" {seed}"
-    )
+    net = start(network or network_for(dataset, method), data, seed)
+    run = fit(net, data, method, r, seed, teacher, state)
+    images = f"{r.epochs} epochs on {len(data.x_train)} images"
+    print(f"{method}: trained here ({profile}), {images}, seed {seed}")
     return run.last

@@ -12,6 +12,11 @@ import shutil
 import sys
 import tempfile
 
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+from .. import store
 from ..env import ROOT
 
 BOOKS = ROOT / "notebooks"
@@ -22,23 +27,14 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
-FIXED = {
-    "PYTHONHASHSEED": "0",
-    "TZ": "UTC",
-    "LC_ALL": "C.UTF-8",
-    "COLUMNS": "80",
-    "TQDM_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "JUPYTER_PREFER_ENV_PATH": "1",
-}
+FLAGS = "TQDM_DISABLE OMP_NUM_THREADS PYDEVD_DISABLE_FILE_VALIDATION JUPYTER_PREFER_ENV_PATH"
+FIXED = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
+FIXED |= dict.fromkeys(FLAGS.split(), "1")
 FOLDERS = ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")  # HOME need not be writable
 
 
-def environment() -> None:
-    """Set what every kernel inherits, in tests and when rendering, so that no output depends on the
-    machine.
-    """
+def fix_environment() -> None:
+    """Set what every kernel inherits, so that no output depends on the machine."""
     if "RSNL_HOME" in os.environ:  # a parent process did it
         return
     home = pathlib.Path(tempfile.mkdtemp(prefix="rsnl-"))
@@ -56,15 +52,11 @@ def environment() -> None:
 
 def stored(source: pathlib.Path) -> pathlib.Path:
     """The notebook that belongs to a source file."""
-    return source.parents[1] / f"{source.stem}.ipynb"
+    return BOOKS / f"{source.stem}.ipynb"
 
 
-def plain(nb, stem: str):
-    """The notebook with fixed metadata: of a cell only its tags, and an id made of the file's name
-    and a number.
-    """
-    import nbformat
-
+def canonical(nb: NotebookNode, stem: str) -> NotebookNode:
+    """The notebook without what differs from run to run: metadata, ids, widgets' ids."""
     nb.metadata = nbformat.from_dict(METADATA)
     nb.nbformat = 4
     nb.nbformat_minor = 5
@@ -72,131 +64,81 @@ def plain(nb, stem: str):
         tags = cell.metadata.get("tags")
         cell.id = f"{stem}-{i:02d}"
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-    return nb
-
-
-def from_source(source: pathlib.Path):
-    """A source file as a notebook without outputs."""
-    import jupytext
-
-    return plain(jupytext.read(source, fmt="py:percent"), source.stem)
-
-
-def canonical(nb, stem: str):
-    """The executed notebook without what differs from run to run: widgets' ids and state, timings,
-    versions.
-    """
-    for cell in plain(nb, stem).cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
     return nb
 
 
+def from_source(source: pathlib.Path) -> NotebookNode:
+    """A source file as a notebook without outputs."""
+    return canonical(jupytext.read(source, fmt="py:percent"), source.stem)
+
+
+def first_picture(nb: NotebookNode) -> bytes:
+    """The PNG bytes of a notebook's first figure."""
+    outputs = (o.get("data", {}) for c in nb.cells for o in c.get("outputs", []))
+    return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+
+
 def render(source: pathlib.Path) -> None:
     """Execute a source file into its stored notebook."""
-    import nbformat
+    fix_environment()
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
 
-    from ..store import write
-
+    print("render", source.stem, flush=True)
     nb = from_source(source)
-    NotebookClient(
-        nb,
-        timeout=1800,
-        kernel_name="python3",
-        store_widget_state=False,
-        coalesce_streams=True,
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        resources={"metadata": {"path": str(stored(source).parent)}},
-    ).execute()
+    client = NotebookClient(nb, timeout=1800, kernel_name="python3", store_widget_state=False)
+    client.coalesce_streams = True
+    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
+    client.resources = {"metadata": {"path": str(BOOKS)}}
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        sys.exit(f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}")
     nbformat.validate(canonical(nb, source.stem))
-    write(stored(source), (nbformat.writes(nb).rstrip("\n") + "\n").encode())
+    store.write(stored(source), (nbformat.writes(nb).rstrip("\n") + "\n").encode())
     if source.stem == FRONT.stem:
-        write(FRONT, first_picture(nb))
+        store.write(FRONT, first_picture(nb))
 
 
-def first_picture(nb) -> bytes:
-    """The PNG bytes of a notebook's first figure."""
-    return next(
-        base64.b64decode(o.data["image/png"])
-        for c in nb.cells
-        for o in c.get("outputs", [])
-        if "image/png" in o.get("data", {})
-    )
-
-
-def cells(nb) -> list[tuple]:
+def cell_parts(nb: NotebookNode) -> list[tuple]:
+    """Kind, source and tags of each cell."""
     return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in nb.cells]
 
 
-def pull(source: pathlib.Path) -> bool:
-    """Take the cells of the stored notebook back into its source file; True if that changed
-    anything.
-    """
-    import jupytext
-    import nbformat
-
-    from ..store import write
-
+def take_back(source: pathlib.Path) -> None:
+    """Take the cells of the stored notebook back into its source file."""
+    again = f"run: python3 run.py render {source.stem.split('_')[0]}"
+    if not stored(source).is_file():
+        sys.exit(f"there is no {stored(source).name} yet; {again}")
     nb = nbformat.read(stored(source), as_version=4)
     nb.cells = [c for c in nb.cells if c.source.strip()]
-    if cells(plain(nb, source.stem)) == cells(from_source(source)):
-        return False
-    nb.metadata = nbformat.from_dict(
-        {"jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}}
-    )
-    write(source, (jupytext.writes(nb, fmt="py:percent").rstrip("\n") + "\n").encode())
-    return True
+    if cell_parts(canonical(nb, source.stem)) == cell_parts(from_source(source)):
+        print(f"{source.name} has these cells already")
+        return
+    filters = {"notebook_metadata_filter": "-all", "cell_metadata_filter": "tags,-all"}
+    nb.metadata = nbformat.from_dict({"jupytext": filters})
+    store.write(source, (jupytext.writes(nb, fmt="py:percent").rstrip("\n") + "\n").encode())
+    print(f"{source.name} has the edit; now {again}")
 
 
 def chosen(names: list[str]) -> list[pathlib.Path]:
     """Source files for names such as 05 or 05_noise_and_occlusion; all of them for none."""
-    every = {s: {s.stem, number(s)} for s in sorted(SOURCES.glob("*.py"))}
+    every = {s: {s.stem, s.stem.split("_")[0]} for s in sorted(SOURCES.glob("*.py"))}
     for name in names:
-        if not any(name in called for called in every.values()):
-            sys.exit(
-                f"there is no notebook {name!r}; choose from: {', '.join(s.stem for s in every)}"
-            )
+        if name not in set().union(*every.values()):
+            stems = ", ".join(s.stem for s in every)
+            sys.exit(f"there is no notebook {name!r}; choose from: {stems}")
     return [s for s, called in every.items() if not names or called & set(names)]
 
 
-def number(source: pathlib.Path) -> str:
-    return source.stem.split("_")[0]
-
-
-def pull_all(names: list[str]) -> None:
-    for source in chosen(names):
-        again = f"run: python3 run.py render {number(source)}"
-        if not stored(source).is_file():
-            sys.exit(f"there is no {stored(source).name} yet; {again}")
-        if pull(source):
-            print(f"{source.name} has the edit; now {again}")
-        else:
-            print(f"{source.name} has these cells already")
-
-
-def render_all(names: list[str]) -> None:
-    environment()
-    from nbclient.exceptions import CellExecutionError
-
-    for source in chosen(names):
-        print("render", source.stem, flush=True)
-        try:
-            render(source)
-        except CellExecutionError as error:
-            sys.exit(f"{source.name}: a cell failed, the stored notebook stays as it was\n{error}")
-
-
-def main(argv: list[str]) -> None:
-    task = argv[:1]
-    names = argv[1:]
-    if task == ["pull"] and names:
-        pull_all(names)
-    elif task == ["render"]:
-        render_all(names)
-    else:
-        sys.exit("usage: python3 run.py render [NN ...]  or  python3 run.py pull NN")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    task, *names = sys.argv[1:] or [""]
+    if task not in ("render", "pull") or (task == "pull" and not names):
+        sys.exit("usage: python3 run.py render [NN ...]  or  python3 run.py pull NN")
+    for source in chosen(names):
+        if task == "render":
+            render(source)
+        else:
+            take_back(source)

@@ -8,33 +8,33 @@ import hashlib
 import io
 import itertools
 import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from .. import data, store
 from ..data import perturb
 from ..env import CHECKPOINTS, GALLERY
 
 SNR = tuple(k / 2 for k in range(-12, 41))  # dB: the slider's stops
-COLUMNS = {("none", 0.0): 0} | {
-    c: i for i, c in enumerate(itertools.product(("gaussian", "poisson"), SNR), 1)
-}
-FOLDER = GALLERY / "scores"
+STOPS = [("none", 0.0), *itertools.product(("gaussian", "poisson"), SNR)]  # a table's columns
+SCORE_TABLES = GALLERY / "scores"
 LATER = ("bss", "pgd_at", "trades")  # shown in chapters 07 and 08
 
 
-def name_of(tensors: dict) -> str:
+def fingerprint(tensors: dict) -> str:
     """16 hexadecimal digits that stand for {name: tensor}: names, shapes and values as float32."""
-    kept = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, v in sorted(tensors.items()):
-        kept.update(f"{name} {tuple(v.shape)} ".encode())
-        kept.update(v.detach().cpu().float().numpy().tobytes())
-    return kept.hexdigest()[:16]
+        digest.update(f"{name} {tuple(v.shape)} ".encode())
+        digest.update(v.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
-def noisy(x: torch.Tensor, kind: str, snr: float, draw: int = 0) -> torch.Tensor:
+def noisy(x: Tensor, kind: str, snr: float, draw: int = 0) -> Tensor:
     """x (n, 1, h, w) with noise of `kind` ("none" for no noise) at `snr` dB; the pattern depends on
     `draw` alone.
     """
@@ -43,25 +43,26 @@ def noisy(x: torch.Tensor, kind: str, snr: float, draw: int = 0) -> torch.Tensor
     return perturb.apply(kind, x, float(snr), torch.Generator().manual_seed(draw))
 
 
-class Waiting(torch.nn.Module):
+class Waiting(nn.Module):
     """The network of a checkpoint, built when it first has to answer."""
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path):
         super().__init__()
         self.path = path
         self.built = []  # a list, so that the network's weights are not this module's
         self.eval()
 
-    def named(self) -> str:
-        return name_of(load_file(self.path))
+    def state_dict(self) -> dict:
+        """The network's weights, without building it."""
+        return load_file(self.path)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if not self.built:
             self.built.append(store.load_checkpoint(self.path)[0])
         return self.built[0](x)
 
 
-def shipped(dataset: str) -> dict:
+def shipped_networks(dataset: str) -> dict[str, Waiting]:
     """{method: network} of a data set's shipped teacher and students but LATER, recipe "short",
     seed 0; none is built before it has to answer.
     """
@@ -71,84 +72,70 @@ def shipped(dataset: str) -> dict:
 
 
 @torch.no_grad()
-def scores(nets, x: torch.Tensor) -> np.ndarray:
-    """(networks, images, columns, classes) in half precision, in steps of 1/2048: softmax scores of
-    each network on images x (n, 1, h, w).
+def make(dataset: str) -> pathlib.Path:
+    """Write the table of a data set's shipped networks and gallery; its path.
+
+    Its scores (networks, images, stops, classes) are softmax's, in steps of 1/2048.
     """
-    out = []
-    for column in COLUMNS:
-        seen = torch.cat([noisy(x[i : i + 1], *column) for i in range(len(x))])
-        out.append(torch.stack([torch.softmax(net(seen), 1) for net in nets]))
-    return (torch.stack(out, 2) * 2048).round().div(2048).half().numpy()
-
-
-def make(dataset: str, folder: pathlib.Path = FOLDER) -> pathlib.Path:
-    """Write the table of a data set's shipped networks and gallery; its path."""
-    nets = shipped(dataset).values()
+    nets = shipped_networks(dataset).values()
     x, _ = data.gallery(dataset)
+    scores = []
+    for stop in STOPS:
+        seen = torch.cat([noisy(image, *stop) for image in x.split(1)])
+        scores.append(torch.stack([torch.softmax(net(seen), 1) for net in nets]))
     content = io.BytesIO()
     np.savez_compressed(
         content,
-        scores=scores(nets, x),
-        networks=[n.named() for n in nets],
-        images=[name_of({"": i}) for i in x],
+        scores=(torch.stack(scores, 2) * 2048).round().div(2048).half().numpy(),
+        networks=[fingerprint(net.state_dict()) for net in nets],
+        images=[fingerprint({"": i}) for i in x],
     )
-    path = folder / f"{dataset}.npz"
+    path = SCORE_TABLES / f"{dataset}.npz"
     store.write(path, content.getvalue())
     return path
 
 
-def stamp(nets, x: torch.Tensor) -> list:
-    """What changes when a weight or the images x are replaced or written in place (not through
-    .data).
-    """
-    weights = (itertools.chain(n.parameters(), n.buffers()) for n in nets)
-    tensors = itertools.chain([x], *weights)
-    return [(id(t), t.is_inference() or t._version) for t in tensors]
+def _table(names: set) -> dict | None:
+    """{"networks", "images", "scores"} of the table that holds all the networks named, or None."""
+    for path in sorted(SCORE_TABLES.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as table:
+            if names <= set(table["networks"]):
+                return dict(table)
 
 
-def table(names: set, folder: pathlib.Path):
-    """(networks, images, scores) of the table that holds all the networks named, or None."""
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as f:
-            if names <= set(f["networks"]):
-                return list(f["networks"]), list(f["images"]), torch.from_numpy(f["scores"])
-    return None
-
-
-def find(nets: dict, x: torch.Tensor, folder: pathlib.Path = FOLDER):
+def lookup(nets: dict, x: Tensor) -> Callable:
     """A function (i, kind, snr) -> {method: scores (k,)} of image x[i], or None where it takes live
     networks.
 
     A table answers for {method: module} `nets` only if it names the weights of all, in evaluation
     mode and unchanged since.
     """
-    names = {
-        m: net.named() if isinstance(net, Waiting) else name_of(net.state_dict())
-        for m, net in nets.items()
-    }
-    before = stamp(nets.values(), x)
-    asked = [name_of({"": i}) for i in x]
-    stored = table(set(names.values()), folder)
-    if stored is None:
+    names = {m: fingerprint(net.state_dict()) for m, net in nets.items()}
+    table = _table(set(names.values()))
+    if table is None:
         return lambda i, kind, snr: None
-    networks, images, kept = stored
-    rows = {m: networks.index(name) for m, name in names.items()}
-    places = {name: i for i, name in enumerate(images)}
+    asked = [fingerprint({"": image}) for image in x]
+    networks, images = (table[name].tolist() for name in ("networks", "images"))
+
+    def stamp():
+        """What a new weight or image changes, or one written in place (not through .data)."""
+        weights = (itertools.chain(n.parameters(), n.buffers()) for n in nets.values())
+        return [(id(t), t.is_inference() or t._version) for t in itertools.chain([x], *weights)]
 
     def known(i, kind, snr):
-        place = None if i is None else places.get(asked[i])
-        column = COLUMNS.get((kind, 0.0 if kind == "none" else snr))
-        if place is None or column is None:
+        stop = (kind, 0.0 if kind == "none" else snr)
+        if i is None or asked[i] not in images or stop not in STOPS:
             return None
-        if stamp(nets.values(), x) != before or any(n.training for n in nets.values()):
+        if stamp() != before or any(n.training for n in nets.values()):
             return None
-        return {m: kept[row, place, column].float() for m, row in rows.items()}
+        scores = torch.from_numpy(table["scores"][:, images.index(asked[i]), STOPS.index(stop)])
+        return {m: scores[networks.index(name)].float() for m, name in names.items()}
 
+    before = stamp()
     return known
 
 
 if __name__ == "__main__":
     for name in ("digits", "mnist"):
-        made = make(name)
-        print(f"{made.name}: {made.stat().st_size:,} bytes")
+        path = make(name)
+        print(f"{path.name}: {path.stat().st_size:,} bytes")

@@ -12,6 +12,7 @@ import re
 
 import numpy as np
 import torch
+from pandas import DataFrame, Series
 from torch import nn
 
 from ... import data, networks, store
@@ -23,14 +24,20 @@ from .. import palette, score_cache
 HERE = pathlib.Path(__file__).parent
 OUT = ROOT / "figure3.html"
 SHOWN = ("teacher", "standard", "kd", "robust", "target_zero")  # at first; the others by a tick
-PAPER, NIGHT = (255, 255, 255), (24, 28, 34)  # what the colours stand on, as in template.html
+DAY, NIGHT = (255, 255, 255), (24, 28, 34)  # what the colours stand on, as in template.html
+NOISES = (
+    ("MNIST, white noise, 1 dB", "mnist", "gaussian", 1, "dB"),
+    ("MNIST, Poisson noise, 1 dB", "mnist", "poisson", 1, "dB"),
+    ("MNIST, 10 × 10 hidden", "mnist", "occlusion", 10, "pixels"),
+    ("digits, white noise, 0 dB", "digits", "gaussian", 1, "ratio"),
+)
 
 
 def text64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def packed(net, at: int = 0) -> tuple[list[dict], np.ndarray]:
+def pack_layers(net: nn.Sequential, at: int = 0) -> tuple[list[dict], np.ndarray]:
     """(layers, weights): a network as worker.js runs it, weights in half precision in the order of
     conv.ts, `at` floats before them.
     """
@@ -38,7 +45,7 @@ def packed(net, at: int = 0) -> tuple[list[dict], np.ndarray]:
     parts = []
     c = 1
 
-    def kept(kind, *tensors, **shape):
+    def add(kind, *tensors, **shape):
         layers.append({"kind": kind, "at": at + sum(map(len, parts)), **shape})
         parts.extend(t.detach().half().numpy().ravel() for t in tensors)
 
@@ -47,14 +54,14 @@ def packed(net, at: int = 0) -> tuple[list[dict], np.ndarray]:
             both, c, k, _ = m.layer.weight.shape
             weight = m.layer.weight.view(2, both // 8, 4, c, k, k).permute(1, 4, 5, 3, 0, 2)
             bias = m.layer.bias.view(2, both // 8, 4).permute(1, 0, 2)
-            kept("conv", weight, bias, c=c, k=k, units=both // 2, pad=m.layer.padding[0])
+            add("conv", weight, bias, c=c, k=k, units=both // 2, pad=m.layer.padding[0])
             c = both // 2
         elif isinstance(m, nn.MaxPool2d):
-            kept("pool", c=c, size=m.kernel_size, stride=m.stride)
+            add("pool", c=c, size=m.kernel_size, stride=m.stride)
         elif isinstance(m, nn.Linear):
             classes, width = m.weight.shape
             weight = m.weight.view(classes, c, -1).permute(0, 2, 1)
-            kept("dense", weight, m.bias, **{"in": width, "out": classes})
+            add("dense", weight, m.bias, **{"in": width, "out": classes})
         elif not isinstance(m, (nn.Dropout, nn.Flatten)):
             raise ValueError(
                 f"{type(m).__name__} is no layer that the page can run; it knows maxout"
@@ -63,52 +70,42 @@ def packed(net, at: int = 0) -> tuple[list[dict], np.ndarray]:
     return layers, np.concatenate(parts)
 
 
-def contrast(a, b) -> float:
+def contrast(a: tuple, b: tuple) -> float:
     """The contrast ratio of two colours (r, g, b), as WCAG defines it."""
-
-    def light(colour):
-        v = np.array(colour) / 255
-        linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
-        return float(linear @ (0.2126, 0.7152, 0.0722))
-
-    low, high = sorted((light(a), light(b)))
-    return (high + 0.05) / (low + 0.05)
+    v = np.array([a, b]) / 255
+    linear = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return float((high + 0.05) / (low + 0.05))
 
 
-def seen_on(ground, method: str) -> str:
-    """The method's colour, moved away from the ground until it stands out from it by 3 to 1; black
-    is the colour of the text.
-    """
-    colour = [int(palette.style(method)["color"][i : i + 2], 16) for i in (1, 3, 5)]
+def readable_colour(ground: tuple, method: str) -> str:
+    """The method's colour, moved away from the ground to a contrast of 3; black is the text's."""
+    colour = bytes.fromhex(palette.style(method)["color"][1:])
     if not any(colour):
         return "var(--ink)"
-    away = 0 if ground == PAPER else 255
+    away = 0 if ground == DAY else 255
     for share in np.linspace(0, 1, 101):
         moved = [round(c + share * (away - c)) for c in colour]
         if contrast(moved, ground) >= 3:
-            return "#" + "".join(f"{c:02x}" for c in moved)
+            return "#" + bytes(moved).hex()
 
 
-def colours(methods) -> str:
-    """The CSS rules that give each method its colour, on paper and at night."""
-    paper, night = (
-        "".join(f".{m}{{--c:{seen_on(ground, m)}}}" for m in methods) for ground in (PAPER, NIGHT)
+def colour_rules(methods) -> str:
+    """The CSS rules that give each method its colour, by day and at night."""
+    day, night = (
+        "".join(f".{m}{{--c:{readable_colour(ground, m)}}}" for m in methods)
+        for ground in (DAY, NIGHT)
     )
-    return f"{paper}@media (prefers-color-scheme:dark){{{night}}}"
+    return f"{day}@media (prefers-color-scheme:dark){{{night}}}"
 
 
-def rate(rows, method: str, perturbation: str, level: float = 0.0, unit: str | None = None):
-    """Accuracy in percent of one method at one perturbation, all seeds and draws pooled."""
-    at = rows[
-        (rows.method == method)
-        & (rows.perturbation == perturbation)
-        & (rows.level == level)
-        & ((rows.unit == unit) if unit else True)
-    ]
-    return 100 * at.correct.sum() / at.n.sum()
+def pooled_accuracy(rows: DataFrame) -> Series:
+    """Accuracy in percent by method, perturbation and level, all seeds and draws pooled."""
+    sums = rows.groupby(["method", "perturbation", "level"])[["correct", "n"]].sum()
+    return 100 * sums.correct / sums.n
 
 
-def trainings(rows, methods) -> str:
+def trainings(rows: DataFrame, methods) -> str:
     """How many training runs the rows of these methods are of: "5 training runs", or "3 to 6" where
     methods differ.
     """
@@ -119,47 +116,29 @@ def trainings(rows, methods) -> str:
     return f"{high} training run{'s' if high > 1 else ''}"
 
 
-NOISES = (
-    ("MNIST, white noise, 1 dB", "mnist", "gaussian", 1, "dB"),
-    ("MNIST, Poisson noise, 1 dB", "mnist", "poisson", 1, "dB"),
-    ("MNIST, 10 × 10 hidden", "mnist", "occlusion", 10, "pixels"),
-    ("digits, white noise, 0 dB", "digits", "gaussian", 1, "ratio"),
-)
-
-
-def ahead(rows) -> str:
-    """Of how many seeds the robust student is ahead of KD's under white noise at a ratio of 1."""
-    at = rows[(rows.perturbation == "gaussian") & (rows.level == 1) & (rows.unit == "ratio")]
-    at = at[at.method.isin(["robust", "kd"])]
-    seeds = at.pivot(index="seed", columns="method", values="correct")
-    return f"{int((seeds.robust > seeds.kd).sum())} of {len(seeds)}"
-
-
-def found(rows: dict) -> dict[str, str]:
-    """{name: words} for the template: what {data set: rows} say about the claim; the verdict
-    follows from the numbers.
-    """
-    held = {name: {m: rate(rows[d], m, *at) for m in SHOWN} for name, d, *at in NOISES}
-    copies = all(
-        (r["robust"] > r["kd"]) == (r["teacher"] > r["kd"])
-        for r in held.values()
-        if abs(r["robust"] - r["kd"]) > 1
-    )
-    smooth = all(r["target_zero"] >= r["robust"] for r in held.values())
-    copying = (
-        "makes a student more like its teacher, for better and for worse"
-        if copies
-        else "changes a student, but does not make it more like its teacher"
-    )
+def claim_words(rows: dict[str, DataFrame]) -> dict[str, str]:
+    """{name: words} for the template: what {data set: rows} say about the claim."""
+    percent = {}
+    for name, dataset, perturbation, level, unit in NOISES:
+        part = rows[dataset][rows[dataset].unit == unit]
+        percent[name] = pooled_accuracy(part)[:, perturbation, level]
+    table = DataFrame(percent).T  # a line for each of NOISES, a column for each method
+    apart = table[(table.robust - table.kd).abs() > 1]
+    copying = "changes a student, but does not make it more like its teacher"
+    if ((apart.robust > apart.kd) == (apart.teacher > apart.kd)).all():
+        copying = "makes a student more like its teacher, for better and for worse"
+    smooth = (table.target_zero >= table.robust).all()
+    pairs = zip(table.index, table.robust, table.kd)
     *most, last = (
-        f"{r['robust']:.1f} and {r['kd']:.1f} % ({name})"
-        for name, r in held.items()
-        if "hidden" not in name
+        f"{r:.1f} and {k:.1f} % ({name})" for name, r, k in pairs if "hidden" not in name
     )
-    verdicts = ""
-    for name, r in held.items():
+    lines = ""
+    for name, r in table.iterrows():
         numbers = "".join(f"<td>{r[m]:.1f}</td>" for m in SHOWN)
-        verdicts += f'<tr><th scope="row">{name}</th>{numbers}</tr>'
+        lines += f'<tr><th scope="row">{name}</th>{numbers}</tr>'
+    noisy = rows["digits"].query("perturbation == 'gaussian' and level == 1 and unit == 'ratio'")
+    noisy = noisy[noisy.method.isin(["robust", "kd"])]
+    seeds = noisy.pivot(index="seed", columns="method", values="correct")
     return {
         "verdict": (
             f"matching the teacher’s gradient {copying};"
@@ -167,61 +146,44 @@ def found(rows: dict) -> dict[str, str]:
             f" {'at least as well' if smooth else 'less well somewhere'}"
         ),
         "short": f"{', '.join(most)} and {last}",
-        "wins": ahead(rows["digits"]),
+        "wins": f"{int((seeds.robust > seeds.kd).sum())} of {len(seeds)}",
         "heads": "".join(f'<th scope="col">{palette.style(m)["label"]}</th>' for m in SHOWN),
-        "verdicts": verdicts,
+        "verdicts": lines,
     }
 
 
-def accuracies(rows, methods) -> dict[str, dict[str, str]]:
-    """{method: {"perturbation level": percent}} of the rows."""
-    tests = {}
-    for m, part in rows.groupby("method"):
-        if m in methods:
-            asked = sorted(set(zip(part.perturbation, part.level)))
-            tests[m] = {f"{p} {v:g}": f"{rate(rows, m, p, v).round(2):.2f}" for p, v in asked}
-    return tests
-
-
-def told(heads: list[dict]) -> dict[str, str]:
-    """What the checkpoints' headers say of their training."""
-    epochs = sorted({int(h["epochs"]) for h in heads})
-    return {
-        "commit": ", ".join(sorted({h["commit"] for h in heads})),
-        "recipe": ", ".join(sorted({h["recipe"] for h in heads})),
-        "epochs": " or ".join(map(str, epochs)),
-    }
-
-
-def network_row(method: str, label: str, net, clean: str) -> str:
-    """A line of the table of networks: weights, millions of multiplications, clean accuracy."""
-    weights, multiplications = networks.count(net, catalogue.SHAPES["mnist"])
-    return (
-        f'<tr class="{method}"><th scope="row"><span class="key"></span>{label}</th>'
-        f"<td>{weights:,}</td><td>{multiplications / 1e6:.1f}</td><td>{clean}</td></tr>"
-    )
-
-
-def gathered() -> tuple[dict, np.ndarray, dict[str, str]]:
-    """(data for the scripts, float16 weights, words for the template) from the shipped checkpoints,
-    gallery and rows.
-    """
+def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
+    """(data for the scripts, float16 weights, words for the template) from what is shipped."""
     rows = {d: jobs.shipped(d, list(palette.METHODS)) for d in ("mnist", "digits")}
-    shipped = score_cache.shipped("mnist")
+    shipped = score_cache.shipped_networks("mnist")
     loaded = {m: store.load_checkpoint(shipped[m].path) for m in palette.rank(shipped)}
     layers = {}
     weights = np.empty(0, np.float16)
     for m, (net, _) in loaded.items():
-        layers[m], part = packed(net, len(weights))
+        layers[m], part = pack_layers(net, len(weights))
         weights = np.concatenate([weights, part])
     labels = {m: palette.style(m)["label"].replace("$", "") for m in layers}
-    kinds = ["clean", "gaussian", "poisson", "occlusion"]
     tested = rows["mnist"]
+    kinds = ["clean", "gaussian", "poisson", "occlusion"]
     tested = tested[(tested.unit != "ratio") & tested.perturbation.isin(kinds)]
-    tests = accuracies(tested, layers)
+    tests = {}
+    percents = pooled_accuracy(tested[tested.method.isin(layers)]).round(2)
+    for (m, kind, level), percent in percents.items():
+        tests.setdefault(m, {})[f"{kind} {level:g}"] = f"{percent:.2f}"
+    table = ""
+    for m, (net, _) in loaded.items():
+        count, multiplications = networks.count(net, catalogue.SHAPES["mnist"])
+        table += (
+            f'<tr class="{m}"><th scope="row"><span class="key"></span>{labels[m]}</th>'
+            f"<td>{count:,}</td><td>{multiplications / 1e6:.1f}</td>"
+            f"<td>{tests.get(m, {}).get('clean 0', '–')}</td></tr>"
+        )
+    heads = [head for _, head in loaded.values()]
     words = {
-        **found(rows),
-        **told([head for _, head in loaded.values()]),
+        **claim_words(rows),
+        "commit": ", ".join(sorted({h["commit"] for h in heads})),
+        "recipe": ", ".join(sorted({h["recipe"] for h in heads})),
+        "epochs": " or ".join(map(str, sorted({int(h["epochs"]) for h in heads}))),
         "mnist_runs": trainings(rows["mnist"], SHOWN),
         "digits_runs": trainings(rows["digits"], SHOWN),
         "all_runs": trainings(rows["mnist"], layers),
@@ -229,11 +191,8 @@ def gathered() -> tuple[dict, np.ndarray, dict[str, str]]:
         "images": f"{tested.n.min():,}",
         "draws": str(tested.draws.max()),
         "weights": f"{len(weights):,}",
-        "colours": colours(layers),
-        "rows": "".join(
-            network_row(m, labels[m], net, tests.get(m, {}).get("clean 0", "–"))
-            for m, (net, _) in loaded.items()
-        ),
+        "colours": colour_rules(layers),
+        "rows": table,
     }
     x, y = data.gallery("mnist")
     facts = {
@@ -247,9 +206,9 @@ def gathered() -> tuple[dict, np.ndarray, dict[str, str]]:
     return facts, weights, words
 
 
-def made() -> bytes:
+def page_bytes() -> bytes:
     """The page's bytes."""
-    facts, weights, words = gathered()
+    facts, weights, words = page_parts()
     words |= {
         "data": json.dumps(facts, separators=(",", ":")),
         "weights64": text64(weights.astype("<f2").tobytes()),
@@ -265,8 +224,8 @@ def made() -> bytes:
     return page.encode()
 
 
-def write(path: pathlib.Path = OUT) -> str:
+def save_page(path: pathlib.Path = OUT) -> str:
     """Make the page and write it; a line that says where and how large."""
-    content = made()
+    content = page_bytes()
     store.write(path, content)
     return f"{path}: {len(content) / 1e6:.2f} MB, opens in any browser"

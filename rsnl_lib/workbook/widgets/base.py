@@ -3,20 +3,22 @@
 import base64
 import html
 import io
+from collections.abc import Callable
 
 import ipywidgets as W
 import numpy as np
+import torch
+from torch import Tensor
 
 from .. import palette
 from .svg import bars
 
 DIGITS = [str(i) for i in range(10)]
+GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax({}px,1fr));gap:4px 12px"
 
 
-def show(widget: W.Widget, still: bytes | None, text: str) -> None:
-    """Display a widget; without a kernel (on a web page, before a run) readers see the PNG bytes
-    `still`, or `text`.
-    """
+def show_widget(widget: W.Widget, still: bytes | None, text: str) -> None:
+    """Display a widget; where there is no kernel, readers see the PNG bytes `still`, or `text`."""
     from IPython.display import display
 
     bundle = dict(widget._repr_mimebundle_())
@@ -25,69 +27,59 @@ def show(widget: W.Widget, still: bytes | None, text: str) -> None:
     display({**bundle, "text/plain": text}, raw=True)
 
 
-def alert(error: Exception) -> str:
-    """What went wrong, where the reader looks: the front end would swallow it."""
-    return f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+def stage(
+    name: str, controls: list, draw: Callable, still, text: str, sizes=(110, 420), rows=None
+) -> None:
+    """Show a live view: a box of class rsnl-`name`, controls above the HTML that draw(*their
+    values) makes, or why it cannot: the front end would swallow that.
 
-
-def wide(label: int = 110, whole: int = 420) -> dict:
-    """How a control is laid out: pixels for its label, and for all of it."""
-    return {
-        "style": {"description_width": f"{label}px"},
-        "layout": W.Layout(width=f"{whole}px"),
-    }
-
-
-def live(controls, out: W.HTML, draw):
-    """Show draw(*the controls' values) in `out` now and whenever a control moves, or why it could
-    not be drawn; returns that redraw.
+    `still` is a Figure (or None) and `text` words for readers without a kernel; `sizes` are a
+    control's pixels, of its label and in all; `rows` arranges the controls.
     """
+    label, width = sizes
+    out = W.HTML()
 
     def redraw(_=None):
         try:
-            out.value = draw(*(control.value for control in controls))
+            out.value = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
         except Exception as error:
-            out.value = alert(error)
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
 
     for control in controls:
+        control.style.description_width = f"{label}px"
+        control.layout.width = f"{width}px"
         control.observe(redraw, "value")
     redraw()
-    return redraw
-
-
-def stage(name: str, controls, draw, still, text: str, rows=None):
-    """Show a live view: a box of class rsnl-`name`, controls above the HTML that they redraw.
-
-    `still` is a Figure (or None) and `text` words for readers without a kernel; `rows` arranges
-    the controls. Returns the HTML widget and its redraw.
-    """
-    out = W.HTML()
-    redraw = live(controls, out, draw)
     box = W.VBox([*(rows or controls), out])
     box.add_class(f"rsnl-{name}")
-    show(box, None if still is None else palette.png(still), f"[live: {text}]")
-    return out, redraw
+    show_widget(box, None if still is None else palette.png(still), f"[live: {text}]")
 
 
-def view(pictures, note: str, scores: dict, clean: dict, y, classes) -> str:
+@torch.no_grad()
+def probabilities(nets: dict, z: Tensor) -> dict:
+    """{method: (k,)}: what networks {method: module} say of one image z (1, c, h, w)."""
+    return {m: torch.softmax(net(z), 1)[0] for m, net in nets.items()}
+
+
+def score_view(pictures: list, note: str, scores: dict, clean: dict, y, classes) -> str:
     """Pictures [(image (h, w), words)], a note, and every network's bars: `scores` and `clean` are
     {method: (k,)}, y the true class or None.
     """
-    shown = "".join(picture(pixels, words) for pixels, words in pictures)
     rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
     return (
-        '<div class="rsnl-view"><div'
-        f' style="display:flex;gap:12px;align-items:end">{shown}</div><div'
-        f' class="rsnl-note">{note}</div><div class="rsnl-bars"'
-        ' style="display:grid;grid-template-columns:repeat(auto-fill,minmax(390px,1fr));gap:4px'
-        f' 12px">{rows}</div></div>'
+        f"{side_by_side(*(grey_image(*each) for each in pictures))}"
+        f'<div class="rsnl-note">{html.escape(note)}</div>'
+        f'<div class="rsnl-bars" style="{GRID.format(390)}">{rows}</div>'
     )
 
 
-def picture(pixels, alt: str, side: int = 168) -> str:
-    """An <img> of one grey image (h, w) in ink-on-paper grey: 0 is white, 1 black, beyond is
-    clipped for the eye only.
-    """
+def side_by_side(*parts: str, gap: int = 12, align: str = "end") -> str:
+    """HTML parts in a row, `gap` pixels apart."""
+    return f'<div style="display:flex;gap:{gap}px;align-items:{align}">{"".join(parts)}</div>'
+
+
+def grey_image(pixels, alt: str, side: int = 168) -> str:
+    """An <img> of a grey image (h, w), 0 white to 1 black; beyond is clipped for the eye only."""
     ink = np.clip(np.asarray(pixels), 0, 1)
     return img((255 * (1 - ink)).round().astype(np.uint8), alt, side)
 
