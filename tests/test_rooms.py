@@ -67,3 +67,14 @@ def test_no_file_imports_in_a_circle():
     while free := [p for p, below in arrows.items() if not below]:
         arrows = {p: below - set(free) for p, below in arrows.items() if p not in free}
     assert not arrows, f"a circle among {', '.join(str(p.relative_to(LIBRARY)) for p in arrows)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_files_functions_and_lines_stay_short(path):
+    source = path.read_text()
+    assert source.count("\n") <= 350, f"{path} holds two ideas"
+    assert max(map(len, source.splitlines()), default=0) <= 100
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            length = node.end_lineno - node.lineno + 1
+            assert length <= 60, f"{path}: {node.name} has {length} lines"
