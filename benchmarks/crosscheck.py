@@ -98,7 +98,7 @@ def main():
     torch.manual_seed(args.seed), np.random.seed(args.seed)  # foolbox and ART draw from these
     draws, clock = torch.Generator().manual_seed(args.seed), [time.perf_counter()]
     net_S, net_T = (
-        store.load_checkpoint(path or jobs.checkpoint_path("digits", method))[0].double()
+        store.load_checkpoint(path or jobs.Job("digits", method).path())[0].double()
         for path, method in ((args.student, args.method), (args.teacher, "teacher"))
     )
     d = data.load("digits")

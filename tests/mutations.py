@@ -897,7 +897,7 @@ MUTANTS = [
     (
         "students before their teacher",
         "study/workers",
-        "if not (j.guided and (j.teacher() in todo or j.teacher() in running))]",
+        "if not (j.guided and j.teacher() in ahead)]",
         "]",
         "reproduce::test_teachers_end",
     ),
@@ -918,8 +918,8 @@ MUTANTS = [
     (
         "all rows measured once more",
         "study/workers",
-        "draws, folder, have, ",
-        "draws, folder, (), ",
+        "draws, folder, state, have)",
+        "draws, folder, state)",
         "reproduce::test_a_trained_network",
     ),
     (
@@ -953,15 +953,15 @@ MUTANTS = [
     (
         "parts: a damaged one let in",
         "study/parts",
-        "hexdigest() != known:",
-        "hexdigest() == '':",
+        "_sha256(piece) != sums[part]:",
+        "_sha256(piece) == '':",
         "parts::test_damage",
     ),
     (
         "parts: the whole not checked",
         "study/parts",
-        "or everything.hexdigest() != all_of_it",
-        "",
+        "if _sha256(raw) != sum_of_all:",
+        "if False:",
         "parts::test_damage",
     ),
     (
@@ -1086,8 +1086,8 @@ MUTANTS = [
     (
         "measured anew, old rows lost",
         "study/workers",
-        "rows = store.lines(work / f'rows/{stem}.csv', missing_ok=True) + [",
-        "rows = [",
+        "rows = store.lines(work / f'rows/{stem}.csv', missing_ok=True) + new",
+        "rows = new",
         "reproduce::test_a_trained",
     ),
     (
@@ -1606,7 +1606,7 @@ MUTANTS = [
     (
         "the named teacher ignored",
         "commands/common",
-        "    if teacher:\n",
+        "    if named:\n",
         "    if False:\n",
         "boundary::test_the_command",
     ),

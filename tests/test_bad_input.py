@@ -42,9 +42,9 @@ ROWS = pd.DataFrame(
 ROW = dict.fromkeys(store.COLUMNS, "")
 HEADER = {"network": "digits_mlp_student", "classes": 10}
 SHIPPED = {
-    "STUDENT": jobs.checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
-    "TEACHER": jobs.checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4"),
-    "MNIST": jobs.checkpoint_path("mnist", "teacher", 0),
+    "STUDENT": jobs.Job("digits", "robust", "digits_mlp_student", "tau4").path(),
+    "TEACHER": jobs.Job("digits", "teacher", "digits_mlp_teacher", "tau4").path(),
+    "MNIST": jobs.Job("mnist", "teacher").path(),
 }
 
 

@@ -369,7 +369,7 @@ def test_the_loss_by_hand():
 def setting(share=0.25):
     """A student and a teacher that are right about most digits, and a batch of them."""
     path = {
-        m: jobs.checkpoint_path("digits", m, 0, f"digits_mlp_{n}", "tau4")
+        m: jobs.Job("digits", m, f"digits_mlp_{n}", "tau4").path()
         for m, n in (("teacher", "teacher"), ("kd", "student"))
     }
     teacher, student = (
@@ -655,7 +655,7 @@ def test_nothing_to_average_is_nan_and_counted():
 
 def test_the_samples_of_a_real_teacher_lie_on_its_boundary():
     teacher, x, y = (
-        store.load_checkpoint(jobs.checkpoint_path("digits", "teacher"))[0],
+        store.load_checkpoint(jobs.Job("digits", "teacher").path())[0],
         *data.gallery("digits"),
     )
     with torch.no_grad():

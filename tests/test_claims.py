@@ -226,7 +226,7 @@ def test_a_study_line_names_its_teacher():
     assert (
         job.teacher_seed == 3
         and "gaussian5dB" in job.path().stem
-        and "by gaussian 5 dB" in jobs.called(job)
+        and "by gaussian 5 dB" in job.title()
     )
     soft = claims.side_job(
         next(line for line in claims.read_lines("study") if line["line"] == "mnist-regularised"),
@@ -259,7 +259,7 @@ def test_a_neighbours_line_names_who_taught():
     assert (
         a.path().stem.endswith("-by-pgd_at")
         and a.teacher().path().stem == "digits_teacher-pgd_at-short-s3"
-        and jobs.called(a).endswith("by pgd_at")
+        and a.title().endswith("by pgd_at")
     )
     a, b = (claims.side_job(lines["mnist-inherit"], side, 2) for side in "ab")
     assert (

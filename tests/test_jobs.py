@@ -27,7 +27,12 @@ def net():
 def test_a_measurement_that_is_cut_off_goes_on_and_gives_the_same_rows(
     d, net, tmp_path, monkeypatch
 ):
-    whole, kept, asked, sweep = training.measure(net, d), tmp_path / "run.rows", [], evaluate.sweep
+    whole, kept, asked, sweep = (
+        training.measure_levels(net, d),
+        tmp_path / "run.rows",
+        [],
+        evaluate.sweep,
+    )
     assert len(whole) == len(catalogue.needed("digits")) + 10 and all(
         set(row) == {"perturbation", "level", "unit", "draws", "n", "correct"} for row in whole
     )
@@ -41,26 +46,26 @@ def test_a_measurement_that_is_cut_off_goes_on_and_gives_the_same_rows(
     monkeypatch.setattr(evaluate, "sweep", stops)
     for rows in (3, 10):
         with pytest.raises(KeyboardInterrupt):
-            training.measure(net, d, kept=kept)
+            training.measure_levels(net, d, kept=kept)
         assert len(json.loads(kept.read_text())["rows"]) == rows, "all but the one under way"
-    assert training.measure(net, d, kept=kept) == whole and len(asked) == len(whole) + 2, (
+    assert training.measure_levels(net, d, kept=kept) == whole and len(asked) == len(whole) + 2, (
         "nothing is measured twice"
     )
     with torch.no_grad():
         net[0].layer.weight[0] += 1
-    assert training.measure(net, d, kept=kept) == training.measure(net, d), (
+    assert training.measure_levels(net, d, kept=kept) == training.measure_levels(net, d), (
         "another network's rows are not taken"
     )
 
 
 def test_what_is_not_wanted_is_not_measured(d, net):
-    whole = training.measure(net, d)
+    whole = training.measure_levels(net, d)
     have = {
         (row["perturbation"], row["level"], row["unit"])
         for row in whole
         if row["perturbation"] != "poisson"
     }
-    assert training.measure(net, d, but=have) == [
+    assert training.measure_levels(net, d, but=have) == [
         row for row in whole if row["perturbation"] == "poisson"
     ]
 

@@ -116,7 +116,10 @@ def test_cifars_networks_are_one_teacher_and_its_students_and_can_be_asked_for(
 
 def test_few_images_are_the_first_of_the_training_images(monkeypatch):
     j = jobs.Job("digits", "kd", "digits_student", settings="images=70 epochs=2")
-    d, every = training.images(j), training.images(jobs.Job("digits", "kd", "digits_student"))
+    d, every = (
+        training.training_data(j),
+        training.training_data(jobs.Job("digits", "kd", "digits_student")),
+    )
     assert (
         len(d.x_train) == len(d.y_train) == 70
         and (d.x_train == every.x_train[:70]).all()
@@ -129,7 +132,7 @@ def test_few_images_are_the_first_of_the_training_images(monkeypatch):
     with pytest.raises(
         ValueError, match="images=70000 is more than the 1000 training images of digits"
     ):
-        training.images(j._replace(settings="images=70000"))
+        training.training_data(j._replace(settings="images=70000"))
 
 
 @pytest.mark.parametrize("text", ["2-4", "5-3", "9-11", "x", "3-", "3-y", ""])

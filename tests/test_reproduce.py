@@ -495,7 +495,7 @@ def test_teachers_end_before_their_students_begin_and_the_best_comes_first(tmp_p
         workers.multiprocessing, "get_context", lambda how: type("Context", (), {"Process": Fake})
     )
     wanted = paper_jobs.cell_jobs(paper.cells(), Results())
-    ranked = campaign.rank(wanted, Results())
+    ranked = campaign.rank_jobs(wanted, Results())
     assert workers.on_processes(ranked, tmp_path, Results(), time.time() + 100, 3) == []
     assert sorted(log) == sorted(wanted)
     for job in log:
@@ -575,7 +575,7 @@ def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monk
         ):
             store.write(work / place, os.urandom(size))
     store.write(work / "unfinished.safetensors", b"x")
-    merge.pack(work, tmp_path / "out")
+    merge.pack_results(work, tmp_path / "out")
     files = list((tmp_path / "out").iterdir())
     assert len(files) <= 8 and all(f.stat().st_size <= 2**20 for f in files)
     said = capsys.readouterr().out
@@ -607,15 +607,14 @@ def test_ray_runs_a_job_again_whose_worker_is_killed(tmp_path, monkeypatch):
             "env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
         },
     )
-    killed, own = [], workers.progress_line
-    monkeypatch.setattr(workers, "progress_line", own)
+    killed = []
     real = ray.wait
 
     def wait(refs, timeout):
         begun = list((tmp_path / "data" / "campaign-away").glob("*/runs/*.state"))
         if begun and not killed:
             out = subprocess.run(
-                ["pgrep", "-f", "ray::away"], capture_output=True, text=True
+                ["pgrep", "-f", "ray::finish_away"], capture_output=True, text=True
             ).stdout.split()
             if out:
                 os.kill(int(out[0]), signal.SIGKILL)

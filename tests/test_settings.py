@@ -137,6 +137,14 @@ def test_the_command_line_says_what_is_wrong_in_one_line(words, said):
     )
 
 
+def test_the_help_loads_no_torch():
+    code = "import sys; sys.modules['torch'] = None; from rsnl_lib.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=env_.ROOT
+    )
+    assert done.returncode == 0 and "reproduce" in done.stdout, done.stderr
+
+
 def test_training_needs_only_torch_numpy_safetensors_and_tqdm():
     """A machine with a GPU and little else trains from the bare tree."""
     absent = "sklearn matplotlib seaborn ipywidgets IPython pandas PIL torchvision".split()

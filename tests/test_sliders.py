@@ -11,7 +11,7 @@ from test_widgets import controls
 
 from rsnl_lib import data, geometry, networks, theorem
 from rsnl_lib.__main__ import main
-from rsnl_lib.study.jobs import checkpoint_path
+from rsnl_lib.study.jobs import Job
 from rsnl_lib.workbook import theorem_figures, widgets
 from rsnl_lib.workbook.widgets import base, planes, theory
 
@@ -232,7 +232,7 @@ def test_the_ladder_names_what_is_sound():
 
 
 def test_margins_and_ladder_as_commands(tmp_path, capsys):
-    student = checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4")
+    student = Job("digits", "robust", "digits_mlp_student", "tau4").path()
     main(
         [
             "margins",
@@ -284,8 +284,8 @@ def test_margins_and_ladder_as_commands(tmp_path, capsys):
 )
 def test_bad_words_are_said(words, message):
     files = {
-        "STUDENT": checkpoint_path("digits", "robust", 0, "digits_mlp_student", "tau4"),
-        "TEACHER": checkpoint_path("digits", "teacher", 0, "digits_mlp_teacher", "tau4"),
+        "STUDENT": Job("digits", "robust", "digits_mlp_student", "tau4").path(),
+        "TEACHER": Job("digits", "teacher", "digits_mlp_teacher", "tau4").path(),
     }
     with pytest.raises(SystemExit, match=message):
         main([str(files.get(w, w)) for w in words])

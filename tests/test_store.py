@@ -195,7 +195,8 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
             "train",
             "--method",
             "teacher",
-            "--mlp",
+            "--network",
+            "digits_mlp_teacher",
             "--device",
             "cpu",
             "--seed",
@@ -327,7 +328,7 @@ def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
     ]
     second = [(j.dataset, j.net, j.seed) for j in register.networks()]
     frame = pd.DataFrame(first + second, columns=["dataset", "network", "seed"])
-    assert jobs.registered(frame).tolist() == [False] * len(first) + [True] * len(second)
+    assert jobs.in_register(frame).tolist() == [False] * len(first) + [True] * len(second)
     shown = jobs.shipped("mnist", ["teacher", "standard", "kd", "robust"])
     assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(
         shown[shown.method == "teacher"].seed

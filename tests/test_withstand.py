@@ -165,7 +165,7 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
         0,
         1,
     ] and len(file.read_text().splitlines()) == 2
-    for command in ("attack", "similarity", "margins"):
+    for command in ("attack", "similarity", "margins", "ladder"):
         with pytest.raises(
             SystemExit,
             match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors",

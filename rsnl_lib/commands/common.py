@@ -1,82 +1,64 @@
 """What several commands need: networks by file, the columns that tell a run, where rows go."""
 
 import pathlib
+from argparse import Namespace
+from collections.abc import Iterator
 
-from .. import env, store
+import torch
+
+from .. import data, env, store
 from ..checks import whole
 from ..env import RESULTS
-from ..study.jobs import checkpoint_path
-
-RUN = ("dataset", "method", "network", "teacher", "recipe", "settings", "seed")
+from ..study.jobs import Job
 
 
-def ready(args):
-    """Threads and number of images as the command line says, both checked before any work."""
-    import torch
-
-    torch.set_num_threads(whole("threads", args.threads, 1))
-    whole("images", args.images, 1)
-
-
-def rows_file(args, name):
+def rows_file(args: Namespace, name: str) -> pathlib.Path:
     """The file that rows go to: the one named, else data/results/`name`."""
     return pathlib.Path(args.rows or RESULTS / name)
 
 
-def opened(path):
-    """(network, header) of a checkpoint made by `train`."""
-    net, head = store.load_checkpoint(path)
-    if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
-        raise ValueError(
-            f"{path} does not say its {', '.join(sorted(lacking))}; this needs a checkpoint made by"
-            " `rsnl train`"
-        )
-    return net, head
+def checkpoints(args: Namespace) -> Iterator[tuple]:
+    """(path, network, header, its Data) of each checkpoint made by `train` that a call names.
+
+    Of a run only the last epoch's is taken, for nothing in a row tells the best epoch's apart.
+    """
+    torch.set_num_threads(whole("threads", args.threads, 1))
+    whole("images", args.images, 1)
+    paths = [pathlib.Path(p) for p in args.checkpoints]
+    for path in paths:
+        if path.stem.endswith(".best"):
+            last = path.with_suffix("").with_suffix(".safetensors")
+            raise ValueError(f"{path} is the best epoch of its run, not the last; name {last}")
+    for path in paths:
+        net, head = store.load_checkpoint(path)
+        if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
+            words = ", ".join(sorted(lacking))
+            raise ValueError(f"{path} does not say its {words}; name one made by `rsnl train`")
+        yield path, net, head, data.load(head["dataset"], args.folder)
 
 
-def guide(path, teacher=None):
-    """(network, header, its teacher's file) of a checkpoint: `teacher`, or what lies beside it."""
-    path = pathlib.Path(path)
-    net, head = opened(path)
-    if teacher:
-        return net, head, pathlib.Path(teacher)
+def teacher_file(path: pathlib.Path, head: dict, named=None) -> pathlib.Path:
+    """The file of the teacher of a checkpoint with this header: `named`, or what lies beside it."""
+    if named:
+        return pathlib.Path(named)
     if head.get("teacher_file"):
-        return net, head, path.parent / head["teacher_file"]
-    name = head["network"].replace("student", "teacher")
+        return path.parent / head["teacher_file"]
+    network = head["network"].replace("student", "teacher")
     own, first = (
-        checkpoint_path(head["dataset"], "teacher", seed, name, head["recipe"], path.parent)
+        Job(head["dataset"], "teacher", network, head["recipe"], seed=seed).path(path.parent)
         for seed in (head["seed"], 0)
     )
-    return net, head, own if own.is_file() else first
+    return own if own.is_file() else first
 
 
-def pupil(path, teacher=None):
-    """(network, header, its teacher or None) of a checkpoint; the teacher's lies beside it unless
-    `teacher` names the file.
+def row_start(head: dict, columns: list) -> dict:
+    """Those of a row's `columns` that tell a run, out of its checkpoint's header, and what measured
+    it.
     """
-    net, head, place = guide(path, teacher)
-    return net, head, None if head["method"] == "teacher" else store.load_checkpoint(place)[0]
-
-
-def run_of(head, columns=RUN):
-    """The columns that tell a run, out of its checkpoint's header, and what measured it."""
-    run = {k: head.get(k, "") for k in columns}
+    run = {k: head.get(k, "") for k in store.RUN_COLUMNS if k in columns}
     return {**run, "hardware": env.hardware(), "commit": env.commit()}
 
 
-def last_epochs(paths):
-    """The paths of checkpoints whose rows may be kept: of a run only its last epoch's, for nothing
-    in a row tells the best epoch's apart.
-    """
-    for path in map(pathlib.Path, paths):
-        if path.stem.endswith(".best"):
-            raise ValueError(
-                f"{path} is the best epoch of its run, and rows tell of the last; name"
-                f" {path.with_suffix('').with_suffix('.safetensors')}"
-            )
-    return paths
-
-
-def text(value):
+def five_digits(value: float) -> str:
     """A number as rows hold it: five digits, nothing for NaN."""
     return "" if value != value else f"{value:.5g}"

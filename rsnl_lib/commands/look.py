@@ -1,9 +1,12 @@
 """The commands that show what there is: data, networks, register, page."""
 
 import pathlib
-import time
+import statistics
+import timeit
+from argparse import Namespace
 
 import torch
+from torch import nn
 
 from .. import checks, data, env, networks, store
 from ..data import catalogue, sets, whiten
@@ -12,7 +15,7 @@ from ..study.results import Results
 from . import common
 
 
-def show_data(args):
+def show_data(args: Namespace) -> None:
     folder = env.data_folder(args.folder)
     if args.unpack:
         parts.unpack(args.unpack, folder, args.name)
@@ -30,10 +33,8 @@ def show_data(args):
         x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
         each = y.bincount(minlength=d.classes)
         of_a_class = each.tolist() if d.classes <= 20 else f"{each.min()} to {each.max()}"
-        print(
-            f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, mean {x.mean():.4f}, mean"
-            f" square {x.square().mean():.4f}, per class {of_a_class}"
-        )
+        told = f"mean {x.mean():.4f}, mean square {x.square().mean():.4f}, per class {of_a_class}"
+        print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, {told}")
     x = d.x_train[:60]
     x = x if d.space.startswith("pixels") else whiten.picture(x, d.x_train)
     path = folder / f"{pathlib.Path(args.name).name}.png"
@@ -42,67 +43,57 @@ def show_data(args):
     print(f"pictures: {path}")
 
 
-def show_networks(args):
+@torch.no_grad()
+def show_networks(args: Namespace) -> None:
     checks.whole("repeats", args.repeats, 1)
     torch.set_num_threads(checks.whole("threads", args.threads, 1))
-    print(
-        f"{'network':22}{'layers':>7}{'weights':>11}{'multiplications':>17}"
-        f"{'ms/image, batch 1':>19}{'batch 64':>10}{'speed-up':>10}"
-        "   Table VII or VI: weights, multiplications, speed-up"
-    )
+    line = "{:22}{:>7}{:>11}{:>17}{:>19}{:>10}{:>10}   {}"
+    names = ("network", "layers", "weights", "multiplications", "ms/image, batch 1", "batch 64")
+    print(line.format(*names, "speed-up", "Table VII or VI: weights, multiplications, speed-up"))
     base, printed = {}, {(c["network"], c["quantity"]): c["printed"] for c in paper.cells()}
     for name in networks.NETWORKS:
         stem = name.split("_")[0]
         net, shape = networks.build(name).eval(), catalogue.SHAPES[stem]
         weights, mults = networks.count(net, shape)
-        layers = sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in net.modules())
-        took = {n: milliseconds(net, torch.rand(n, *shape), args.repeats) for n in (1, 64)}
+        layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.modules())
+        ms = {}  # of an image, the median of the runs after a first one
+        for batch in (1, 64):
+            x = torch.rand(batch, *shape)
+            took = timeit.repeat(lambda: net(x), number=1, repeat=args.repeats + 1)
+            ms[batch] = statistics.median(took[1:]) * 1000 / batch
         pair = "digits_mlp" if "mlp" in name else stem
-        ratio = base.setdefault(pair, took[64]) / took[64]  # the teacher comes first
+        ratio = base.setdefault(pair, ms[64]) / ms[64]  # the teacher comes first
         if args.rows:
             fixed = {"network": name, "repeats": args.repeats, "threads": args.threads}
             fixed |= store.provenance()
-            rows = [{**fixed, "batch": n, "ms": f"{ms:.4f}"} for n, ms in took.items()]
+            rows = [{**fixed, "batch": n, "ms": f"{v:.4f}"} for n, v in ms.items()]
             store.append(args.rows, rows, store.SPEED_COLUMNS)
         theirs = [printed.get((name, q), "") for q in ("weights", "multiplications", "speed-up")]
-        print(
-            f"{name:22}{layers:7}{weights:11,}{mults:17,}{took[1]:19.3f}{took[64]:10.3f}"
-            f"{ratio:10.2f}   {'   '.join(theirs)}",
-            flush=True,
-        )
+        took = (f"{ms[1]:.3f}", f"{ms[64]:.3f}", f"{ratio:.2f}")
+        counts = (name, layers, f"{weights:,}", f"{mults:,}")
+        print(line.format(*counts, *took, "   ".join(theirs)), flush=True)
 
 
-@torch.no_grad()
-def milliseconds(net, x, repeats):
-    """Median milliseconds an image that `net` takes for the batch x, after a first run."""
-    runs = []
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        net(x)
-        runs.append((time.perf_counter() - begun) * 1000 / len(x))
-    return sorted(runs[1:])[len(runs[1:]) // 2]
-
-
-def show_register(args):
+def show_register(args: Namespace) -> None:
     folders = [pathlib.Path(f) for f in args.work]
     done = Results(store.result_rows(common.RESULTS, *(f / "rows" for f in folders)))
     every, left = register.networks(), register.network_jobs(done)
     told = mistakes.collect(every, *(f / "mistakes" for f in folders))
-    whole = [t for t in register.REGISTERED if not left.keys() & set(register.networks([t]))]
+    whole = [str(t) for t in register.REGISTERED if not left.keys() & set(register.networks([t]))]
     print(
         f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole"
-        f" teachers: {', '.join(map(str, whole)) or 'none'}"
+        f" teachers: {', '.join(whole) or 'none'}"
     )
     for line in register.judge_lines(done, told):
         effect = ""
         if line["n"]:
-            effect = f"{line['mean']:+6.2f} [{line['low']:+.2f}, {line['high']:+.2f}]"
-            effect += f" p {line['p']:.3f}"
-        n, word = line["n"], line["word"]
-        print(f"{line['family']} {line['line']:24} {n} teachers  {effect:36} {word}")
+            interval = f"[{line['low']:+.2f}, {line['high']:+.2f}]"
+            effect = f"{line['mean']:+6.2f} {interval} p {line['p']:.3f}"
+        name = f"{line['family']} {line['line']:24}"
+        print(f"{name} {line['n']} teachers  {effect:36} {line['word']}")
 
 
-def make_page(args):
+def make_page(args: Namespace) -> None:
     from ..workbook.page import make
 
     print(make.save_page(args.out or make.OUT))

@@ -5,6 +5,9 @@ machine or a Ray cluster, merge it.
 import pathlib
 import sys
 import time
+from argparse import Namespace
+
+import torch
 
 from .. import checks, data, env, store
 from ..checks import whole
@@ -12,27 +15,28 @@ from ..env import RESULTS
 from ..store import result_rows
 from . import claims, cost, paper, register, workers
 from .cost import paces, span
-from .jobs import Job, called, find, words
-from .merge import merge, pack
+from .jobs import Job, find, words
+from .merge import merge, pack_results
 from .paper_jobs import cell_jobs, enough, filled, with_teachers
 from .results import Results
 
+IN_ORDER = (["register"], ["cifar"])  # registered networks are trained in their own order
 
-def rank(wanted: dict, done: Results, device: str = "cpu", places=()) -> list:
+
+def rank_jobs(wanted: dict, done: Results, device: str = "cpu", places=()) -> list:
     """[(job, cells, seconds)] of `wanted`, the most cells an hour first; half a minute is added to
     each for its start.
     """
     files = [p for place in places for p in pathlib.Path(place).glob("curves/*.csv")]
     pace = paces([RESULTS / "curves.csv", *files], env.hardware())
-    kind = device.partition(":")[0]
     ranked = []
-    asked_before = {(run.dataset, run.teacher) for run in done if run.teacher}
+    asked = {(run.dataset, run.teacher) for run in done if run.teacher}
     for job, cells in wanted.items():
         guide = (job.row()["dataset"], job.row()["teacher"])
         trained = bool(done.find(job) and find(job, *places))
-        took = cost.seconds(job, pace, kind, trained, asks=guide not in asked_before)
+        took = cost.seconds(job, pace, device.partition(":")[0], trained, asks=guide not in asked)
         ranked.append((job, cells, took))
-        asked_before.add(guide)
+        asked.add(guide)
     return sorted(ranked, key=lambda item: -item[1] / (item[2] + 30))
 
 
@@ -41,31 +45,25 @@ def needs(job: Job, wanted: dict, folder=None) -> str:
     lacking = []
     if not data.here(job.dataset, folder):
         lacking.append(f"{job.dataset}'s files (rsnl data {job.dataset})")
-    if job.guided and job.teacher() in wanted:
-        guide = job.teacher()
+    guide = job.teacher()
+    if job.guided and guide in wanted:
         noise = guide.train_noise and f"on {guide.train_noise}"
         lacking.append(words(guide.net, f"seed {job.teacher_seed}", noise))
     return "needs " + " and ".join(lacking) if lacking else "can start"
 
 
 def missing(
-    cells: list,
-    done: Results,
-    wanted: dict,
-    recipe: str,
-    device: str = "cpu",
-    folder=None,
-    seeds: int = 1,
+    cells: list, done: Results, wanted: dict, recipe: str, device="cpu", folder=None, seeds=1
 ) -> None:
     """Print every job left with its cells, estimated time and needs, the cells by table, and as the
     last line `N of M cells`.
     """
-    for job, count, took in rank(wanted, done, device):
-        print(f"{count:4} cells {span(took):>8}  {called(job):70} {needs(job, wanted, folder)}")
-    if any(c["kind"] == "timed" and not filled(c, done) for c in cells):
-        print("   speed-ups   1 min  python -m rsnl_lib networks --rows data/results/speed.csv")
+    for job, count, took in rank_jobs(wanted, done, device):
+        print(f"{count:4} cells {span(took):>8}  {job.title():70} {needs(job, wanted, folder)}")
     if not cells:
         return print(f"{len(wanted)} jobs left")
+    if any(c["kind"] == "timed" and not filled(c, done) for c in cells):
+        print("   speed-ups   1 min  python -m rsnl_lib networks --rows data/results/speed.csv")
     total = have = 0
     for table in paper.TABLES:
         mine = [c for c in cells if paper.table_of(c) == table and c["kind"] != "quoted"]
@@ -76,9 +74,9 @@ def missing(
         total += len(mine)
         have += good
         name = "text of Fig. 2(a)" if table == "2a" else f"Table {table}"
-        told = sorted({n for n, c in zip(counts, mine) if n and c["kind"] == "measured"})
-        span_of_seeds = "-".join(map(str, dict.fromkeys(told[:1] + told[-1:])))
-        each = f", {span_of_seeds} seeds" if told else ""
+        told = {n for n, c in zip(counts, mine) if n and c["kind"] == "measured"}
+        ends = sorted({min(told), max(told)}) if told else []
+        each = f", {'-'.join(map(str, ends))} seeds" if told else ""
         print(f"{name:18} {good:3} of {len(mine):3}{each}")
     with_seeds = f" with {seeds} seeds" if seeds > 1 else ""
     print(f"{have} of {total} cells{with_seeds}")
@@ -86,72 +84,45 @@ def missing(
 
 def budget(text: str) -> float:
     """Seconds in "90s", "9m" or "1.5h"."""
-    unit = {"s": 1, "m": 60, "h": 3600}.get(str(text)[-1:])
     try:
-        return checks.positive("budget", float(str(text)[:-1])) * unit
-    except (TypeError, ValueError):
+        unit = {"s": 1, "m": 60, "h": 3600}[text[-1:]]
+        return checks.positive("budget", float(text[:-1])) * unit
+    except (KeyError, ValueError):
         raise ValueError(
             f"budget={text!r} is no time; write a number above zero and s, m or h, such as 9m"
         ) from None
 
 
-def of_register(args) -> bool:
-    """Does a call ask for registered networks, which are trained in their own order?"""
-    return args.lines in (["register"], ["cifar"])
-
-
-def wanted_jobs(args, cells: list, done: Results, work: pathlib.Path) -> dict:
+def wanted_jobs(args: Namespace, cells: list, done: Results, work: pathlib.Path) -> dict:
     """{job: cells or lines it answers} that a call asks for, teachers included."""
-    if of_register(args):
-        if args.lines == ["cifar"]:
-            listed = register.cifar_networks()
-        else:
+    if args.lines in IN_ORDER:
+        listed = register.cifar_networks()
+        if args.lines == ["register"]:
             listed = register.networks(register.teachers(args.teachers))
         mine = register.network_jobs(done, listed)
         mine = {j: n for j, n in mine.items() if args.dataset in (None, j.dataset)}
         found = with_teachers(mine, (work,))
         wanted = {j: found[j] for j in sorted(found, key=register.place)}
     elif args.lines:
-        alone = next((name for name in args.lines if name not in claims.LINE_FILES), None)
-        if alone:
-            raise ValueError(
-                f"--for {alone} stands alone: its networks are trained in their own order; ask for"
-                " the others in another call"
-            )
+        if alone := set(args.lines) - set(claims.LINE_FILES):
+            raise ValueError(f"--for {min(alone)} stands alone; ask for the others in another call")
         lines = [line for name in args.lines for line in claims.read_lines(name)]
         lines = [line for line in lines if args.dataset in (None, line["dataset"])]
         wanted = with_teachers(claims.line_jobs(lines, done), (work,))
     else:
-        plan = {
-            "recipe": args.recipe,
-            "settings": " ".join(args.set),
-            "network": args.network,
-            "teacher_network": args.teacher_network,
-            "teacher_settings": " ".join(args.teacher_set),
-        }
+        plan = {"recipe": args.recipe, "settings": " ".join(args.set), "network": args.network}
+        plan["teacher_network"] = args.teacher_network
+        plan["teacher_settings"] = " ".join(args.teacher_set)
         wanted = cell_jobs(cells, done, whole("seeds", args.seeds, 1), args.also, (work,), **plan)
     if not args.method:
         return wanted
-    mine = [j for j in wanted if j.method in args.method]
-    guides = {j.teacher() for j in mine if j.guided}
-    return {j: n for j, n in wanted.items() if j in mine or j in guides}
+    mine = {j for j in wanted if j.method in args.method}
+    mine |= {j.teacher() for j in mine if j.guided}
+    return {j: n for j, n in wanted.items() if j in mine}
 
 
-def startable(args, wanted: dict, done: Results, work: pathlib.Path, device: str) -> list:
-    """`rank` of the wanted jobs whose data set is here; the others are printed."""
-    ranked = rank(wanted, done, device, (work,))
-    if of_register(args):
-        ranked.sort(key=lambda item: register.place(item[0]))
-    here = [item for item in ranked if data.here(item[0].dataset, args.folder)]
-    for job in wanted.keys() - {job for job, _, _ in here}:
-        print(f"left out: {called(job)} {needs(job, {}, args.folder)}")
-    return here
-
-
-def campaign(args) -> None:
+def campaign(args: Namespace) -> None:
     """The command: --merge, --missing, or the work itself."""
-    import torch
-
     torch.set_num_threads(1)
     if args.merge:
         rows, nets = merge(args.merge)
@@ -165,23 +136,25 @@ def campaign(args) -> None:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:
         store.can_write(pathlib.Path(args.out) / "campaign.00")
-    begun = time.time()
+    deadline = time.time() + (budget(args.budget) if args.budget else 10**9)
     with workers.lock(work):
-        deadline = begun + (budget(args.budget) if args.budget else 10**9)
-        ranked = startable(args, wanted, done, work, device)
+        ranked = rank_jobs(wanted, done, device, (work,))
+        if args.lines in IN_ORDER:
+            ranked.sort(key=lambda item: register.place(item[0]))
+        for job in wanted:
+            if not data.here(job.dataset, args.folder):
+                print(f"left out: {job.title()} {needs(job, {}, args.folder)}")
+        ranked = [item for item in ranked if data.here(item[0].dataset, args.folder)]
         todo = (ranked, work, done, deadline)
         try:
             if args.ray:
                 failed = workers.on_ray(*todo, args.ray, args.folder, args.gpus, args.draws)
             else:
                 slots = whole("jobs", args.jobs, 1)
-                failed = workers.on_processes(*todo, slots, args.folder, device, args.draws, begun)
+                failed = workers.on_processes(*todo, slots, args.folder, device, args.draws)
         finally:
             if args.out:
-                pack(work, args.out)
-    print(
-        f"rows and checkpoints are in {work}; take them in with: python -m rsnl_lib reproduce"
-        f" --merge {work}"
-    )
+                pack_results(work, args.out)
+    print(f"all is in {work}; take it in with: python -m rsnl_lib reproduce --merge {work}")
     if failed:
         sys.exit(f"rsnl: {len(failed)} jobs failed; their words are in {work / 'log'}")

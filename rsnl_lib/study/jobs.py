@@ -2,13 +2,16 @@
 
 import pathlib
 from collections import namedtuple
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import checks, env, train
 from ..data.catalogue import network_for
 from ..env import CHECKPOINTS, RESULTS
 from ..store import RUN_COLUMNS, frame
 from ..train import recipes
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 TEACHERS = 3  # teachers of a data set over which the students' seeds go round in a campaign
 
@@ -62,10 +65,6 @@ class Job(NamedTuple):
         """What `settings` says after `name`=, for the words that are not the recipe's."""
         return dict(w.split("=", 1) for w in self.settings.split()).get(name, default)
 
-    @property
-    def init(self) -> str:
-        return self.word("init", "lsuv")
-
     def at(self, seed: int, guide: int, **teacher: str) -> "Job":
         """This job at a seed, under teacher seed `guide` with the columns `teacher`; a teacher is
         seed `guide` itself.
@@ -78,20 +77,13 @@ class Job(NamedTuple):
 
     def teacher(self) -> "Job":
         """The job that trains its teacher."""
+        own = network_for(self.dataset, "teacher")
         if "_student" in self.net:
             own = self.net.split("_student")[0] + "_teacher"
-        else:
-            own = network_for(self.dataset, "teacher")
-        return Job(
-            self.dataset,
-            self.teacher_method or "teacher",
-            self.teacher_network or own,
-            self.recipe,
-            self.teacher_settings,
-            self.teacher_noise or self.train_noise,
-            self.teacher_seed,
-            self.teacher_seed,
-        )
+        job = Job(self.dataset, self.teacher_method or "teacher", self.teacher_network or own)
+        noise = self.teacher_noise or self.train_noise
+        job = job._replace(recipe=self.recipe, settings=self.teacher_settings, train_noise=noise)
+        return job._replace(seed=self.teacher_seed, teacher_seed=self.teacher_seed)
 
     def plan(self) -> recipes.Recipe:
         """Its Recipe."""
@@ -100,17 +92,20 @@ class Job(NamedTuple):
         return train.recipe(self.recipe, self.dataset, self.method, **changes)
 
     def path(self, folder=CHECKPOINTS) -> pathlib.Path:
-        """Where its checkpoint lies in a folder."""
-        path = checkpoint_path(self.dataset, self.method, self.seed, self.net, self.recipe, folder)
-        parts = [path.stem, *self.settings.split()]
+        """Where its checkpoint lies in a folder: network-method-recipe-seed.safetensors, the data
+        set before it if the network's name is not its own, and what else tells it from others.
+        """
+        own = "" if self.net.startswith(self.dataset) else f"{pathlib.Path(self.dataset).name}-"
+        name = f"{own}{self.net}-{self.method}-{self.recipe}-s{self.seed}"
+        parts = [name, *self.settings.split()]
         if self.train_noise:
             parts += ["on", self.train_noise.replace(" ", "")]
         noise = self.teacher_noise.replace(" ", "")
         other = f"t{self.teacher_seed}" if self.teacher_seed != self.seed else ""
         by = words(self.teacher_network, self.teacher_method, self.teacher_settings, noise, other)
-        if self.guided and by:
+        if by and self.guided:
             parts += ["by", *by.split()]
-        return path.with_stem("-".join(parts))
+        return pathlib.Path(folder) / f"{'-'.join(parts)}.safetensors"
 
     def row(self) -> dict:
         """The columns of its result rows that tell it from other jobs."""
@@ -118,16 +113,17 @@ class Job(NamedTuple):
         other = f"seed {self.teacher_seed}" if self.teacher_seed != self.seed else ""
         guide = self.teacher().net
         teacher = words(guide, self.teacher_method, self.teacher_settings, noise, other)
-        return {
-            "dataset": pathlib.Path(self.dataset).name,
-            "method": self.method,
-            "network": self.net,
-            "teacher": teacher if self.guided else "",
-            "recipe": self.recipe,
-            "settings": self.settings,
-            "train_noise": self.train_noise,
-            "seed": self.seed,
-        }
+        own = {"dataset": pathlib.Path(self.dataset).name, "network": self.net}
+        told = {**self._asdict(), **own, "teacher": teacher if self.guided else ""}
+        return {k: told[k] for k in RUN_COLUMNS}
+
+    def title(self) -> str:
+        """The job in words."""
+        noise = self.train_noise and f"on {self.train_noise}"
+        guide = (self.teacher_method, self.teacher_settings, self.teacher_noise)
+        by = [f"by {word}" for word in guide if word and self.guided]
+        own = (self.dataset, self.method, self.net, self.settings)
+        return words(*own, noise, f"seed {self.seed}", *by)
 
 
 def find(job: Job, *folders) -> pathlib.Path | None:
@@ -136,14 +132,6 @@ def find(job: Job, *folders) -> pathlib.Path | None:
     """
     places = (*folders, CHECKPOINTS, env.data_folder() / "checkpoints")
     return next((p for p in map(job.path, places) if p.is_file()), None)
-
-
-def called(job: Job) -> str:
-    """A job in words."""
-    noise = job.train_noise and f"on {job.train_noise}"
-    guide = (job.teacher_method, job.teacher_settings, job.teacher_noise)
-    by = [f"by {word}" for word in guide if word] if job.guided else []
-    return words(job.dataset, job.method, job.net, job.settings, noise, f"seed {job.seed}", *by)
 
 
 def who(row: dict) -> str:
@@ -155,57 +143,41 @@ def who(row: dict) -> str:
     return row["method"] + (" by pgd_at" if "pgd_at" in row["teacher"] else "")
 
 
-def registered(rows):
+def in_register(rows: "DataFrame") -> "Series":
     """Which rows of a frame belong to the second register (data/claims), judged by itself: MNIST's
     and USPS's teachers from seed 3 on, students from seed 13 on.
     """
     teachers = rows.network.str.endswith("_teacher")
-    return rows.dataset.isin(["mnist", "usps"]) & (
-        (teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13))
-    )
+    seeds = (teachers & rows.seed.between(3, 10)) | (~teachers & (rows.seed >= 13))
+    return rows.dataset.isin(["mnist", "usps"]) & seeds
 
 
-def _plain(rows, guides):
-    """Which rows of a frame are by the recipe "short" unchanged, without noise, under one of the
-    teachers `guides`, and not of the second register.
+def _own_rows(dataset, guides, *files):
+    """The rows in `files` of a data set's own teacher and student by the recipe "short" unchanged,
+    without noise, under one of the teachers `guides`, and not of the second register.
     """
+    rows = frame(*(RESULTS / file for file in files))
+    own = rows.network.isin([f"{dataset}_teacher", f"{dataset}_student"])
     guide = rows.teacher.str.partition(" seed ")[0]
     ours = (rows.recipe == "short") & (rows.settings == "") & (rows.train_noise == "")
-    return ours & guide.isin(guides) & ~registered(rows)
+    mine = (rows.dataset == dataset) & own & ours & guide.isin(guides)
+    return rows[mine & ~in_register(rows)]
 
 
-def everyone(dataset: str):
+def everyone(dataset: str) -> "DataFrame":
     """Every row, attacks included, of the networks of the recipe "short" unchanged, their teachers
     plain or robust, trained without noise; `method` as `who` tells it.
     """
-    rows = frame(RESULTS / f"{dataset}.csv", RESULTS / "attacks.csv")
-    own, student = f"{dataset}_teacher", f"{dataset}_student"
-    mine = (rows.dataset == dataset) & rows.network.isin([own, student])
-    rows = rows[mine & _plain(rows, ["", own, f"{own} pgd_at"])]
+    own = f"{dataset}_teacher"
+    rows = _own_rows(dataset, ["", own, f"{own} pgd_at"], f"{dataset}.csv", "attacks.csv")
     return rows.assign(method=[who(r) for r in rows.to_dict("records")])
 
 
-def shipped(dataset: str, methods):
+def shipped(dataset: str, methods: list) -> "DataFrame":
     """The rows of the data set's own teachers and students on its own images: recipe "short"
     unchanged, trained without noise, as their teachers were.
     """
-    rows = frame(RESULTS / f"{dataset}.csv")
-    teacher = (rows.network == f"{dataset}_teacher") & (rows.method == "teacher")
-    own = (rows.network == f"{dataset}_student") | teacher
-    return rows[own & rows.method.isin(methods) & _plain(rows, ["", f"{dataset}_teacher"])]
-
-
-def checkpoint_path(
-    dataset: str,
-    method: str,
-    seed=0,
-    network: str | None = None,
-    recipe: str = "short",
-    folder=CHECKPOINTS,
-) -> pathlib.Path:
-    """Where a checkpoint lies: folder/network-method-recipe-seed.safetensors, the data set before
-    it if the network's name is not its own.
-    """
-    network = network or network_for(dataset, method)
-    own = "" if network.startswith(dataset) else f"{pathlib.Path(dataset).name}-"
-    return pathlib.Path(folder) / f"{own}{network}-{method}-{recipe}-s{seed}.safetensors"
+    own = f"{dataset}_teacher"
+    rows = _own_rows(dataset, ["", own], f"{dataset}.csv")
+    plain = (rows.network != own) | (rows.method == "teacher")
+    return rows[plain & rows.method.isin(methods)]

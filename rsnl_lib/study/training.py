@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import torch
+from torch import nn
 
 from .. import data, env, networks, store, train
 from ..checks import whole
@@ -15,16 +16,14 @@ from .jobs import Job, find, words
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
 
 
-def images(job: Job, folder=None, device: str = "cpu") -> Data:
+def training_data(job: Job, folder=None, device: str = "cpu") -> Data:
     """The Data that a job trains on."""
     d = data.load(job.dataset, folder, device)
-    if job.word("images"):
-        few = whole("images", int(job.word("images")), 1)
-        if few > len(d.x_train):
-            raise ValueError(
-                f"images={few} is more than the {len(d.x_train)} training images of {d.name}"
-            )
-        d = d._replace(x_train=d.x_train[:few], y_train=d.y_train[:few])
+    n = len(d.x_train)
+    few = whole("images", int(job.word("images", n)), 1)
+    if few > n:
+        raise ValueError(f"images={few} is more than the {n} training images of {d.name}")
+    d = d._replace(x_train=d.x_train[:few], y_train=d.y_train[:few])
     if not job.train_noise:
         return d
     kind, snr, unit = job.train_noise.split()
@@ -33,18 +32,17 @@ def images(job: Job, folder=None, device: str = "cpu") -> Data:
 
 def do(
     job: Job, out, folder=None, device: str = "cpu", draws: int = 2, teacher_file=None, runs=None
-) -> tuple:
+) -> tuple[list, list, pathlib.Path]:
     """Train a job (or go on with it), keep its checkpoint under `out`, measure it: (rows, curve
     rows, state file).
 
-    The teacher's checkpoint is `teacher_file`, else that of the teacher's job in `out`, else where
-    `find` finds it. The state file lies under `runs` (default: the data folder's) and is the
-    caller's to delete once the rows are safe: with it, a second call ends at once with the same
-    rows.
+    The teacher's checkpoint is `teacher_file`, else where `find` finds it. The state file lies
+    under `runs` (default: the data folder's) and is the caller's to delete (`forget`) once the rows
+    are safe: with it, a second call ends at once with the same rows.
     """
     whole("draws", draws, 1)
     r = job.plan()
-    d = images(job, folder, device)
+    d = training_data(job, folder, device)
     path = job.path(out)
     head = {**job.row(), "dataset": d.name}
     teacher, guide = None, ""
@@ -59,40 +57,40 @@ def do(
             head["teacher"] = words(network, told.get("settings"))
     place = env.data_folder(folder)
     state = pathlib.Path(runs or place / "runs") / f"{path.stem}.state"
-    net = networks.start(job.net, d, job.seed, job.init)
+    net = networks.start(job.net, d, job.seed, job.word("init", "lsuv"))
     run = train.fit(net, d, job.method, r, job.seed, teacher, state, place / "cache")
     size = {"classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
-    _keep(run, path, r.epochs, {**head, "teacher_file": guide, **size})
-    # the last epoch, in half precision: what is kept is what is measured
-    net, _ = store.load_checkpoint(path, device=device)
-    measured = measure(net, d, draws, folder, kept=state.with_suffix(".rows"))
-    made = store.provenance()
-    rows = [{**head, "space": d.space, **row, **made} for row in measured]
-    return rows, _curves(job, head, run.history, made), state
-
-
-def _keep(run, path, epochs, head):
-    """The checkpoints of a run's last and best epoch, with what `head` says of them."""
+    fixed = {**head, "teacher_file": guide, **size}
     best = path.with_suffix(".best.safetensors")
-    for net, epoch, place in ((run.last, epochs, path), (run.best, run.best_epoch, best)):
-        accuracy = run.history[epoch - 1]["val_accuracy"]
-        store.save_checkpoint(place, net, epoch=epoch, val_accuracy=accuracy, **head)
-
-
-def _curves(job, head, history, made):
-    """The curve rows of a run: a row for each epoch and quantity of its history."""
-    fixed = {k: head[k] for k in store.CURVE_COLUMNS if k in head}
+    for net, epoch, file in ((run.last, r.epochs, path), (run.best, run.best_epoch, best)):
+        told = {"epoch": epoch, "val_accuracy": run.history[epoch - 1]["val_accuracy"]}
+        store.save_checkpoint(file, net, **told, **fixed)
+    fixed = {k: v for k, v in (head | store.provenance()).items() if k in store.CURVE_COLUMNS}
     fixed["settings"] = words(job.settings, job.train_noise and f"on {job.train_noise}")
-    fixed |= {k: made[k] for k in ("hardware", "commit")}
-    return [
+    curves = [
         {**fixed, "epoch": h["epoch"], "quantity": quantity, "value": f"{value:.6g}"}
-        for h in history
+        for h in run.history
         for quantity, value in h.items()
         if quantity != "epoch"
     ]
+    return measure_checkpoint(path, head, d, draws, folder, state), curves, state
 
 
-def measure(net: torch.nn.Module, d: Data, draws: int = 2, folder=None, but=(), kept=None) -> list:
+def measure_checkpoint(path, head: dict, d: Data, draws, folder, state, but=()) -> list[dict]:
+    """Result rows, begun with `head`, of a checkpoint as it is kept: in half precision."""
+    net, _ = store.load_checkpoint(path, device=d.x_test.device)
+    made = store.provenance()
+    measured = measure_levels(net, d, draws, folder, but, state.with_suffix(".rows"))
+    return [{**head, "space": d.space, **row, **made} for row in measured]
+
+
+def forget(state: pathlib.Path) -> None:
+    """Delete the state file of a run whose rows are safe, and the rows beside it."""
+    for file in (state, state.with_suffix(".rows")):
+        file.unlink(missing_ok=True)
+
+
+def measure_levels(net: nn.Module, d: Data, draws=2, folder=None, but=(), kept=None) -> list[dict]:
     """Result rows of one network on the levels that its data set needs, class by class, and on the
     other digits (Table III).
 
@@ -102,58 +100,47 @@ def measure(net: torch.nn.Module, d: Data, draws: int = 2, folder=None, but=(), 
     far: a call that finds it there goes on after it; whoever has the rows safe deletes it.
     """
     name = store.digest(*net.state_dict().values(), words=f"{draws} {d.name}")
-    known = _kept(kept, name)
-    rows = []
-    for entry, seen, x, y in _views(d, folder, {*but, *known}):
-        if entry in but:
+    rows = {}
+    if kept and pathlib.Path(kept).is_file():
+        before = json.loads(pathlib.Path(kept).read_text())
+        if before["net"] == name:
+            rows = {tuple(row[k] for k in ENTRY): row for row in before["rows"]}
+    have = {*but, *rows}
+    for entry, x, y in _views(d, folder, have):
+        if entry in have:
             continue
-        if entry not in known:
-            (row,) = evaluate.sweep({"net": net}, x, y, [seen], draws)
-            del row["key"]
-            known[entry] = {**row, **dict(zip(ENTRY, entry))}
-            if kept:
-                text = json.dumps({"net": name, "rows": list(known.values())})
-                store.write(kept, text.encode())
-        rows.append(known[entry])
-    return rows
-
-
-def _kept(file, name):
-    """{(perturbation, level, unit): row} of the network called `name` that a file holds."""
-    if not file or not pathlib.Path(file).is_file():
-        return {}
-    before = json.loads(pathlib.Path(file).read_text())
-    if before["net"] != name:
-        return {}
-    return {tuple(row[k] for k in ENTRY): row for row in before["rows"]}
+        seen = entry if entry in catalogue.needed(d.name) else CLEAN
+        (row,) = evaluate.sweep({"net": net}, x, y, [seen], draws)
+        del row["key"]
+        rows[entry] = {**row, **dict(zip(ENTRY, entry))}
+        if kept:
+            told = {"net": name, "rows": list(rows.values())}
+            store.write(kept, json.dumps(told).encode())
+    return [row for entry, row in rows.items() if entry not in but]
 
 
 def _views(d, folder, have):
-    """What is measured of a data set's network, one by one: (perturbation, level, unit) of its row
-    and of the sweep, images, labels.
-
-    Another data set is loaded only if an entry of it is not among those that we `have`; one whose
-    files are not here is left out.
+    """(perturbation, level, unit), images, labels of what is measured of a data set's network, one
+    by one. Another data set is left out if we `have` all of it or its files are not here.
     """
     for entry in catalogue.needed(d.name):
-        yield entry, entry, d.x_test, d.y_test
+        yield entry, d.x_test, d.y_test
     elsewhere = catalogue.about(d.name).elsewhere
     if d.classes <= 20 and not elsewhere:
         for k in range(d.classes):
             mine = d.y_test == k
-            yield ("class", k, "label"), CLEAN, d.x_test[mine], d.y_test[mine]
+            yield ("class", k, "label"), d.x_test[mine], d.y_test[mine]
     for place in elsewhere:
-        parts = {"test": ("test",)}
+        units = {"test": ["test"]}
         if place != "mnist":
-            parts["all"] = ("train", "val", "test")
-        other = None
-        if not have.issuperset((place, 0, unit) for unit in parts):
-            try:
-                other = data.load(place, folder, d.x_test.device)
-            except OSError as error:
-                print(f"{place}: not measured, its images are not here ({error})")
-                continue
-        for unit, names in parts.items():
-            x = other and torch.cat([getattr(other, f"x_{part}") for part in names])
-            y = other and torch.cat([getattr(other, f"y_{part}") for part in names])
-            yield (place, 0, unit), CLEAN, x, y
+            units["all"] = ["train", "val", "test"]
+        if have.issuperset((place, 0, unit) for unit in units):
+            continue
+        try:
+            other = data.load(place, folder, d.x_test.device)
+        except OSError as error:
+            print(f"{place}: not measured, its images are not here ({error})")
+            continue
+        for unit, parts in units.items():
+            x, y = (torch.cat([getattr(other, f"{v}_{part}") for part in parts]) for v in "xy")
+            yield (place, 0, unit), x, y

@@ -9,12 +9,14 @@ import pathlib
 import sys
 import threading
 import time
-import traceback
+from collections.abc import Callable
+
+import torch
 
 from .. import env, store
 from . import mistakes, training
 from .cost import span
-from .jobs import Job, called, find
+from .jobs import Job, find
 from .results import Results
 
 # glibc keeps a step's big blocks instead of returning them
@@ -31,36 +33,24 @@ def finish(job: Job, work, folder=None, device: str = "cpu", draws: int = 2, hav
     place = find(job, work)
     state = work / "runs" / f"{stem}.state"
     if place and not state.is_file():
-        net, head = store.load_checkpoint(place, device=device)
-        d = training.images(job, folder, device)
-        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + [
-            {**job.row(), "space": d.space, **row, **store.provenance()}
-            for row in training.measure(net, d, draws, folder, have, state.with_suffix(".rows"))
-        ]
+        d = training.training_data(job, folder, device)
+        new = training.measure_checkpoint(place, job.row(), d, draws, folder, state, have)
+        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + new
         curves = None
     else:
         rows, curves, state = training.do(job, work, folder, device, draws, runs=work / "runs")
     if job.dataset in mistakes.LEVEL:
         net, _ = store.load_checkpoint(find(job, work), device=device)
-        d = training.images(job, folder, device)
-        mistakes.save_mistakes(
-            work / "mistakes" / f"{stem}.npz",
-            mistakes.wrong_labels(net, d.x_test, d.y_test, mistakes.LEVEL[job.dataset], draws),
-        )
+        d = training.training_data(job, folder, device)
+        said = mistakes.wrong_labels(net, d.x_test, d.y_test, mistakes.LEVEL[job.dataset], draws)
+        mistakes.save_mistakes(work / f"mistakes/{stem}.npz", said)
     store.write(work / f"rows/{stem}.csv", store.table(rows))
     if curves is not None:
         store.write(work / f"curves/{stem}.csv", store.table(curves, store.CURVE_COLUMNS))
-    state.unlink(missing_ok=True)
-    state.with_suffix(".rows").unlink(missing_ok=True)
-
-
-def _end_with(parent):
-    parent.join()
-    os._exit(1)
+    training.forget(state)
 
 
 def _log(job, work):
-    """Where a job's words go."""
     return pathlib.Path(work) / "log" / f"{job.path().stem}.log"
 
 
@@ -68,175 +58,137 @@ def child(job: Job, work, *rest) -> None:
     """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign
     does, however that ends.
     """
-    import torch
+
+    def end_with(parent):
+        parent.join()
+        os._exit(1)
 
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     log = _log(job, work)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a", buffering=1) as sys.stdout:
-        sys.stderr = sys.stdout
-        try:
-            finish(job, work, *rest)
-        except Exception:
-            traceback.print_exc()
-            os._exit(1)
+    sys.stdout = sys.stderr = open(log, "a", buffering=1)
+    finish(job, work, *rest)
 
 
-def progress_line(done: int, running: int, todo: int, begun: float, ahead: float) -> None:
-    print(
-        f"{done} done, {running} running, {todo} left, {span(time.time() - begun)} gone, about"
-        f" {span(ahead)} to go",
-        flush=True,
-    )
+def _work_off(ranked, running: dict, begin: Callable, ended: Callable, deadline, slots) -> list:
+    """Do the jobs of `ranked`, the most valuable that fits the time first, teachers before their
+    students, at most `slots` at a time; returns those that failed.
 
-
-def ready(todo: dict, running, failed: list) -> list:
-    """The jobs of `todo` that can start, in its order: the teacher is neither to be done nor
-    running. Students of a failed one fail with it.
+    `begin(job)` puts it into `running`; `ended()` gives (job, its last lines if it failed) of those
+    that it takes out again.
     """
-    free = [j for j in todo if not (j.guided and (j.teacher() in todo or j.teacher() in running))]
-    lost = [j for j in free if j.guided and j.teacher() in failed]
-    failed += lost
-    for job in lost:
-        del todo[job]
-    return [j for j in free if j in todo]
-
-
-def _failure(job, lines):
-    """Print that a job failed, with the last of the lines that it left."""
-    print(f"FAILED {called(job)}: {lines[-1] if lines else 'no word'}", flush=True)
+    begun = time.time()
+    todo = {job: took for job, _, took in ranked}
+    failed, done = [], 0
+    while todo or running:
+        for job, lines in ended():
+            if lines is None:
+                done += 1
+            else:
+                failed.append(job)
+                print(f"FAILED {job.title()}: {lines[-1] if lines else 'no word'}", flush=True)
+            gone, rest = span(time.time() - begun), span(sum(todo.values()) / slots)
+            counts = f"{done} done, {len(running)} running, {len(todo)} left"
+            print(f"{counts}, {gone} gone, about {rest} to go", flush=True)
+        ahead = {*todo, *running}
+        free = [j for j in todo if not (j.guided and j.teacher() in ahead)]
+        for job in [j for j in free if j.guided and j.teacher() in failed]:
+            free.remove(job)
+            del todo[job]
+            failed.append(job)
+        room = deadline - time.time()
+        if room <= 0:
+            break
+        fits = [j for j in free if todo[j] <= room] or ([] if running else free)
+        if fits and len(running) < slots:
+            job = fits[0]
+            begin(job)
+            print(f"started {job.title()}, about {span(todo.pop(job))}", flush=True)
+        elif running:
+            time.sleep(0.2)
+    if running or todo:
+        on = f"{len(running)} go on from their last whole epoch in the next call"
+        print(f"time is up: {on}, {len(todo)} wait", flush=True)
+    return failed
 
 
 def on_processes(
-    ranked: list,
-    work,
-    done: Results,
-    deadline: float,
-    slots: int = 1,
-    folder=None,
-    device: str = "cpu",
-    draws: int = 2,
-    begun: float | None = None,
+    ranked: list, work, done: Results, deadline, slots=1, folder=None, device="cpu", draws=2
 ) -> list:
-    """Do the jobs of `ranked` in processes, the most valuable that fits the time first; returns
-    those that failed.
-
-    At the deadline the running ones are stopped: each goes on from its last whole epoch in the next
-    call.
+    """Do the jobs of `ranked` in processes; returns those that failed. At the deadline the running
+    ones are stopped: each goes on from its last whole epoch in the next call.
     """
     spawn = multiprocessing.get_context("spawn")
-    begun = begun or time.time()
-    todo = {job: took for job, _, took in ranked}
-    running, failed, ended = {}, [], 0
     os.environ.update(QUIET | KEEP)
-    try:
-        while todo or running:
-            for job, process in list(running.items()):
-                if process.exitcode is None:
-                    continue
+    running = {}
+
+    def begin(job):
+        how = (job, str(work), folder, device, draws, set(done.find(job)))
+        running[job] = spawn.Process(target=child, args=how)
+        running[job].start()
+
+    def ended():
+        for job, process in list(running.items()):
+            if process.exitcode is not None:
                 del running[job]
-                if process.exitcode:
-                    failed.append(job)
-                    _failure(job, _log(job, work).read_text(errors="replace").splitlines())
-                else:
-                    ended += 1
-                progress_line(ended, len(running), len(todo), begun, sum(todo.values()) / slots)
-            free = ready(todo, running, failed)
-            room = deadline - time.time()
-            if room <= 0:
-                break
-            fits = [j for j in free if todo[j] <= room] or ([] if running else free)
-            if fits and len(running) < slots:
-                job = fits[0]
-                how = (job, str(work), folder, device, draws, set(done.find(job)))
-                running[job] = spawn.Process(target=child, args=how)
-                running[job].start()
-                print(f"started {called(job)}, about {span(todo.pop(job))}", flush=True)
-                continue
-            if not running:
-                break
-            time.sleep(0.2)
+                log = _log(job, work)
+                failed = process.exitcode != 0
+                yield job, log.read_text(errors="replace").splitlines() if failed else None
+
+    try:
+        return _work_off(ranked, running, begin, ended, deadline, slots)
     finally:
         for process in running.values():
             process.terminate()
             process.join()
-    if running or todo:
-        print(
-            f"time is up: {len(running)} go on from their last whole epoch in the next call,"
-            f" {len(todo)} wait",
-            flush=True,
-        )
-    return failed
-
-
-def _ray(address):
-    """The module ray, connected to the cluster at an address ("local" starts one here)."""
-    try:
-        import ray
-    except ImportError:
-        raise ValueError(
-            "Ray is not installed here; install it with: pip install 'rsnl-lib[ray]'"
-        ) from None
-    try:
-        ray.init(
-            address=None if address == "local" else address,
-            log_to_driver=False,
-            ignore_reinit_error=True,
-            runtime_env={"env_vars": {**QUIET, "PYTHONPATH": str(env.ROOT)}},
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"no Ray cluster answers at {address!r} ({str(error).strip().splitlines()[0]}); start"
-            " one with `ray start --head`, or give 'local'"
-        ) from None
-    return ray
 
 
 def on_ray(
-    ranked: list,
-    work,
-    done: Results,
-    deadline: float,
-    address: str,
-    folder=None,
-    gpus: float = 0.0,
-    draws: int = 2,
+    ranked: list, work, done: Results, deadline, address: str, folder=None, gpus=0.0, draws=2
 ) -> list:
-    """The same on a Ray cluster: Ray places the jobs and runs one again whose worker is lost; what
-    comes back is written here, once each.
+    """The same on the Ray cluster at an address ("local" starts one here): Ray places the jobs and
+    runs one again whose worker is lost; what comes back is written here, once each.
     """
-    ray = _ray(address)
+    import ray
+
+    own = {"log_to_driver": False, "ignore_reinit_error": True}
+    own["runtime_env"] = {"env_vars": {**QUIET, "PYTHONPATH": str(env.ROOT)}}
+    try:
+        ray.init(address=None if address == "local" else address, **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"no Ray cluster at {address!r} ({reason}); name another") from None
     work = pathlib.Path(work)
-    begun = time.time()
-    device = "cuda" if gpus else "cpu"
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1, retry_exceptions=False)(away)
-    todo = {job: took for job, _, took in ranked}
-    running, failed, ended = {}, [], 0
-    while (todo or running) and time.time() < deadline:
-        for job in ready(todo, running.values(), failed):
-            took = todo.pop(job)
-            nets = (job, job.teacher()) if job.guided else (job,)
-            files = {p.name: p.read_bytes() for p in (find(j, work) for j in nets) if p}
-            ref = remote.remote(job, files, folder, device, draws, set(done.find(job)))
-            running[ref] = job
-            print(f"handed out {called(job)}, about {span(took)}", flush=True)
-        for ref in ray.wait(list(running), timeout=1)[0] if running else []:
-            job = running.pop(ref)
+    how = {"num_cpus": 1, "num_gpus": gpus, "max_retries": -1, "retry_exceptions": False}
+    remote = ray.remote(**how)(finish_away)
+    running = {}
+
+    def begin(job):
+        nets = (job, job.teacher()) if job.guided else (job,)
+        files = {p.name: p.read_bytes() for p in (find(j, work) for j in nets) if p}
+        rest = (folder, "cuda" if gpus else "cpu", draws, set(done.find(job)))
+        running[job] = remote.remote(job, files, *rest)
+
+    def ended():
+        refs = {ref: job for job, ref in running.items()}
+        for ref in ray.wait(list(refs), timeout=0)[0] if refs else []:
+            del running[refs[ref]]
             try:
                 for name, content in ray.get(ref).items():
                     store.write(work / name, content)
-                ended += 1
+                yield refs[ref], None
             except ray.exceptions.RayError as error:
-                failed.append(job)
-                _failure(job, str(error).strip().splitlines())
-            progress_line(ended, len(running), len(todo), begun, sum(todo.values()))
-    ray.shutdown()
-    return failed
+                yield refs[ref], str(error).strip().splitlines()
+
+    try:
+        return _work_off(ranked, running, begin, ended, deadline, len(ranked) or 1)
+    finally:
+        ray.shutdown()
 
 
-def away(job: Job, files: dict, folder, device: str, draws: int, have: set) -> dict:
+def finish_away(job: Job, files: dict, folder, device: str, draws: int, have: set) -> dict:
     """`finish` on a Ray worker: checkpoints come as bytes and rows, curves and checkpoints go back
     so; a second try goes on from the first's state.
     """
@@ -244,18 +196,14 @@ def away(job: Job, files: dict, folder, device: str, draws: int, have: set) -> d
     for name, content in files.items():
         store.write(work / name, content)
     finish(job, work, folder, device, draws, have)
-    return {
-        str(p.relative_to(work)): p.read_bytes()
-        for p in sorted(work.rglob("*"))
-        if p.is_file() and p.suffix in (".csv", ".safetensors") and p.name not in files
-    }
+    made = [p for p in work.rglob("*") if p.suffix in (".csv", ".safetensors")]
+    return {str(p.relative_to(work)): p.read_bytes() for p in made if p.name not in files}
 
 
-def lock(work) -> io.TextIOBase:
+def lock(work: pathlib.Path) -> io.TextIOBase:
     """Hold a work folder for one campaign at a time; the system lets go of it with the process,
     however that ends.
     """
-    work = pathlib.Path(work)
     work.mkdir(parents=True, exist_ok=True)
     handle = open(work / "lock", "w")
     try:
@@ -267,8 +215,7 @@ def lock(work) -> io.TextIOBase:
     except OSError:
         handle.close()
         raise ValueError(
-            f"another campaign is at work in {work}; wait for it, or name another folder with"
-            " --work"
+            f"another campaign is at work in {work}; wait for it, or name another --work"
         ) from None
     for half in work.rglob(".*.part"):  # of a write that was cut off
         half.unlink()

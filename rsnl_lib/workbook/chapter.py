@@ -14,7 +14,7 @@ from ..data.catalogue import DATASETS, Data, network_for
 from ..data.sets import load
 from ..env import data_folder, device
 from ..networks.initial import start
-from ..study.jobs import checkpoint_path
+from ..study.jobs import Job
 from ..train.loop import fit
 from ..train.methods.listed import METHODS
 from ..train.recipes import recipe
@@ -90,8 +90,8 @@ def load_or_train(
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
-    path = checkpoint_path(dataset, method, seed, network, plan)
-    path = path.with_stem(f"{path.stem}-by-{by}") if by else path
+    job = Job(dataset, method, network or "", plan, seed=seed, teacher_seed=seed, teacher_method=by)
+    path = job.path()
     if profile == "read":
         if changes:
             raise ValueError(
