@@ -15,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rsnl_lib import geometry, theorem
+from rsnl_lib import geometry, networks, theorem
 from rsnl_lib.networks.modules import Maxout
-from rsnl_lib.networks.zoo import digits_student, digits_teacher
-from rsnl_lib.theorem import interval
+from rsnl_lib.theorem import jacobian
 
 inf = math.inf
 D = torch.float64
@@ -506,7 +505,7 @@ def test_random_draws_of_pairs_images_norms_and_spaces_break_no_property():
 
 def test_the_projects_convolutional_networks_are_known():
     torch.manual_seed(0)
-    S, T = (make().double().eval() for make in (digits_student, digits_teacher))
+    S, T = (networks.build(f"digits_{who}").double().eval() for who in ("student", "teacher"))
     x, y = torch.rand(2, 1, 8, 8, dtype=D), torch.tensor([3, 5])
     R = t(0.01, 0.01)
     above = theorem.sound_interval(S, T, x, y, R)
@@ -870,7 +869,7 @@ def test_bad_votes_are_named(sigma, draws, said):
 
 
 def plain(net):
-    return nn.Sequential(*interval.layers(net))
+    return nn.Sequential(*jacobian.known_layers(net))
 
 
 @pytest.mark.parametrize("q", QS)

@@ -129,11 +129,11 @@ def test_the_paired_test_is_scipys():
 
 
 def test_holm_by_hand():
-    assert inference.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert inference.holm([0.01, math.nan, 0.5])[0] == pytest.approx(0.03) and math.isnan(
-        inference.holm([0.01, math.nan])[1]
+    assert inference.holm_p([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert inference.holm_p([0.01, math.nan, 0.5])[0] == pytest.approx(0.03) and math.isnan(
+        inference.holm_p([0.01, math.nan])[1]
     )
-    assert inference.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert inference.holm_p([0.6, 0.9]) == [1.0, 1.0]
 
 
 def test_detectable_effects_grow_with_the_spread():

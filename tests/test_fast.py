@@ -153,7 +153,7 @@ def test_the_block_leaves_the_network_as_it_was():
     net = networks.build("digits_student")
     state, kinds = copy.deepcopy(net.state_dict()), [type(m) for m in net.modules()]
     with pytest.raises(RuntimeError), fast.layers(net):
-        assert type(net[0]) is fast.Maxout and type(net[0].layer) is fast.Conv2d
+        assert type(net[0]) is fast.MaxoutPair and type(net[0].layer) is fast.Conv2d
         assert net[1].layer.weight.is_contiguous(memory_format=torch.channels_last)
         raise RuntimeError
     assert [type(m) for m in net.modules()] == kinds

@@ -222,11 +222,11 @@ def test_the_second_gradient_of_a_mobilenet_agrees_with_finite_differences():
 
 def test_the_hint_lies_on_the_way_of_the_images_and_never_in_a_squeeze_and_excitation(teacher):
     net = student("whole")
-    assert networks.guided(net) not in networks.passed(
+    assert networks.guided(net) not in modules.blocks(
         net, D.x_train[:2]
     )  # by the list alone: a gate
     names = {m: n for n, m in net.named_modules()}
-    way = [names[m] for m in networks.passed(net, D.x_train[:2])]
+    way = [names[m] for m in modules.blocks(net, D.x_train[:2])]
     assert len(way) == 1 + 2 + 7 * 3 + 1 and not any(
         "fc" in n for n in way
     )  # from the tenth block on maps have one place
@@ -250,7 +250,7 @@ def test_the_hint_lies_on_the_way_of_the_images_and_never_in_a_squeeze_and_excit
             return self.last(self.c(self.b(self.a(x))).flatten(1))
 
     turned = Turned()
-    assert networks.passed(turned, torch.rand(2, 1, 8, 8)) == [turned.a, turned.b, turned.c]
+    assert modules.blocks(turned, torch.rand(2, 1, 8, 8)) == [turned.a, turned.b, turned.c]
 
 
 def test_the_hint_stage_keeps_frozen_statistics_and_refuses_a_teacher_in_training(teacher):

@@ -48,7 +48,9 @@ def setting(make=relu_net):
     return student, teacher, Batch(x, y, a_T, g_T.float(), 2.5)
 
 
-@pytest.mark.parametrize("make", [relu_net, zoo.digits_mlp_student, zoo.digits_student])
+@pytest.mark.parametrize(
+    "make", [relu_net, zoo.NETWORKS["digits_mlp_student"], zoo.NETWORKS["digits_student"]]
+)
 @pytest.mark.parametrize("method, term", TERMS)
 def test_each_term_alone_reaches_every_student_weight_and_no_teacher_weight(method, term, make):
     student, teacher, batch = setting(make)

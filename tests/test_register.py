@@ -14,7 +14,7 @@ from register_twice import judge
 from rsnl_lib import store
 from rsnl_lib.data import catalogue
 from rsnl_lib.env import RESULTS, ROOT
-from rsnl_lib.measure import evaluate, flips
+from rsnl_lib.measure import evaluate, inference
 from rsnl_lib.study import campaign, claims, jobs, mistakes, register, training
 from rsnl_lib.study.results import Results
 
@@ -151,11 +151,11 @@ def test_a_bad_range_of_teachers_is_named(text):
 
 
 def test_one_line_has_the_p_of_its_sign_test():
-    assert flips.corrected([[1, 1, 1, 1, 1, 1, 1, 1]]) == [2 / 256], (
+    assert inference.corrected([[1, 1, 1, 1, 1, 1, 1, 1]]) == [2 / 256], (
         "all one way: only two of 256 vectors reach an infinite T"
     )
-    assert flips.corrected([[1, 2, 3, 4, 5, 6, 7, 8.0]]) == [2 / 256]
-    assert flips.corrected([[1, -1, 1, -1, 1, -1, 1, -1]]) == [1.0] and flips.corrected(
+    assert inference.corrected([[1, 2, 3, 4, 5, 6, 7, 8.0]]) == [2 / 256]
+    assert inference.corrected([[1, -1, 1, -1, 1, -1, 1, -1]]) == [1.0] and inference.corrected(
         [[0.0] * 8]
     ) == [1.0]
     d = [3, 1, 4, 1, 5, -9, 2, 6.0]
@@ -164,8 +164,8 @@ def test_one_line_has_the_p_of_its_sign_test():
         for s in itertools.product((1, -1), repeat=8)
         for v in [np.multiply(s, d)]
     ]
-    assert flips.corrected([d])[0] == np.mean(np.array(by_hand) >= by_hand[0] - 1e-9)
-    assert flips.reach([d]) == pytest.approx(
+    assert inference.corrected([d])[0] == np.mean(np.array(by_hand) >= by_hand[0] - 1e-9)
+    assert inference.critical_value([d]) == pytest.approx(
         sorted(
             abs(np.mean(v)) / (np.std(v, ddof=1) / math.sqrt(8))
             for s in itertools.product((1, -1), repeat=8)
@@ -214,11 +214,11 @@ def test_two_authors_of_the_analysis_agree(monkeypatch):
 def test_step_down_never_falls_and_more_lines_never_help():
     drawn = np.random.default_rng(1)
     columns = [list(drawn.normal(m, 1, 8)) for m in (3, 1.5, 1, 0.2, 0)]
-    p = flips.corrected(columns)
-    T = [abs(flips.statistic(d)) for d in columns]
+    p = inference.corrected(columns)
+    T = [abs(inference.statistic(d)) for d in columns]
     ordered = [p[i] for i in np.argsort(T)[::-1]]
     assert ordered == sorted(ordered) and all(
-        flips.corrected([d])[0] <= q for d, q in zip(columns, p)
+        inference.corrected([d])[0] <= q for d, q in zip(columns, p)
     )
 
 

@@ -58,7 +58,8 @@ def test_every_start_counts(net):
 
 def test_ten_times_the_steps_and_autoattack_find_hardly_more(net):
     counts = {
-        kind: toolbox.survives(net, X, Y, 0.1, kind).float().mean().item() for kind in toolbox.KINDS
+        kind: toolbox.survives(net, X, Y, 0.1, kind).float().mean().item()
+        for kind in toolbox.EFFORT
     }
     assert (
         abs(counts["pgd200"] - counts["pgd"]) <= 0.03
@@ -133,7 +134,7 @@ def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
     tmp_path, capsys, monkeypatch
 ):
     file = tmp_path / "attacks.csv"
-    monkeypatch.setattr(toolbox, "GREY", (0.1, 0.15))
+    monkeypatch.setattr(toolbox, "EPSILONS", (0.1, 0.15))
     ask = lambda *more: cli.main(["attack", str(KD), "--images", "40", "--rows", str(file), *more])
     ask()
     assert "pgd 0.1 " in capsys.readouterr().out
@@ -159,7 +160,7 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
 ):
     file, best = tmp_path / "rows.csv", tmp_path / "kd.best.safetensors"
     shutil.copy(KD, best)
-    monkeypatch.setattr(toolbox, "GREY", ())
+    monkeypatch.setattr(toolbox, "EPSILONS", ())
     cli.main(["attack", str(KD), str(KD), "--images", "20", "--rows", str(file)])
     assert [line.count("nothing new") for line in capsys.readouterr().out.splitlines()] == [
         0,

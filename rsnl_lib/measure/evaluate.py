@@ -33,26 +33,22 @@ def sweep(
     nets: dict, x: Tensor, y: Tensor, plan: list, draws: int = 2, seed: int = 0, chunk: int = 500
 ) -> list:
     """Rows (dicts) of correct counts for each network of `nets` ({key: module}) under each (kind,
-    level, unit) of `plan`.
-
-    A row's n is images x draws. All networks see the same perturbed images, so their differences
-    are paired.
+    level, unit) of `plan`; a row's n is images x draws. All networks see the same images, so their
+    differences are paired.
     """
     whole("draws", draws, 1)
     whole("chunk", chunk, 1)
     if not isinstance(nets, dict) or not nets:
-        given = "an empty dict" if nets == {} else f"a {type(nets).__name__}"
-        raise ValueError(f"nets is {given}; give a dict of networks such as {{'robust': net}}")
+        kind = type(nets).__name__
+        raise ValueError(f"nets is a {kind}; give a dict of networks, one or more: {{'kd': net}}")
     if not len(x):
         raise ValueError("there are no images to evaluate; x is empty")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
-    for net in nets.values():
-        net.eval()
     rows = []
     with contextlib.ExitStack() as stack:
         for net in nets.values():
-            stack.enter_context(fast.layers(net))
+            stack.enter_context(fast.layers(net.eval()))
         for kind, level, unit in progress(plan, desc="evaluate", leave=False):
             repeats = 1 if kind == "clean" else draws
             right = dict.fromkeys(nets, 0)
@@ -61,16 +57,7 @@ def sweep(
                     for key, net in nets.items():
                         for part, labels in zip(seen.split(64), y[i : i + chunk].split(64)):
                             right[key] += correct(net(part), labels)
-            rows += [
-                {
-                    "key": key,
-                    "perturbation": kind,
-                    "level": level,
-                    "unit": unit,
-                    "draws": repeats,
-                    "n": len(x) * repeats,
-                    "correct": int(count),
-                }
-                for key, count in right.items()
-            ]
+            row = {"perturbation": kind, "level": level, "unit": unit, "draws": repeats}
+            row["n"] = len(x) * repeats
+            rows += [{"key": k, **row, "correct": int(count)} for k, count in right.items()]
     return rows

@@ -1,6 +1,13 @@
-"""Intervals, tests and corrections."""
+"""Intervals, tests and corrections; the test by sign flips, of many lines of paired differences at
+once.
+"""
 
 import math
+
+import numpy as np
+
+N = 8  # differences of a whole line; one of fewer takes the first signs of each vector
+ALPHA = 0.05
 
 
 def paired(values: list) -> tuple:
@@ -28,36 +35,88 @@ def one_more(values: list) -> tuple:
     return mean, (high - mean) * math.sqrt(len(values) + 1)
 
 
-def holm(ps: list) -> list:
+def holm_p(ps: list) -> list:
     """Holm's step-down correction of p values over all tests; nan stays nan, counting as a test."""
-    order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
-    out = [math.nan] * len(ps)
-    worst = 0.0
-    for rank, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(ps) - rank) * ps[i]))
-        out[i] = worst
-    return out
+    ps = np.asarray(ps, dtype=float)
+    order = np.argsort(ps)  # nan last
+    out = np.empty(len(ps))
+    steps = (len(ps) - np.arange(len(ps))) * ps[order]
+    out[order] = np.maximum.accumulate(np.minimum(1.0, steps))
+    return out.tolist()
 
 
-def detectable(values: list, power: float = 0.8) -> float:
-    """The mean effect that a paired t-test on that many values of that spread would find with the
-    given power, in their unit (nan below two values).
+def detectable(values: list) -> float:
+    """The mean effect that a paired t-test on that many values of that spread would find with power
+    0.8, in their unit (nan below two values).
     """
     from scipy import stats
 
     n = len(values)
     if n < 2:
         return math.nan
-    reach = stats.t.ppf(0.975, n - 1) + stats.t.ppf(power, n - 1)
-    return float(reach * stats.sem(values))
+    return float((stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1)) * stats.sem(values))
 
 
-def wilson(correct: int, n: int, z: float = 1.96) -> tuple:
+def wilson(correct: int, n: int) -> tuple:
     """95 % interval (low, high) of a share by Wilson's formula."""
     if not 0 <= correct <= n or not n > 0:
         raise ValueError(f"{correct} correct of {n} is no share; it must be 0 to n of at least 1")
+    z = 1.96
     p = correct / n
     shrink = 1 + z * z / n
     middle = (p + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return middle - half, middle + half
+
+
+def statistic(d) -> np.ndarray:
+    """T = mean / (sd / sqrt n) of differences d (..., n), sd with n - 1; 0 where the mean is 0,
+    infinite where only the spread is.
+    """
+    d = np.asarray(d, dtype=float)
+    mean = d.mean(-1)
+    error = d.std(-1, ddof=1) / math.sqrt(d.shape[-1])
+    tiny = 1e-12 * np.abs(d).max(-1, initial=0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(error <= tiny, np.sign(mean) * np.inf, mean / error)
+    return np.where(np.abs(mean) <= tiny, 0.0, t)
+
+
+def flipped(columns) -> np.ndarray:
+    """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all
+    lines; a line of n teachers takes the first n signs.
+    """
+    signs = 1 - 2 * ((np.arange(2**N)[:, None] >> np.arange(N)) & 1)
+    return np.stack([np.abs(statistic(signs[:, : len(d)] * np.asarray(d))) for d in columns], 1)
+
+
+def corrected(columns) -> list:
+    """Step-down max |T| p values (Westfall and Young) of columns of differences, one a line: the
+    line with the largest |T| is held against the largest of all under each sign vector, the next
+    against that of the lines from itself on; p is the share of vectors that reach it (ties count),
+    and never smaller than the one before.
+    """
+    own = np.array([abs(float(statistic(d))) for d in columns])
+    order = np.argsort(-own, kind="stable")
+    largest = np.maximum.accumulate(flipped(columns)[:, order[::-1]], axis=1)[:, ::-1]
+    p = np.empty(len(own))
+    p[order] = np.maximum.accumulate((largest >= own[order] * (1 - 1e-9)).mean(0))
+    return p.tolist()
+
+
+def critical_value(columns) -> float:
+    """c of the simultaneous intervals mean +- c sd / sqrt n: the 244th smallest of the largest |T|
+    of the residuals under the 256 sign vectors.
+    """
+    residuals = []
+    for d in map(np.asarray, columns):
+        left_over = d - np.mean(d)
+        tiny = 1e-12 * np.abs(d).max(initial=0.0)
+        residuals.append(np.where(np.abs(left_over) <= tiny, 0.0, left_over))
+    return float(np.sort(flipped(residuals).max(1))[math.ceil((1 - ALPHA) * 256) - 1])
+
+
+def interval(d, c: float) -> tuple:
+    """(low, high) = mean -+ c sd / sqrt n; the mean itself where all d are equal."""
+    half = c * np.std(d, ddof=1) / math.sqrt(len(d)) if max(d) > min(d) else 0.0
+    return float(np.mean(d) - half), float(np.mean(d) + half)

@@ -9,122 +9,89 @@ times the steps, one start) or "autoattack", level epsilon in the units of pixel
 import contextlib
 import math
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
 from .. import env, store
 from ..checks import images, one_of, positive, true_class, whole
 from ..data import catalogue
 from ..networks import fast
 
-KINDS = {
-    "pgd": dict(steps=20, restarts=3),
-    "pgd200": dict(steps=200, restarts=1),
-    "autoattack": dict(steps=100, restarts=1),
-}
-LEVELS = {"cifar10_pixels": (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)}  # of epsilon; else
-GREY = (0.05, 0.1, 0.15, 0.2, 0.3)
+# (steps, starts) of each kind of attack
+EFFORT = {"pgd": (20, 3), "pgd200": (200, 1), "autoattack": (100, 1)}
+EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3)  # but for sets of colours:
+COLOUR_EPSILONS = {"cifar10_pixels": (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)}
+CHUNK = 500  # images at once
 
 
 def plan(dataset: str) -> list:
     """Every (perturbation, level, unit) that a data set's networks are attacked at: a grid of
-    epsilon, an epsilon without bound, and at the recipe's own epsilon more steps and AutoAttack,
-    neither of which may find much more.
+    epsilon and 1, and at the recipe's own epsilon more steps and AutoAttack as a check.
     """
     own = catalogue.about(dataset).epsilon
     if own is None:
-        bounded = [name for name, one in catalogue.SETS.items() if one.epsilon]
-        raise ValueError(
-            f"dataset={dataset!r} has no attack here: its images have no bounds; choose one of:"
-            f" {', '.join(bounded)}"
-        )
-    grid = [("pgd", e, "linf") for e in (*LEVELS.get(dataset, GREY), 1.0)]
+        bounded = ", ".join(name for name, one in catalogue.SETS.items() if one.epsilon)
+        raise ValueError(f"dataset={dataset!r} has no bounds of pixels; choose one of: {bounded}")
+    grid = [("pgd", e, "linf") for e in (*COLOUR_EPSILONS.get(dataset, EPSILONS), 1.0)]
     return [*grid, ("pgd200", own, "linf"), ("autoattack", own, "linf")]
 
 
-@contextlib.contextmanager
-def numpy_seed(seed: int):
-    """Within this block numpy's global numbers, which the toolbox draws, are those of `seed`;
-    afterwards they go on as before.
-    """
-    import numpy as np
-
-    before = np.random.get_state()
-    np.random.seed(seed)
+def _attacks(net, x, classes, kind, epsilon, steps, starts):
+    """The attacks of one `kind` on `net` within epsilon, for images like x, in their order."""
     try:
-        yield
-    finally:
-        np.random.set_state(before)
-
-
-def _classifier(net, x, classes):
-    """The network as the toolbox wants it, for images like x (n, c, h, w) in [0, 1]."""
-    try:
+        from art.attacks import evasion
         from art.estimators.classification import PyTorchClassifier
     except ImportError:
         raise ValueError(
-            "attacks are measured by a library that is not installed here; install it with: pip"
-            " install 'rsnl-lib[test]'"
+            "the library of attacks is not installed here: pip install 'rsnl-lib[test]'"
         ) from None
-    where = "gpu" if x.is_cuda else "cpu"
-    loss = torch.nn.CrossEntropyLoss()
-    shape = tuple(x.shape[1:])
-    return PyTorchClassifier(net, loss, shape, classes, clip_values=(0.0, 1.0), device_type=where)
-
-
-def _attacks(judge, kind, epsilon, step, steps, restarts, chunk):
-    """The attacks of one `kind` within epsilon, in their order."""
-    from art.attacks import evasion
-
-    common = {"eps": epsilon, "max_iter": steps, "batch_size": chunk, "verbose": False}
-    climb = {**common, "norm": math.inf, "eps_step": step * epsilon}
+    about = dict(clip_values=(0.0, 1.0), device_type="gpu" if x.is_cuda else "cpu")
+    judge = PyTorchClassifier(net, nn.CrossEntropyLoss(), tuple(x.shape[1:]), classes, **about)
+    common = dict(eps=epsilon, max_iter=steps, batch_size=CHUNK, verbose=False)
+    climb = dict(common, norm=math.inf, eps_step=0.25 * epsilon)
     if kind != "autoattack":
-        return [evasion.ProjectedGradientDescent(judge, **climb, num_random_init=1)] * restarts
-    made = [
-        evasion.AutoProjectedGradientDescent(
-            judge, **climb, nb_random_init=restarts, loss_type=loss
-        )
-        for loss in ("cross_entropy", "difference_logits_ratio")
-    ]
-    return [*made, evasion.SquareAttack(judge, **common, nb_restarts=restarts)]
+        return [evasion.ProjectedGradientDescent(judge, **climb, num_random_init=1)] * starts
+    climb["nb_random_init"] = starts
+    losses = ("cross_entropy", "difference_logits_ratio")
+    made = [evasion.AutoProjectedGradientDescent(judge, **climb, loss_type=loss) for loss in losses]
+    return [*made, evasion.SquareAttack(judge, **common, nb_restarts=starts)]
 
 
 def survives(
-    net: torch.nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
     epsilon: float,
     kind: str = "pgd",
     steps: int | None = None,
     restarts: int | None = None,
-    step: float = 0.25,
     seed: int = 0,
-    chunk: int = 500,
-) -> torch.Tensor:
+) -> Tensor:
     """(n,) bool: `net` is right about image x (n, c, h, w) in [0, 1] and stays right under every
-    attack within epsilon (L-inf).
+    attack within epsilon (L-inf). An image is attacked again only while it survives.
 
-    "pgd": projected gradient ascent on cross-entropy, `restarts` uniform starts, steps of step *
-    epsilon. "autoattack": APGD on cross-entropy and on the logits' ratio, and Square, 100 steps
-    each (arXiv 2003.01690; the original takes more starts, a fourth attack and 5000 queries). An
-    image is attacked again only while it survives.
+    "pgd": projected gradient ascent on cross-entropy, `restarts` uniform starts, steps of epsilon /
+    4. "autoattack": APGD on cross-entropy and on the logits' ratio, and Square, 100 steps each
+    (arXiv 2003.01690; the original takes more starts, a fourth attack and 5000 queries).
     """
-    how = KINDS[one_of("kind", kind, KINDS)]
-    steps = whole("steps", how["steps"] if steps is None else steps, 1)
-    restarts = whole("restarts", how["restarts"] if restarts is None else restarts, 1)
+    usual_steps, usual_starts = EFFORT[one_of("kind", kind, EFFORT)]
+    steps = whole("steps", usual_steps if steps is None else steps, 1)
+    starts = whole("restarts", usual_starts if restarts is None else restarts, 1)
     epsilon = positive("epsilon", epsilon)
-    step = positive("step", step)
     if not len(images(x)):
         raise ValueError("there are no images to attack; x is empty")
     net.eval()
     with torch.no_grad():
-        a = torch.cat([net(part) for part in x.split(chunk)])
+        a = torch.cat([net(part) for part in x.split(CHUNK)])
     alive = a.argmax(1) == true_class(a, y)
-    judge = _classifier(net, x, a.shape[1])
-    series = _attacks(judge, kind, epsilon, step, steps, restarts, chunk)
-    with numpy_seed(seed), torch.random.fork_rng(devices=[]), fast.layers(net):
+    attacks = _attacks(net, x, a.shape[1], kind, epsilon, steps, starts)
+    with torch.random.fork_rng(devices=[]), fast.layers(net), contextlib.ExitStack() as stack:
+        stack.callback(np.random.set_state, np.random.get_state())
+        np.random.seed(seed)  # the toolbox draws numpy's numbers and torch's
         torch.manual_seed(seed)
-        for attack in series:
-            for pick in filter(len, alive.nonzero()[:, 0].split(chunk)):
+        for attack in attacks:
+            for pick in filter(len, alive.nonzero()[:, 0].split(CHUNK)):
                 moved = attack.generate(x[pick].cpu().numpy(), y[pick].cpu().numpy())
                 with torch.no_grad():
                     seen = net(torch.from_numpy(moved).to(x.device))
@@ -132,22 +99,13 @@ def survives(
     return alive
 
 
-def rows(net: torch.nn.Module, head: dict, x, y, wanted: list, seed: int = 0) -> list:
-    """Result rows of one network, its run told by the header `head` of its checkpoint, for every
-    (perturbation, level, unit) of `wanted`.
-    """
+def rows(net: nn.Module, head: dict, x: Tensor, y: Tensor, wanted: list) -> list:
+    """Result rows of a network with checkpoint header `head` for the `wanted` part of a plan."""
     run = {k: head.get(k, "") for k in store.RUN_COLUMNS}
-    return [
-        {
-            **run,
-            "perturbation": kind,
-            "level": level,
-            "unit": unit,
-            "space": "pixels [0,1]",
-            "draws": KINDS[kind]["restarts"],
-            "n": len(x),
-            "correct": int(survives(net, x, y, level, kind, seed=seed).sum()),
-            **store.provenance(),
-        }
-        for kind, level, unit in env.progress(wanted, desc="attack", leave=False)
-    ]
+    found = []
+    for kind, level, unit in env.progress(wanted, desc="attack", leave=False):
+        row = {**run, "perturbation": kind, "level": level, "unit": unit, "space": "pixels [0,1]"}
+        count = int(survives(net, x, y, level, kind).sum())
+        row |= {"draws": EFFORT[kind][1], "n": len(x), "correct": count, **store.provenance()}
+        found.append(row)
+    return found

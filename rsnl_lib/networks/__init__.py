@@ -1,15 +1,5 @@
 """Networks by name, their layers and start, and layers that are fast."""
+# ruff: noqa: F401
 
-from .initial import lsuv_, start, uniform_  # noqa: F401
-from .modules import (  # noqa: F401
-    Maxout,
-    conv,
-    count,
-    dense,
-    guided,
-    passed,
-    pool,
-    training,
-    twice_differentiable,
-)
-from .zoo import NETWORKS, build  # noqa: F401
+from .modules import Maxout, conv, count, dense, guided, pool, training, twice_differentiable
+from .zoo import NETWORKS, build, lsuv_, start

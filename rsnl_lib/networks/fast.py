@@ -36,8 +36,7 @@ def _like(t, w):
 def _image_gradient(up, w, x, how):
     """The gradient of the images x, of which only the shape is asked, from up and the kernels w."""
     stride, padding, dilation, _ = how
-    plain = stride == dilation == (1, 1)
-    if x.shape[1] == 1 and plain and up.device.type == "cpu":
+    if x.shape[1] == 1 and stride == dilation == (1, 1) and up.device.type == "cpu":
         # one channel: far faster as a product and a fold
         columns = torch.bmm(w.flatten(1).t().expand(len(up), -1, -1), up.flatten(2))
         return F.fold(columns, x.shape[2:], w.shape[2:], padding=padding)
@@ -68,6 +67,10 @@ class _InputGradient(Function):
 
 
 class _Conv(Function):
+    """F.conv2d for training: `create_graph` gives the gradient of x alone, and the final backward
+    none for images x whose gradient was taken that way.
+    """
+
     @staticmethod
     def forward(ctx, x, w, b, how):
         ctx.how = how
@@ -93,24 +96,6 @@ class _Conv(Function):
         if any(weights):  # of frozen weights and biases nothing is computed
             _, d_w, d_b = _derivatives(up, x, w, ctx.how, (False, *weights), ctx.bias)
         return d_x, d_w, d_b, None
-
-
-def conv2d(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    b: torch.Tensor | None = None,
-    stride: tuple = (1, 1),
-    padding: tuple = (0, 0),
-    dilation: tuple = (1, 1),
-    groups: int = 1,
-) -> torch.Tensor:
-    """F.conv2d of x (n, c_in, h, w), for training: `create_graph` gives the gradient of x alone,
-    and the final backward none for images x whose gradient was taken that way.
-    """
-    if torch.is_autocast_enabled(x.device.type):
-        kind = torch.get_autocast_dtype(x.device.type)
-        x, w, b = (t if t is None else t.to(kind) for t in (x, w, b))
-    return _Conv.apply(x, w, b, (tuple(stride), tuple(padding), tuple(dilation), groups))
 
 
 class _Spread(Function):
@@ -146,8 +131,8 @@ class _Larger(Function):
 
 
 def transformable(conv: nn.Conv2d) -> bool:
-    """Is a convolution better done as a product per frequency (`fourier`)? With kernels of 5 and
-    more over 32 channels and more it is.
+    """Is a convolution faster as a product per frequency (`fourier`)? It is with kernels of 5 and
+    more over 32 channels and more.
     """
     plain = conv.stride == conv.dilation == (1, 1) and conv.groups == 1
     return plain and min(conv.kernel_size) >= 5 and conv.in_channels >= 32
@@ -157,11 +142,14 @@ class Conv2d(nn.Conv2d):
     def forward(self, x):
         if not torch.is_grad_enabled():
             return super().forward(x)
-        how = (self.stride, self.padding, self.dilation, self.groups)
-        return conv2d(x, self.weight, self.bias, *how)
+        w, b = self.weight, self.bias
+        if torch.is_autocast_enabled(x.device.type):
+            kind = torch.get_autocast_dtype(x.device.type)
+            x, w, b = (t if t is None else t.to(kind) for t in (x, w, b))
+        return _Conv.apply(x, w, b, (self.stride, self.padding, self.dilation, self.groups))
 
 
-class Maxout(modules.Maxout):
+class MaxoutPair(modules.Maxout):
     def forward(self, x):
         return _Larger.apply(self.layer(x)) if torch.is_grad_enabled() else super().forward(x)
 
@@ -176,28 +164,22 @@ class Frequencies(Conv2d):
 
 @contextlib.contextmanager
 def layers(net: nn.Module, transform: bool = True) -> Iterator[nn.Module]:
-    """Within this block every nn.Conv2d of `net` goes by `conv2d` with its weights in
-    channels_last, and every maxout of two pieces keeps one bit a unit; afterwards all is as before.
-    With `transform` the convolutions that are `transformable` go by `fourier.conv2d`.
-
-    Under no_grad only the layout differs: evaluation gains by that alone, most in batches of about
-    64. Convolutions with a padding given in words or by other than zeros stay as they are, and so
-    does every other layer. Where the two pieces of a maxout tie, the second takes the whole
-    gradient.
+    """Within this block every nn.Conv2d of `net` with zeros of a given width around is a `Conv2d`
+    of above, or with `transform` one by `Frequencies` where it is `transformable`, its weights in
+    channels_last; every maxout of two pieces is a `MaxoutPair`: at a tie the second takes the whole
+    gradient. Under no_grad only the layout differs, a gain most in batches of about 64.
     """
     convs = [m for m in net.modules() if type(m) is nn.Conv2d and m.padding_mode == "zeros"]
     convs = [m for m in convs if not isinstance(m.padding, str)]
     pairs = [m for m in net.modules() if type(m) is modules.Maxout and m.pieces == 2]
-    for m in pairs:
-        m.__class__ = Maxout
-    for m in convs:
-        m.__class__ = Frequencies if transform and transformable(m) else Conv2d
-        m.weight.data = m.weight.data.to(memory_format=torch.channels_last)
-    try:
-        yield net
-    finally:
+    with modules.put_back(convs + pairs, "__class__"):
         for m in pairs:
-            m.__class__ = modules.Maxout
+            m.__class__ = MaxoutPair
         for m in convs:
-            m.__class__ = nn.Conv2d
-            m.weight.data = m.weight.data.to(memory_format=torch.contiguous_format)
+            m.__class__ = Frequencies if transform and transformable(m) else Conv2d
+            m.weight.data = m.weight.data.to(memory_format=torch.channels_last)
+        try:
+            yield net
+        finally:
+            for m in convs:
+                m.weight.data = m.weight.data.to(memory_format=torch.contiguous_format)

@@ -11,26 +11,23 @@ import functools
 import math
 
 import torch
+from torch import Tensor
 
 
 @functools.cache
 def _waves(rows, columns, size, dtype, device, first=0):
-    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and first <= i < first +
-    columns.
-    """
+    """cos and sin of 2 pi f i / size, each (rows, columns), for f < rows and i from `first` on."""
     f = torch.arange(rows, dtype=torch.float64)
     i = first + torch.arange(columns, dtype=torch.float64)
     angle = torch.outer(f, i).remainder(size) * (2 * math.pi / size)
     return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
 
 
-def _turned(re, im, cos, sin, way):
-    """(cos, way * sin) times (re, im) as complex numbers, along the first axis: cos and sin (m, k),
-    re and im (k, ...).
-    """
+def _turned(re, im, cos, sin):
+    """(cos, sin) (m, k) times (re, im) (k, ...) as complex numbers."""
     re = re.reshape(len(re), -1)
     im = im.reshape(len(im), -1)
-    return torch.addmm(cos @ re, -way * sin, im), torch.addmm(cos @ im, way * sin, re)
+    return torch.addmm(cos @ re, -sin, im), torch.addmm(cos @ im, sin, re)
 
 
 def _spectrum(t, rows, columns, top=0, left=0):
@@ -44,20 +41,18 @@ def _spectrum(t, rows, columns, top=0, left=0):
     re = torch.matmul(cos, flat)
     im = torch.matmul(-sin, flat)
     cos, sin = _waves(rows, h, rows, t.dtype, t.device, top)
-    re, im = _turned(re, im, cos, sin, -1)
-    return re.view(rows * half, *more), im.view(rows * half, *more)
+    return tuple(part.view(rows * half, *more) for part in _turned(re, im, cos, -sin))
 
 
-def _back(re, im, rows, columns, out_rows, out_columns):
+def _inverse(re, im, rows, columns, out_rows, out_columns):
     """The first out_rows x out_columns places of the real signal with spectrum (re, im), each (rows
     * half, n, u): (out_rows, out_columns, n, u).
     """
     half = columns // 2 + 1
     more = re.shape[1:]
     cos, sin = _waves(out_rows, rows, rows, re.dtype, re.device)
-    re, im = _turned(re.reshape(rows, -1), im.reshape(rows, -1), cos / rows, sin / rows, 1)
-    # each frequency stands for its mirror image too, but for the mean and, of an even size, the
-    # fastest
+    re, im = _turned(re.reshape(rows, -1), im.reshape(rows, -1), cos / rows, sin / rows)
+    # each frequency but the mean and, of an even size, the fastest stands for its mirror image too
     twice = torch.full((half,), 2.0 / columns, dtype=re.dtype, device=re.device)
     twice[0] = 1 / columns
     if columns % 2 == 0:
@@ -68,12 +63,7 @@ def _back(re, im, rows, columns, out_rows, out_columns):
     return out.view(out_rows, out_columns, *more)
 
 
-def conv2d(
-    x: torch.Tensor,
-    w: torch.Tensor,
-    b: torch.Tensor | None = None,
-    padding: tuple[int, int] = (0, 0),
-) -> torch.Tensor:
+def conv2d(x: Tensor, w: Tensor, b: Tensor | None = None, padding: tuple = (0, 0)) -> Tensor:
     """F.conv2d of images x (n, c, h, w) with kernels w (u, c, k, l), stride 1, zeros around: the
     same but for rounding; any derivative.
     """
@@ -89,5 +79,5 @@ def conv2d(
     w_re, w_im = _spectrum(w.permute(2, 3, 1, 0), rows, columns)
     y_re = torch.baddbmm(torch.bmm(x_re, w_re), x_im, w_im)
     y_im = torch.baddbmm(torch.bmm(x_im, w_re), -x_re, w_im)
-    y = _back(y_re, y_im, rows, columns, out_rows, out_columns).permute(2, 3, 0, 1)
+    y = _inverse(y_re, y_im, rows, columns, out_rows, out_columns).permute(2, 3, 0, 1)
     return y if b is None else y + b[:, None, None]

@@ -21,7 +21,7 @@ from .jobs import Job
 from .results import Results
 
 LINE_FILES = ("claims", "study", "neighbours")
-ATTACKS = tuple(toolbox.KINDS)  # of rows made by `python -m rsnl_lib attack`
+ATTACKS = tuple(toolbox.EFFORT)  # of rows made by `python -m rsnl_lib attack`
 
 
 def read_lines(name: str = "claims") -> list[dict]:
@@ -124,7 +124,7 @@ def judge_claims(done: Results) -> list[dict]:
     for c in claims:
         c["p"] = c["p"] if c["n"] == len(c["seeds"]) else math.nan
         c["detectable"] = inference.detectable(list(c["effects"].values()))
-    for c, p in zip(claims, inference.holm([c["p"] for c in claims])):
+    for c, p in zip(claims, inference.holm_p([c["p"] for c in claims])):
         c["p_corrected"] = p
         c["verdict"] = verdict(c, c["low"], c["high"], c["mean"], p)
     return claims

@@ -14,7 +14,7 @@ from .. import store
 from ..data import catalogue
 from ..data.catalogue import CLEAN, Condition
 from ..env import ROOT
-from ..measure.flips import ALPHA, N, corrected, interval, reach
+from ..measure.inference import ALPHA, N, corrected, critical_value, interval
 from . import claims, mistakes
 from .jobs import Job, words
 from .results import Results
@@ -168,8 +168,8 @@ def judge_lines(done: Results, told: dict | None = None, lines: list | None = No
     for family in {line["family"] for line in lines if line["n"]}:
         whole = [line for line in lines if line["family"] == family and line["n"]]
         columns = [line["d"] for line in whole]
-        c = reach(columns)
-        c_single = reach([d for line in whole for d in line["by_weight"].values()])
+        c = critical_value(columns)
+        c_single = critical_value([d for line in whole for d in line["by_weight"].values()])
         for line, p in zip(whole, corrected(columns)):
             line["mean"], line["p"] = float(np.mean(line["d"])), p
             line["low"], line["high"] = interval(line["d"], c)
@@ -190,7 +190,7 @@ def power(sds: list, margins: list, effect: float = 1.0, trials: int = 400) -> l
     found = np.zeros((len(sds), 2))
     for _ in range(trials):
         d = drawn.normal(size=(len(sds), N)) * np.asarray(sds)[:, None]
-        c = reach(d)
+        c = critical_value(d)
         for i, margin in enumerate(margins):
             moved = d.copy()
             moved[i] += effect

@@ -3,52 +3,48 @@ any pair of known layers.
 
 `bound` makes the radii of Theorem 1' from the gradient gap; here the gap is bounded from above, so
 they hold: by products of norms (one number for all radii), by interval Jacobians, or by LipSDP of
-the stacked pair. Beside them smoothing votes, for networks too large for these, and the exact
-answer for networks of two inputs.
+the stacked pair. Beside them smoothing votes, for networks too large for these.
 """
 
 import copy
 import math
 
 import torch
-from torch import nn
+from torch import Generator, Tensor, nn
+from torch.nn import Module
 
 from .. import geometry
 from ..checks import one_of, points, positive, true_class, whole
 from ..networks.modules import Maxout
 from . import bound
 from .interval import sound_interval, sound_lead
-from .jacobian import SLACK
-from .layers import layers, linear_map, split_last
+from .jacobian import BATCH_NORMS, POOLS, SLACK, known_layers, linear_map, split_last
 from .lipsdp import sound_lipsdp
 
+SOUND = ("spectral", "interval", "lipsdp")
 
-# The product of norms ----------------------------------------------------------------------------
-def operator_norm(layer: nn.Module, q: float) -> float:
-    """SOUND upper bound of a layer's Lipschitz constant from q-norm to q-norm; q = 1, 2 or inf.
 
-    Exact for dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2:
-    the least of sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and
-    sqrt(places) times the unfolded kernel's.
+def operator_norm(layer: Module, q: float) -> float:
+    """SOUND upper bound of a layer's Lipschitz constant in the q-norm, q = 1, 2 or inf: exact for
+    dense layers but for maxout in L2 (the stacked pieces are taken). A convolution in L2: the least
+    of sqrt(||.||_1 ||.||_inf), the sum over kernel places of the matrices' norms, and sqrt(places)
+    times the unfolded kernel's.
     """
     one_of("q", q, geometry.DUAL)
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
-    if isinstance(inner, (nn.MaxPool2d, nn.AvgPool2d)):
+    if isinstance(inner, POOLS):
         return _pool_norm(inner, q)
-    if isinstance(inner, (nn.BatchNorm1d, nn.BatchNorm2d)):
+    if isinstance(inner, BATCH_NORMS):
         scale, _ = linear_map(inner)
         return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
     if not isinstance(inner, (nn.Linear, nn.Conv2d)):
         return 1.0  # ReLU, softplus, flatten, dropout at rest
     w = inner.weight
     if isinstance(inner, nn.Conv2d) and inner.groups > 1:
-        raise ValueError(
-            f"Conv2d with groups={inner.groups}: the product of norms knows groups=1 only"
-        )
+        raise ValueError(f"Conv2d with groups={inner.groups}: the product of norms knows groups=1")
     rows = w.abs().flatten(1).sum(1).max().item()
     most = w.abs().unflatten(0, (pieces, -1)).amax(0)  # a maxout unit follows one piece at a time
-    column = most.sum(0)
-    columns = (column.flatten(1).sum(1) if w.dim() == 4 else column).max().item()
+    columns = most.sum(0).reshape(w.shape[1], -1).sum(1).max().item()
     if q != 2:
         return {1: columns, math.inf: rows}[q]
     if w.dim() == 2:
@@ -75,14 +71,14 @@ def _pool_norm(pool, q):
 
 
 def lipschitz(
-    net: nn.Module, y: torch.Tensor, p: float = 2, space: str = "logit", tau: float = 1.0
-) -> torch.Tensor:
+    net: Module, y: Tensor, p: float = 2, space: str = "logit", tau: float = 1.0
+) -> Tensor:
     """SOUND global bound (n,) of ||grad f||_p for labels y: norms multiplied, times the steepest
     margin a_y - a_j; f's slope is at most 1/4.
     """
     q = geometry.DUAL[one_of("p", p, geometry.DUAL)]
     share = {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}
-    flat, last = split_last(layers(net))
+    flat, last = split_last(known_layers(net))
     size = math.prod(operator_norm(m, q) for m in flat)
     w = torch.eye(int(y.max()) + 2, dtype=torch.float64) if last is None else last.weight
     true_class(torch.empty(len(y), len(w)), y)
@@ -91,53 +87,40 @@ def lipschitz(
 
 
 def sound_spectral(
-    net_S: nn.Module,
-    net_T: nn.Module,
-    y: torch.Tensor,
-    p: float = 2,
-    space: str = "logit",
-    tau: float = 1.0,
-) -> torch.Tensor:
-    """SOUND upper bound of G, the same for every radius and image of a class: the sum of both
-    networks' products of norms.
-    """
+    net_S: Module, net_T: Module, y: Tensor, p: float = 2, space: str = "logit", tau: float = 1.0
+) -> Tensor:
+    """SOUND upper bound of G for every radius: the sum of both networks' products of norms."""
     return lipschitz(net_S, y, p, space, tau) + lipschitz(net_T, y, p, space, tau)
 
 
-# Certificates ------------------------------------------------------------------------------------
-SOUND = ("spectral", "interval", "lipsdp")
-
-
 def sound_radii(
-    net_S: nn.Module,
-    net_T: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    net_S: Module,
+    net_T: Module,
+    x: Tensor,
+    y: Tensor,
     method: str = "interval",
     p: float = 2,
     space: str = "logit",
     tau: float = 1.0,
     box: bool = False,
     parts: int = 12,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm)
-    lets the teacher catch up.
+    lets the teacher catch up; 0 where it leads already, or rounding cannot exclude it.
 
     `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least
-    of its bound and the cheaper ones, so the order never turns. Computed on the CPU, wherever the
-    networks are. Where the teacher leads already (or rounding cannot exclude it) both are 0.
+    of its bound and the cheaper ones, so the order never turns. Computed on the CPU.
     """
-    one_of("method", method, SOUND)
-    if method == "lipsdp" and (p != 2 or box):
+    if one_of("method", method, SOUND) == "lipsdp" and (p != 2 or box):
         raise ValueError(
             f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'"
         )
     if points(x).device.type != "cpu":
-        here = (copy.deepcopy(net_S).cpu(), copy.deepcopy(net_T).cpu(), x.cpu(), y.cpu())
-        radii = sound_radii(*here, method, p, space, tau, box, parts)
+        pair = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
+        radii = sound_radii(*pair, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
         return tuple(r.to(x.device) for r in radii)
     with torch.no_grad():
-        plain = (nn.Sequential(*layers(net)) for net in (net_S, net_T))
+        plain = (nn.Sequential(*known_layers(net)) for net in (net_S, net_T))
         a_S, _ = bound.both(*plain, x[:1].double())
     true_class(a_S.expand(len(x), -1), y)
     m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
@@ -158,29 +141,25 @@ def sound_radii(
 
 
 def votes(
-    net_S: nn.Module,
-    net_T: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
+    net_S: Module,
+    net_T: Module,
+    x: Tensor,
+    y: Tensor,
     sigma: float,
     draws: int = 1000,
     alpha: float = 0.001,
-    generator: torch.Generator | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    generator: Generator | None = None,
+) -> tuple[Tensor, Tensor]:
     """(radius, p_low): smoothing (arXiv 1902.02918) of "the student leads" for any two networks,
-    L2, SOUND with probability 1 - alpha an image.
-
-    p_low is the Clopper-Pearson bound of P(f_S > f_T) under N(x, sigma^2); up to sigma
-    Phi^-1(p_low) the student keeps the majority of the votes. That is a statement on the smoothed
-    order, not on the two networks without noise.
+    L2, SOUND with probability 1 - alpha an image: p_low is the Clopper-Pearson bound of P(f_S >
+    f_T) under N(x, sigma^2); up to sigma Phi^-1(p_low) the student keeps the majority of the votes,
+    a statement on the smoothed order, not on the two networks without noise.
     """
     from scipy.stats import beta
 
     positive("sigma", sigma)
-    if not 0 < positive("alpha", alpha) < 1:
-        raise ValueError(
-            f"alpha={alpha!r} must lie between 0 and 1: it is the chance to be wrong, such as 0.001"
-        )
+    if positive("alpha", alpha) >= 1:
+        raise ValueError(f"alpha={alpha!r}, the chance to be wrong, must lie between 0 and 1")
     h = bound.head_start(net_S, net_T, y)
     wins = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     device = generator.device if generator else x.device

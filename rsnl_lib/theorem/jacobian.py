@@ -1,5 +1,5 @@
-"""Interval Jacobians: every value and slope that the logits of a network can take over a ball, in
-float64.
+"""The layers that the sound bounds know, and interval Jacobians: every value and slope that the
+logits of a network can take over a ball, in float64.
 
 The Jacobian of each layer's output is kept as a centre C and a radius r, entry by entry; a neuron,
 a maxout unit or a pooling window that cannot switch inside the ball keeps its exact slope
@@ -12,66 +12,93 @@ norms and square roots are a few roundings each: the final numbers are widened b
 themselves. Softplus is taken as the exact function.
 """
 
+import copy
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from .. import geometry
 from ..networks.modules import Maxout
-from .layers import linear_map, split_last
 
 GAMMA = 1e-11
 SLACK = 1e-9
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+RESHAPES = (nn.Flatten, nn.Unflatten)
+AT_REST = (nn.Dropout, nn.Identity)
+POOLS = (nn.AvgPool2d, nn.MaxPool2d)
+NEURONS = (nn.ReLU, nn.Softplus)
+LAYERS = (nn.Linear, nn.Conv2d, Maxout, *NEURONS, *POOLS, *BATCH_NORMS, *RESHAPES, *AT_REST)
+
+
+def known_layers(net: nn.Module) -> list[nn.Module]:
+    """The layers of a network in order, in float64 and evaluation mode; an unknown one is named."""
+    inner = net.layer if isinstance(net, Maxout) else net
+    plain = (nn.Linear, nn.Conv2d) if inner is not net else (nn.Sequential, *LAYERS)
+    # the forward of a subclass may compute anything
+    known = getattr(type(inner), "forward", None) in [kind.forward for kind in plain]
+    name = type(net).__name__
+    if not known or (inner is not net and type(net).forward is not Maxout.forward):
+        raise ValueError(
+            f"{name} is no layer that the sound bounds know; they know nn.Sequential of"
+            f" {', '.join(c.__name__ for c in LAYERS)}. For any other network: certify.votes"
+        )
+    if isinstance(net, nn.Sequential):
+        return [flat for m in net for flat in known_layers(m)]
+    if inner is not net and getattr(inner, "groups", 1) > 1:
+        raise ValueError(f"Maxout of Conv2d with groups={inner.groups}: the bounds know groups=1")
+    if getattr(net, "track_running_stats", True) is False:
+        raise ValueError(f"{name} without running statistics mixes the images of a batch")
+    return [copy.deepcopy(net).double().eval()]
+
+
+def split_last(flat: list) -> tuple[list, nn.Linear | None]:
+    """(the layers before the last, the last) if that is a dense one, else (all layers, None)."""
+    return (flat[:-1], flat[-1]) if isinstance(flat[-1], nn.Linear) else (flat, None)
+
+
+def linear_map(layer: nn.Module, absolute: bool = False, rows: Tensor | None = None) -> tuple:
+    """(a linear layer without its bias, the bias or None); with |weights|, or other `rows`."""
+    if isinstance(layer, nn.AvgPool2d):
+        return layer, None
+    if isinstance(layer, BATCH_NORMS):
+        weight = 1 if layer.weight is None else layer.weight
+        scale = (layer.running_var + layer.eps).rsqrt() * weight
+        shift = -layer.running_mean * scale + (0 if layer.bias is None else layer.bias)
+        scale = scale.abs() if absolute else scale
+        return (lambda t: t * scale.view(1, -1, *[1] * (t.dim() - 2))), shift
+    w = layer.weight if rows is None else rows
+    w = w.abs() if absolute else w
+    if isinstance(layer, nn.Linear):
+        return (lambda t: F.linear(t, w)), layer.bias
+    if layer.padding_mode != "zeros":
+        raise ValueError(f"Conv2d with padding_mode={layer.padding_mode!r}: use 'zeros'")
+    how = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    return (lambda t: F.conv2d(t, w, None, *how)), layer.bias
 
 
 class State(NamedTuple):
-    """One layer's output over the ball: value at x and its rounding error (n, *s); Jacobian within
-    C +- r, both (n, d, *s).
-    """
+    """A layer's output over the ball: value z +- e at x (n, *s), Jacobian C +- r (n, d, *s)."""
 
-    z: torch.Tensor
-    e: torch.Tensor
-    C: torch.Tensor
-    r: torch.Tensor
-
-
-def columns(f: Callable, J: torch.Tensor) -> torch.Tensor:
-    """f on every Jacobian column: (n, d, *s) -> (n, d, *t)."""
-    return f(J.flatten(0, 1)).unflatten(0, J.shape[:2])
-
-
-def _affine(layer, s, rows=None, bias=True):
-    if isinstance(layer, nn.Linear) and s.z.dim() != 2:
-        raise ValueError(
-            f"Linear on features of shape {tuple(s.z.shape[1:])}: the sound bounds want them flat; "
-            "put nn.Flatten before it"
-        )
-    f, b = linear_map(layer, rows=rows)
-    size, _ = linear_map(layer, absolute=True, rows=rows)
-    means = getattr(layer, "running_mean", None)  # a batch norm's bias may hide two large numbers
-    hidden = 0 if means is None else means.abs().view(1, -1, *[1] * (s.z.dim() - 2))
-    z, e = f(s.z), size(s.e + GAMMA * (s.z.abs() + hidden))
-    if b is not None and bias:
-        b = b.view(1, -1, *[1] * (z.dim() - 2))
-        z, e = z + b, e + GAMMA * (b.abs() + z.abs())
-    return State(z, e, columns(f, s.C), columns(size, s.r + GAMMA * s.C.abs()))
+    z: Tensor
+    e: Tensor
+    C: Tensor
+    r: Tensor
 
 
 class Ball(NamedTuple):
-    """B_q(x, R), R (n,), with the dual p; `side` (n, d) says which way a pixel may go: 0 both, 1 up
-    only, -1 down only.
-    """
+    """B_q(x, R), R (n,), with the dual p; a pixel may go both ways or to its `side` (n, d), +-1."""
 
-    R: torch.Tensor
+    R: Tensor
     p: float
-    side: torch.Tensor | None
+    side: Tensor | None = None
     jacobian: bool = True  # False, for R = 0: carry values and their rounding only
 
-    def slope(self, C, r):
+    def slope(self, C: Tensor, r: Tensor) -> Tensor:
         """sup of <g, v> over g in C +- r and feasible directions v of q-norm 1: (n, *s)."""
         g = C.abs() + r
         if self.side is not None:
@@ -80,59 +107,68 @@ class Ball(NamedTuple):
             g = torch.where(side > 0, (C + r).clamp_min(0), g)
         return torch.linalg.vector_norm(g, self.p, dim=1)
 
-    def rise(self, s):
-        """The most that each value of the state can grow over the ball, rounding included."""
-        return geometry.like(self.R, s.z) * self.slope(s.C, s.r) + s.e
+    def high(self, s: State) -> Tensor:
+        """The most that each value of the state can be over the ball, rounding included."""
+        return s.z + (geometry.like(self.R, s.z) * self.slope(s.C, s.r) + s.e)
 
-    def fall(self, s):
-        """The most that each value can fall."""
-        return geometry.like(self.R, s.z) * self.slope(-s.C, s.r) + s.e
+    def low(self, s: State) -> Tensor:
+        """The least that each value can be."""
+        return s.z - (geometry.like(self.R, s.z) * self.slope(-s.C, s.r) + s.e)
+
+
+def columns(f: Callable, J: Tensor) -> Tensor:
+    """f on every Jacobian column: (n, d, *s) -> (n, d, *t)."""
+    return f(J.flatten(0, 1)).unflatten(0, J.shape[:2])
+
+
+def _affine(layer, s, rows=None):
+    """The State after a linear layer; with other `rows` for its weights, without its bias."""
+    if isinstance(layer, nn.Linear) and s.z.dim() != 2:
+        shape = tuple(s.z.shape[1:])
+        raise ValueError(f"Linear on features of shape {shape}: put nn.Flatten before it")
+    f, b = linear_map(layer, rows=rows)
+    size, _ = linear_map(layer, absolute=True, rows=rows)
+    means = getattr(layer, "running_mean", None)  # a batch norm's bias may hide two large numbers
+    hidden = 0 if means is None else means.abs().view(1, -1, *[1] * (s.z.dim() - 2))
+    z, e = f(s.z), size(s.e + GAMMA * (s.z.abs() + hidden))
+    if b is not None and rows is None:
+        b = b.view(1, -1, *[1] * (z.dim() - 2))
+        z, e = z + b, e + GAMMA * (b.abs() + z.abs())
+    return State(z, e, columns(f, s.C), columns(size, s.r + GAMMA * s.C.abs()))
 
 
 def _largest(states, alive):
-    """The maximum of several states, each piece possible where `alive`: the hull of their
-    Jacobians.
-    """
-    z = torch.stack([t.z for t in states])
+    """The maximum of states, each possible where `alive`: the hull of their Jacobians."""
+    z = torch.stack([t.z for t in states]).amax(0)
     e = torch.stack([t.e for t in states]).amax(0)
     low = torch.full_like(states[0].C, math.inf)
     high = -low
     for t, on in zip(states, alive):
         low = torch.where(on[:, None], torch.minimum(low, t.C - t.r), low)
         high = torch.where(on[:, None], torch.maximum(high, t.C + t.r), high)
-    return State(z.amax(0), e, (low + high) / 2, (high - low) / 2)
+    return State(z, e, (low + high) / 2, (high - low) / 2)
 
 
 def _maxout(m, s, ball, slopes):
-    w = m.layer.weight.chunk(m.pieces)
-    z, e, C, r = _affine(m.layer, s)
-    values = (t.chunk(m.pieces, dim=1) for t in (z, e))
-    jacobians = (t.chunk(m.pieces, dim=2) for t in (C, r))
-    states = [State(*t) for t in zip(*values, *jacobians)]
-    alive = [torch.ones_like(states[0].z, dtype=torch.bool) for _ in states]
-    for i in range(m.pieces):
-        for j in range(i):
-            # the pieces' difference, tighter than their two bounds
-            d = _affine(m.layer, s, rows=w[i] - w[j], bias=False)
-            d = d._replace(z=states[i].z - states[j].z, e=states[i].e + states[j].e + GAMMA)
-            alive[i] &= d.z + ball.rise(d) >= 0
-            alive[j] &= d.z - ball.fall(d) <= 0
-    if m.pieces == 2:
+    k = m.pieces
+    w = m.layer.weight.chunk(k)
+    a = _affine(m.layer, s)
+    states = list(map(State, a.z.chunk(k, 1), a.e.chunk(k, 1), a.C.chunk(k, 2), a.r.chunk(k, 2)))
+    alive = [torch.ones_like(t.z, dtype=torch.bool) for t in states]
+    for j, i in itertools.combinations(range(k), 2):
+        # the pieces' difference, tighter than their two bounds
+        d = _affine(m.layer, s, rows=w[i] - w[j])
+        d = d._replace(z=states[i].z - states[j].z, e=states[i].e + states[j].e + GAMMA)
+        alive[i] &= ball.high(d) >= 0
+        alive[j] &= ball.low(d) <= 0
+    if k == 2:
         slopes.append(((~alive[1]).double(), alive[0].double()))
     return _largest(states, alive)
 
 
-def _relu(s, ball, slopes):
-    up = s.z + ball.rise(s) >= 0
-    down = s.z - ball.fall(s) <= 0
-    slopes.append(((~down).double(), up.double()))
-    zero = State(*(torch.zeros_like(t) for t in s))
-    return _largest([s, zero], [up, down])
-
-
 def _softplus(m, s, ball, slopes):
-    low = torch.sigmoid(m.beta * (s.z - ball.fall(s))) * (1 - SLACK)
-    high = torch.sigmoid(m.beta * (s.z + ball.rise(s))) * (1 + SLACK)
+    low = torch.sigmoid(m.beta * ball.low(s)) * (1 - SLACK)
+    high = torch.sigmoid(m.beta * ball.high(s)) * (1 + SLACK)
     slopes.append((low, high))
     ends = torch.stack([(s.C + sign * s.r) * k[:, None] for sign in (-1, 1) for k in (low, high)])
     top, bottom = ends.amax(0), ends.amin(0)
@@ -141,80 +177,62 @@ def _softplus(m, s, ball, slopes):
 
 
 def _windows(m, t, fill, out):
-    """The k x k values that each output of a pooling layer sees, (k*k, ..., H', W'), padded with
-    `fill`.
-    """
+    """The values that each of the `out` outputs of a pooling layer sees, (k*k, ..., *out)."""
     sizes = (m.kernel_size, m.stride, m.padding)
     k, step, pad = ((v, v) if isinstance(v, int) else v for v in sizes)
-    need = [(out[i] - 1) * step[i] + k[i] - t.shape[i - 2] - pad[i] for i in (0, 1)]
-    t = F.pad(t, (pad[1], max(need[1], 0), pad[0], max(need[0], 0)), value=fill)
+    t = F.pad(t, (pad[1], k[1], pad[0], k[0]), value=fill)  # no window reaches farther
     t = t.unfold(-2, k[0], step[0]).unfold(-2, k[1], step[1])[..., : out[0], : out[1], :, :]
     return t.flatten(-2).movedim(-1, 0)
 
 
 def _max_pool(m, s, ball):
     if m.dilation not in (1, (1, 1)):
-        raise ValueError(
-            f"MaxPool2d with dilation={m.dilation}: the sound bounds know dilation 1 only"
-        )
+        raise ValueError(f"MaxPool2d with dilation={m.dilation}: the bounds know dilation 1 only")
     out = m(s.z).shape[-2:]
     parts = [_windows(m, t, fill, out) for t, fill in zip(s, (-math.inf, 0.0, 0.0, 0.0))]
-    states = [State(*t) for t in zip(*parts)]
     winner = parts[0].argmax(0)
-
-    def won(t):
-        at = winner if t.dim() == parts[0].dim() else winner[:, None].expand(t.shape[1:])
-        return t.gather(0, at[None])[0]
-
-    best = State(*map(won, parts))
+    at = (winner[None], winner[None], winner[None, :, None], winner[None, :, None])
+    best = State(*(torch.take_along_dim(t, i, 0)[0] for t, i in zip(parts, at)))
+    states = [State(*t) for t in zip(*parts)]
     alive = []
     for i, t in enumerate(states):
         d = State(t.z - best.z, t.e + best.e, t.C - best.C, t.r + best.r)
-        alive.append((d.z + ball.rise(d) >= 0) | (winner == i))
+        alive.append((ball.high(d) >= 0) | (winner == i))
     return _largest(states, alive)
 
 
-def _walk(flat, x, ball, slopes):
-    """The State before the last layer of `flat` (all of it, if that is no Linear layer), and that
-    layer or None.
+def logits_over(flat: list[nn.Module], x: Tensor, ball: Ball) -> tuple[State, list]:
+    """(State, slopes) over the ball: pairs of logits a_i - a_j, (n, [d,] k, k), their Jacobian by
+    the differences of the last layer's rows; (low, high) slopes of each layer's neurons.
     """
     d = x[0].numel()
     eye = torch.eye(d, dtype=x.dtype).view(1, d, *x.shape[1:]).expand(len(x), -1, *x.shape[1:])
     eye = eye if ball.jacobian else eye[:, :0]
     s = State(x, torch.zeros_like(x), eye, torch.zeros_like(eye))
+    slopes = []
     flat, last = split_last(flat)
     for m in flat:
         if isinstance(m, Maxout):
             s = _maxout(m, s, ball, slopes)
         elif isinstance(m, nn.ReLU):
-            s = _relu(s, ball, slopes)
+            up, down = ball.high(s) >= 0, ball.low(s) <= 0
+            slopes.append(((~down).double(), up.double()))
+            s = _largest([s, State(*map(torch.zeros_like, s))], [up, down])
         elif isinstance(m, nn.Softplus):
             s = _softplus(m, s, ball, slopes)
         elif isinstance(m, nn.MaxPool2d):
             s = _max_pool(m, s, ball)
-        elif isinstance(m, (nn.Flatten, nn.Unflatten)):
+        elif isinstance(m, RESHAPES):
             s = State(m(s.z), m(s.e), columns(m, s.C), columns(m, s.r))
-        elif not isinstance(m, (nn.Dropout, nn.Identity)):
+        elif not isinstance(m, AT_REST):
             s = _affine(m, s)
-    return s, last
-
-
-def logits_over(
-    flat: list[nn.Module], x: torch.Tensor, ball: Ball, slopes: list | None = None
-) -> State:
-    """Pairs of logits over the ball: the State of a_i - a_j, (n, [d,] k, k), its Jacobian through
-    the difference of the last layer's rows. `slopes` takes (low, high) of each layer's neurons.
-    """
-    s, last = _walk(flat, x, ball, [] if slopes is None else slopes)
     a = s if last is None else _affine(last, s)
     z = a.z[:, :, None] - a.z[:, None]
     e = a.e[:, :, None] + a.e[:, None]
     if last is None:
-        return State(
-            z, e, s.C[:, :, :, None] - s.C[:, :, None], s.r[:, :, :, None] + s.r[:, :, None]
-        )
+        C = s.C[:, :, :, None] - s.C[:, :, None]
+        return State(z, e, C, s.r[:, :, :, None] + s.r[:, :, None]), slopes
     w = last.weight
-    k = len(w)
-    rows = (w[:, None] - w[None]).reshape(k * k, -1)
-    d = _affine(last, s, rows=rows, bias=False)
-    return State(z, e, d.C.unflatten(-1, (k, k)), d.r.unflatten(-1, (k, k)))
+    pairs = _affine(last, s, rows=(w[:, None] - w[None]).flatten(0, 1))
+    C, r = (t.unflatten(-1, (len(w), len(w))) for t in (pairs.C, pairs.r))
+    return State(z, e, C, r), slopes

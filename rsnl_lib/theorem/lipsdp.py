@@ -1,37 +1,39 @@
 """LipSDP (arXiv 1906.04893) for a pair of networks stacked into one, by gradient descent in torch:
 a SOUND bound of the gradient gap.
+
+Both gradients are linear in x and unknowns w with |w_i| <= |a_i| (slopes, softmax weights, scales:
+within the bounds of the interval pass). For any multipliers T > 0 with P > 0, |gap|^2 <= L^2 |x|^2
++ sum T_i (w_i^2 - a_i^2) for all x, w, so L bounds G; log T descends by Adam.
 """
 
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import Module
 
 from ..checks import whole
 from ..networks.modules import Maxout
-from .interval import height_over, ready
-from .jacobian import SLACK, Ball, columns
-from .layers import linear_map
+from .interval import heights_over
+from .jacobian import AT_REST, NEURONS, RESHAPES, SLACK, Ball, columns, linear_map
 
 
-def _signals(flat, slopes, height, y, x, first, total):
+def _signals(height, y, x, first, total, divisor):
     """One network as a linear system of x and bounded unknowns w_i, |w_i| <= |a_i|: (A (n, N,
     cols), out (n, cols)).
 
-    A neuron with slope in c +- r gives c a + r w; a softmax weight or scale within bounds does the
-    same. Columns: x, then all `total` unknowns of the pair, this network's from number `first` on.
+    A neuron with slope in c +- r gives c a + r w, and so does a softmax weight or the scale / its
+    divisor. Columns: x, then all `total` unknowns of the pair, this network's from `first` on.
     """
     n, d = len(x), x[0].numel()
     cols = d + total
     O = torch.zeros(n, cols, *x.shape[1:], dtype=x.dtype)
     O.flatten(2)[:, :d] = torch.eye(d, dtype=x.dtype)
     rows = []
-    slopes = iter(slopes)
+    slopes = iter(height.slopes)
 
     def unknown(base, a, low, high):
-        """base + (c a + r w) with a new unknown for each unit of a (n, cols, *s); low and high (n,
-        *s).
-        """
+        """base + (c a + r w), a new unknown for each unit of a (n, cols, *s); low, high (n, *s)."""
         at = d + first + sum(r.shape[1] for r in rows)
         rows.append(a.flatten(2).transpose(1, 2))
         out = base + a * ((low + high) / 2)[:, None]
@@ -40,51 +42,38 @@ def _signals(flat, slopes, height, y, x, first, total):
         flat_out[:, at : at + radius.shape[1]] += torch.diag_embed(radius)
         return flat_out.view_as(out)
 
-    for m in flat:
+    for m in height.layers:
         if isinstance(m, Maxout):
             if m.pieces != 2:
-                raise ValueError(
-                    f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here; it knows 2"
-                    " pieces"
-                )
+                said = f"Maxout with {m.pieces} pieces is no layer that LipSDP knows here"
+                raise ValueError(f"{said}; it knows 2 pieces")
             w_a, w_b = m.layer.weight.chunk(2)
             base, diff = (columns(linear_map(m.layer, rows=w)[0], O) for w in (w_b, w_a - w_b))
             O = unknown(base, diff, *next(slopes))
-        elif isinstance(m, (nn.ReLU, nn.Softplus)):
+        elif isinstance(m, NEURONS):
             O = unknown(torch.zeros_like(O), O, *next(slopes))
-        elif isinstance(m, (nn.Flatten, nn.Unflatten)):
+        elif isinstance(m, RESHAPES):
             O = columns(m, O)
         elif isinstance(m, nn.MaxPool2d):
             raise ValueError("MaxPool2d is no layer that LipSDP knows here; use sound_interval")
-        elif not isinstance(m, (nn.Dropout, nn.Identity)):
+        elif not isinstance(m, AT_REST):
             O = columns(linear_map(m)[0], O)
-    V = O.gather(2, y.view(n, 1, 1).expand(n, cols, 1)) - O  # the margins a_y - a_j
+    V = torch.take_along_dim(O, y.view(n, 1, 1), 2) - O  # the margins a_y - a_j
     mean = (V * height.w[:, None]).sum(2, keepdim=True)
-    mixed = unknown(mean.expand_as(V) / V.shape[2], V - mean, height.w_low, height.w_high)
+    mixed = unknown(mean.expand_as(V) / V.shape[2], V - mean, *height.w_range)
     mixed = mixed.sum(2, keepdim=True)
-    scales = (height.scale_low[:, None], height.scale_high[:, None])
+    scales = (scale[:, None] / divisor for scale in height.scale_range)
     out = unknown(torch.zeros_like(mixed), mixed, *scales)
     return torch.cat(rows, 1), out[..., 0]
 
 
-@torch.no_grad()
-def _system(flat_S, flat_T, x, y, R, space, tau):
+def _system(h_S, h_T, x, y, divisor):
     """(A_x, A_w, c_x, c_w) of the pair stacked into one: bounds of the unknowns a = A_x x + A_w w,
     (n, N, .), and the gap of the gradients c_x x + c_w w, (n, .); unknowns without effect left out.
     """
-    ball = Ball(R.double() * (1 + SLACK), 2, None)
-    pair = []
-    total = 0  # unknowns so far
-    for flat in (flat_S, flat_T):
-        slopes = []
-        h = height_over(flat, x, y, ball, space, tau, slopes)
-        if space == "tempered":
-            h = h._replace(scale_low=h.scale_low / tau, scale_high=h.scale_high / tau)
-        pair.append((flat, slopes, h, total))
-        total += sum(low[0].numel() for low, _ in slopes) + h.w.shape[1] + 1
-    (A_S, c_S), (A_T, c_T) = (
-        _signals(flat, slopes, h, y, x, first, total) for flat, slopes, h, first in pair
-    )
+    N_S, N_T = (sum(s[0][0].numel() for s in h.slopes) + h.w.shape[1] + 1 for h in (h_S, h_T))
+    A_S, c_S = _signals(h_S, y, x, 0, N_S + N_T, divisor)
+    A_T, c_T = _signals(h_T, y, x, N_S, N_S + N_T, divisor)
     A = torch.cat([A_S, A_T], 1)
     c = c_S - c_T
     d = x[0].numel()
@@ -92,8 +81,8 @@ def _system(flat_S, flat_T, x, y, R, space, tau):
     used = (A_w != 0).any(1) | (c_w != 0)  # a neuron that cannot switch has no effect
     most = max(int(used.sum(1).max()), 1)
     keep = used.double().argsort(dim=1, descending=True, stable=True)[:, :most]
-    A_x, A_w = (t.gather(1, keep[..., None].expand(-1, -1, t.shape[2])) for t in (A_x, A_w))
-    A_w = A_w.gather(2, keep[:, None].expand(-1, A_w.shape[1], -1))
+    A_x, A_w = (torch.take_along_dim(t, keep[..., None], 1) for t in (A_x, A_w))
+    A_w = torch.take_along_dim(A_w, keep[:, None], 2)
     return A_x, A_w, c_x, c_w.gather(1, keep)
 
 
@@ -111,10 +100,9 @@ def _squared(t, A_x, A_w, c_x, c_w):
     return torch.linalg.eigvalsh(M)[:, -1], good
 
 
-@torch.no_grad()
-def _start(A_x, A_w, c_x, c_w, layers):
-    """Log multipliers (n, N) that are feasible, from |c w|^2 <= (sum b_i n_i) sum (b_i / n_i) w_i^2
-    (Cauchy-Schwarz), for a pair of so many layers.
+def _feasible(A_x, A_w, c_x, c_w, depth):
+    """Feasible log multipliers (n, N) for a pair of `depth` layers in all: |c w|^2 <= (sum b_i n_i)
+    sum (b_i / n_i) w_i^2 (Cauchy-Schwarz).
     """
 
     def solved(matrix, right):
@@ -124,38 +112,35 @@ def _start(A_x, A_w, c_x, c_w, layers):
     b = solved(A_w.abs().mT, c_w.abs())
     size = solved(A_w.abs(), torch.linalg.vector_norm(A_x, dim=2))
     t = (b / size * (b * size).sum(1, keepdim=True)).log()
-    depth = torch.zeros_like(t)
-    for _ in range(layers + 4):
-        depth = ((A_w != 0).double() * (depth[:, :, None] + 1)).amax(1)
-    t = t + 0.3 * (depth + 1)  # off the edge of P > 0, where the descent would stick
+    floor = torch.zeros_like(t)
+    for _ in range(depth + 4):
+        floor = ((A_w != 0).double() * (floor[:, :, None] + 1)).amax(1)
+    t = t + 0.3 * (floor + 1)  # off the edge of P > 0, where the descent would stick
     while not (good := _squared(t, A_x, A_w, c_x, c_w)[1]).all():
-        t = torch.where(good[:, None], t, t + 0.3 * (depth + 1))
+        t = torch.where(good[:, None], t, t + 0.3 * (floor + 1))
     return t
 
 
 @torch.enable_grad()
 def sound_lipsdp(
-    net_S: nn.Module,
-    net_T: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    R: torch.Tensor,
+    net_S: Module,
+    net_T: Module,
+    x: Tensor,
+    y: Tensor,
+    R: Tensor,
     space: str = "logit",
     tau: float = 1.0,
     steps: int = 40,
     rate: float = 0.15,
-) -> torch.Tensor:
-    """SOUND upper bound of G(R) (n,) in the 2-norm: LipSDP of both networks stacked into one, so
-    what they share cancels.
-
-    Both gradients are linear in x and unknowns w with |w_i| <= |a_i| (slopes, softmax weights,
-    scales: within the bounds of the interval pass). For any multipliers T > 0 with P > 0, |gap|^2
-    <= L^2 |x|^2 + sum T_i (w_i^2 - a_i^2) for all x, w, so L bounds G; log T descends by Adam, and
-    where one stops does not matter. Dense layers; no max pooling.
+) -> Tensor:
+    """SOUND upper bound of G(R) (n,) in the 2-norm: LipSDP of both networks (dense layers, no max
+    pooling) stacked into one, so what they share cancels; as sound wherever the descent stops.
     """
-    flat_S, flat_T, x, _ = ready(net_S, net_T, x, y, 2, space, tau, False)
-    system = _system(flat_S, flat_T, x, y, R, space, tau)
-    best_t = _start(*system, len(flat_S) + len(flat_T))
+    ball = Ball(R.double() * (1 + SLACK), 2)
+    with torch.no_grad():
+        S, T = heights_over(net_S, net_T, x, y, ball, space, tau)
+        system = _system(S, T, x.double(), y, tau if space == "tempered" else 1)
+        best_t = _feasible(*system, len(S.layers) + len(T.layers))
     best = torch.full((len(x),), math.inf, dtype=best_t.dtype)
     t = best_t.clone().requires_grad_()
     step = torch.optim.Adam([t], rate)

@@ -10,7 +10,7 @@ from ..checks import one_of, points, positive, whole
 from ..geometry.ball import DUAL, like, norm, onto_ball, random_in_ball, steepest
 from .bound import gradient, head_start, in_box
 from .interval import sound_interval
-from .layers import layers
+from .jacobian import known_layers
 
 TOL = 1e-3  # of `flip_in_plane`, which gives up after MOST squares
 MOST = 400_000
@@ -251,7 +251,7 @@ def in_plane(net: nn.Module, x: Tensor, axes: Tensor) -> nn.Module:
     lift = nn.Linear(2, x[0].numel()).double()
     lift.weight.copy_(axes.flatten(1).T)
     lift.bias.copy_(x.flatten())
-    return nn.Sequential(lift, nn.Unflatten(1, x.shape[1:]), *layers(net))
+    return nn.Sequential(lift, nn.Unflatten(1, x.shape[1:]), *known_layers(net))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from torch import nn
 
 from .. import checks
 from ..data.catalogue import Data
-from ..networks.modules import _try
+from ..networks.modules import try_on
 from .methods.base import Method
 
 
@@ -51,7 +51,7 @@ def _check_net(who, net, data):
         raise ValueError(
             f"the {who} is a {type(net).__name__}; give an nn.Module from images to logits"
         )
-    got = tuple(_try(f"the {who}", net, x).shape)
+    got = tuple(try_on(f"the {who}", net, x).shape)
     if got != (len(x), data.classes):
         has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to {len(x)} images"
         raise ValueError(

@@ -13,7 +13,7 @@ from ..checks import finite, one_of, positive, whole
 from ..data.catalogue import DATASETS, Data, network_for
 from ..data.sets import load
 from ..env import data_folder, device
-from ..networks.initial import start
+from ..networks import start
 from ..study.jobs import Job
 from ..train.loop import fit
 from ..train.methods.listed import METHODS
