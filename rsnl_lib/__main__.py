@@ -3,6 +3,7 @@ reproduce, register, page.
 """
 
 import argparse
+import functools
 import importlib
 import sys
 
@@ -141,6 +142,13 @@ COMMANDS = {
 }
 
 
+def help_of_train(command: argparse.ArgumentParser, file=None) -> None:
+    """Its options, and each method's own settings; torch is loaded when this is asked for."""
+    from .train.recipes import own_settings
+
+    print(command.format_help(), own_settings(), sep="\n", file=file)
+
+
 def main(argv: list[str] | None = None) -> None:
     example = "example: rsnl train --dataset digits --method robust --seed 1 --set C1=100"
     parser = argparse.ArgumentParser(prog="rsnl", description=__doc__, epilog=example)
@@ -150,6 +158,8 @@ def main(argv: list[str] | None = None) -> None:
         command.set_defaults(function=function)
         for flag, how in options:
             command.add_argument(flag, **how)
+        if name == "train":
+            command.print_help = functools.partial(help_of_train, command)
     args = parser.parse_args(argv)
     module, _, function = args.function.rpartition(".")
     try:

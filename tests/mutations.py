@@ -81,8 +81,8 @@ MUTANTS = [
     (
         "create_graph not asked for",
         "train/methods/paper",
-        "r.tau, create_graph=True",
-        "r.tau, create_graph=False",
+        "b.y, create_graph=True",
+        "b.y, create_graph=False",
         "methods::test_parameter",
     ),
     (
@@ -130,8 +130,8 @@ MUTANTS = [
     (
         "tau forgotten in g_S",
         "train/methods/paper",
-        "b.y, r.tau, create_graph",
-        "b.y, 1.0, create_graph",
+        "student_slopes(net, b, tau=r.tau)",
+        "student_slopes(net, b, tau=1.0)",
         "methods::test_robust_is",
     ),
     (
@@ -235,22 +235,22 @@ MUTANTS = [
     (
         "resume forgets the optimiser",
         "train/loop",
-        "step.load_state_dict(s['step'])",
+        "step.load_state_dict(held['step'])",
         "pass",
         "train::test_a_resumed",
     ),
     (
         "resume forgets the epoch",
         "train/loop",
-        "range(len(history), r.epochs), desc=method",
-        "range(0, r.epochs), desc=method",
+        "range(done, r.epochs), desc=task.method",
+        "range(0, r.epochs), desc=task.method",
         "train::test_a_resumed",
     ),
     (
         "damaged state taken for none",
-        "train/loop",
-        "raise ValueError(f'{state} is damaged",
-        "return 0, net.state_dict(), -1, []\n        raise ValueError(f'{state} is damaged",
+        "train/steps",
+        "raise ValueError(f'{self.path} is damaged",
+        "return {}\n            raise ValueError(f'{self.path} is damaged",
         "train::test_a_damaged",
     ),
     (
@@ -556,16 +556,16 @@ MUTANTS = [
     ),
     (
         "fitnet without its stage",
-        "train/methods/listed",
-        "scores=True, hint=True)",
-        "scores=True)",
+        "train/methods/paper",
+        "scores=True, hint=True",
+        "scores=True",
         "foreign::test_fitnet_alone",
     ),
     (
         "hint: two images move the statistics",
         "train/hints",
-        "net.eval()(x)",
-        "net.train()(x)",
+        "features(net.eval(), x)",
+        "features(net.train(), x)",
         "foreign::test_the_hint_stage_keeps",
     ),
     (
@@ -606,15 +606,15 @@ MUTANTS = [
     (
         "score_only without distillation",
         "train/methods/paper",
-        "return {**_kd(a_S, b, r), **_score(a_S, b, r)}",
+        "return {**soft_terms(a_S, b, r), **_score(a_S, b, r)}",
         'return {"ce": (1.0, F.cross_entropy(a_S, b.y)), **_score(a_S, b, r)}',
         "methods::test_each_term_alone_is",
     ),
     (
         "score_only is kd",
-        "train/methods/listed",
-        "Method(score_only,",
-        "Method(kd,",
+        "train/methods/paper",
+        "of_paper(score_only,",
+        "of_paper(kd,",
         "methods::test_each_term_alone_is",
     ),
     (
@@ -703,21 +703,21 @@ MUTANTS = [
     ),
     (
         "direct: slopes of the score",
-        "train/methods/paper",
-        "create_graph=True, space='logit')",
-        "create_graph=True, space='probability')",
+        "train/methods/controls",
+        "student_slopes(net, b, space='logit')",
+        "student_slopes(net, b, space='probability')",
         "methods::test_direct_is",
     ),
     (
         "direct: the teacher's slope of the score",
-        "train/methods/listed",
-        "scores=True, gradients='logit')",
-        "scores=True, gradients='tempered')",
+        "train/methods/controls",
+        "gradients='logit'",
+        "gradients='tempered'",
         "foreign::test_direct_is",
     ),
     (
         "direct: second gradient lost",
-        "train/methods/paper",
+        "train/methods/controls",
         "direct_loss(u_S, u_T, g_S,",
         "direct_loss(u_S, u_T, g_S.detach(),",
         "foreign::test_direct_is",
@@ -847,8 +847,8 @@ MUTANTS = [
     (
         "crops with the cached teacher",
         "train/loop",
-        "_ask(teacher, seen, y, r.tau, how.gradients)",
-        "_ask(teacher, x, y, r.tau, how.gradients)",
+        "x = perturb.random_crop(x, r.crop)\n        a_T, g_T = _ask(teacher, x,",
+        "full, x = (x, perturb.random_crop(x, r.crop))\n        a_T, g_T = _ask(teacher, full,",
         "fast::test_crops",
     ),
     (
@@ -1288,9 +1288,9 @@ MUTANTS = [
     (
         "ard: teacher sees x'",
         "train/methods/adversarial",
-        "    return _ard(net, b, r, net(attack(net, b, r, attacks.cross_entropy(b.y))))",
+        "    return _ard(net, b, r, net(perturbed(net, b, r, attacks.cross_entropy(b.y))))",
         (
-            "    x_ = attack(net, b, r, attacks.cross_entropy(b.y))\n    return _ard(net,"
+            "    x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))\n    return _ard(net,"
             " b._replace(a_T=ask(b, x_)), r, net(x_))"
         ),
         "adversarial::test_ards_teacher",
@@ -1298,9 +1298,9 @@ MUTANTS = [
     (
         "ard: teacher sees x' (value)",
         "train/methods/adversarial",
-        "    return _ard(net, b, r, net(attack(net, b, r, attacks.cross_entropy(b.y))))",
+        "    return _ard(net, b, r, net(perturbed(net, b, r, attacks.cross_entropy(b.y))))",
         (
-            "    x_ = attack(net, b, r, attacks.cross_entropy(b.y))\n    return _ard(net,"
+            "    x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))\n    return _ard(net,"
             " b._replace(a_T=ask(b, x_)), r, net(x_))"
         ),
         "adversarial::test_each_method_is",
@@ -1507,8 +1507,8 @@ MUTANTS = [
     (
         "a replay is another batch",
         "train/loop",
-        "_step(net, step, how, r, batch, rate_at",
-        "_step(net, step, how, r, batch._replace(x=batch.x.flip(0)) if again else batch, rate_at",
+        "terms = how.terms(net, batch, r)",
+        "terms = how.terms(net, batch._replace(x=batch.x.flip(0)) if again else batch, r)",
         "adversarial::test_delta_is_carried",
     ),
     (
@@ -1528,8 +1528,8 @@ MUTANTS = [
     (
         "share of the epochs off by one",
         "train/loop",
-        "'share': epoch / r.epochs",
-        "'share': (epoch + 1) / r.epochs",
+        "share=epoch / r.epochs",
+        "share=(epoch + 1) / r.epochs",
         "adversarial::test_training_gives",
     ),
     (

@@ -15,10 +15,9 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from rsnl_lib import data, networks, train
 from rsnl_lib.data import sets
 from rsnl_lib.train import attacks, loop, recipes
-from rsnl_lib.train.methods import adversarial
+from rsnl_lib.train.methods import METHODS, adversarial
 from rsnl_lib.train.methods.adversarial import divergence, kl, trust
 from rsnl_lib.train.methods.base import Batch
-from rsnl_lib.train.methods.listed import METHODS
 
 LN3 = math.log(3)
 FULL = sets.digits()
@@ -63,13 +62,13 @@ def batch(teacher, share=0.5, carry=None, n=16):
 
 def spied(monkeypatch):
     """The (x', images) of each attack, as the methods are given them."""
-    seen, true = [], adversarial.attack
+    seen, true = [], adversarial.perturbed
 
     def spy(net, b, r, loss, **how):
         seen.append(true(net, b, r, loss, **how))
         return seen[-1]
 
-    monkeypatch.setattr(adversarial, "attack", spy)
+    monkeypatch.setattr(adversarial, "perturbed", spy)
     return seen
 
 

@@ -1,31 +1,26 @@
-"""The example in CONTRIBUTING.md, as it stands there, is a method that trains."""
+"""The example in CONTRIBUTING.md, as it stands there, is a file that adds a method that trains."""
 
+import json
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
-import torch
-from torch import nn
 
-from rsnl_lib import env, networks, train
-from rsnl_lib.data import sets
+from rsnl_lib import env, train
 from rsnl_lib.workbook import palette
 
 TEXT = (env.ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^## A method of your own$.*?^```python\n(.*?)^```$", re.M | re.S)
-
-
-@pytest.fixture
-def confident():
-    """Run the code block; afterwards both dicts are as they were. Gives what the block defines."""
-    kept = [(d, dict(d)) for d in (train.METHODS, palette.METHODS)]
-    space = {}
-    try:
-        exec(BLOCK.search(TEXT).group(1), space)
-        yield space
-    finally:
-        for d, before in kept:
-            d.clear()
-            d.update(before)
+TRIAL = """
+import contextlib, io, json
+import torch
+from torch import nn
+from rsnl_lib import __main__, networks, train
+from rsnl_lib.data import sets
+from rsnl_lib.train import recipes
+from rsnl_lib.workbook import palette
 
 
 def entropy(net, x):
@@ -33,53 +28,84 @@ def entropy(net, x):
     return -(log_o.exp() * log_o).sum(1).mean().item()
 
 
+full = sets.digits()
+d = full._replace(
+    x_train=full.x_train[:300],
+    y_train=full.y_train[:300],
+    x_val=full.x_val[:60],
+    y_val=full.y_val[:60],
+)
+r = train.recipe("short", "digits", "teacher", epochs=8, batch=20)
+teacher = train.fit(networks.start("digits_mlp_teacher", d), d, "teacher", r).last
+runs = {}
+for method in ("kd", "confident"):
+    torch.manual_seed(0)
+    student = nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Linear(8, 10))
+    r = train.recipe("short", "digits", method, epochs=8, batch=20, lr=1e-2)
+    runs[method] = train.fit(student, d, method, r, teacher=teacher)
+said = io.StringIO()
+with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    __main__.main(["train", "--help"])
+print(json.dumps({
+    "methods": list(train.METHODS),
+    "file": train.METHODS["confident"].terms.__module__,
+    "styles": palette.styles(),
+    "term": palette.term("entropy"),
+    "doubt": [train.recipe(method="confident", **more).doubt for more in ({}, {"doubt": 0.2})],
+    "told": ["doubt" in recipes.fingerprint(train.recipe(method=m), m) for m in train.METHODS],
+    "help": said.getvalue(),
+    "rows": runs["confident"].history,
+    "accuracy": train.accuracy(runs["confident"].last, d.x_val, d.y_val),
+    "entropy": {m: entropy(run.last, d.x_val) for m, run in runs.items()},
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def confident(tmp_path_factory):
+    """What a copy of the library says that has the code block as one more file."""
+    house = tmp_path_factory.mktemp("house")
+    but = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(env.ROOT / "rsnl_lib", house / "rsnl_lib", ignore=but)
+    methods = house / "rsnl_lib" / "train" / "methods"
+    (methods / "confident.py").write_text(BLOCK.search(TEXT).group(1))
+    (house / "trial.py").write_text(TRIAL)  # its folder comes first among the places of modules
+    command = [sys.executable, "trial.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=house)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def test_the_example_adds_one_method_and_one_style(confident):
-    assert list(train.METHODS)[-1] == list(palette.METHODS)[-1] == "confident"
+    assert confident["methods"][-1] == "confident" and confident["file"].endswith("confident")
+    assert confident["methods"] == [*train.METHODS, "confident"]
+    styles = confident["styles"]
+    assert list(styles) == [*train.METHODS, "confident", "robust_teacher"]
     assert (
-        train.METHODS["confident"].terms is confident["confident"]
-        and train.METHODS is train.METHODS
+        len({s["color"] for s in styles.values()})
+        == len({str(s["marker"]) for s in styles.values()})
+        == len(styles)
     )
-    assert (
-        len({s["color"] for s in palette.METHODS.values()})
-        == len({s["marker"] for s in palette.METHODS.values()})
-        == len(palette.METHODS)
-    )
+    assert styles["confident"] == dict(color="#661100", marker="$e$", label="confident")
+    assert confident["term"] == "entropy"
+
+
+def test_the_example_has_a_setting_of_its_own_and_older_states_do_not_know_it(confident):
+    assert confident["doubt"] == [0.1, 0.2]
+    assert confident["told"] == [m == "confident" for m in confident["methods"]]
+    assert "confident (ours)\n    doubt=0.1" in confident["help"]
 
 
 def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident):
-    full = sets.digits()
-    d = full._replace(
-        x_train=full.x_train[:300],
-        y_train=full.y_train[:300],
-        x_val=full.x_val[:60],
-        y_val=full.y_val[:60],
-    )
-    teacher = train.fit(
-        networks.start("digits_mlp_teacher", d),
-        d,
-        "teacher",
-        train.recipe("short", "digits", "teacher", epochs=8, batch=20),
-    ).last
-    runs = {}
-    for method in ("kd", "confident"):
-        torch.manual_seed(0)
-        student = nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Linear(8, 10))
-        runs[method] = train.fit(
-            student,
-            d,
-            method,
-            train.recipe("short", "digits", method, epochs=8, batch=20, lr=1e-2),
-            teacher=teacher,
-        )
-    rows = runs["confident"].history
+    rows = confident["rows"]
     assert (
         set(rows[0]) == {"epoch", "ce", "kd", "entropy", "ms_per_image", "val_accuracy"}
         and len(rows) == 8
     )
     assert all(row["entropy"] > 0.1 for row in rows)
-    assert train.accuracy(runs["confident"].last, d.x_val, d.y_val) > 0.5
-    assert entropy(runs["confident"].last, d.x_val) < entropy(runs["kd"].last, d.x_val) - 0.01
+    assert confident["accuracy"] > 0.5
+    assert confident["entropy"]["confident"] < confident["entropy"]["kd"] - 0.01
 
 
 def test_the_example_leaves_no_trace():
-    assert "confident" not in train.METHODS and "confident" not in palette.METHODS
+    assert "confident" not in train.METHODS and "confident" not in palette.styles()

@@ -16,7 +16,7 @@ from rsnl_lib.data import perturb
 from rsnl_lib.measure import evaluate
 from rsnl_lib.networks import fast, modules
 from rsnl_lib.train import attacks, constants, loop, recipes
-from rsnl_lib.train.methods.listed import METHODS
+from rsnl_lib.train.methods import METHODS
 
 META = torch.device("meta")
 WAITING = ("bss",)  # walks whose length depends on the images: it waits at every step, and says so
@@ -143,7 +143,7 @@ def images(n=8, side=8):
 
 def step(method, net, teacher):
     """One step of a method, as `train._epochs` takes it."""
-    r, (x, y) = train.recipe("short", "digits", method, attack_steps=2), images()
+    r, (x, y) = train.recipe("short", "digits", method)._replace(attack_steps=2), images()
     how = METHODS[method]
     a_T, g_T = (teacher(x).detach(), torch.empty_like(x)) if how.scores else (None, None)
     order = torch.randperm(8).to(META)

@@ -16,8 +16,8 @@ from rsnl_lib.data import catalogue, sets
 from rsnl_lib.measure import evaluate
 from rsnl_lib.networks import modules
 from rsnl_lib.train import hints, losses
+from rsnl_lib.train.methods import METHODS
 from rsnl_lib.train.methods.base import Batch
-from rsnl_lib.train.methods.listed import METHODS
 
 TWICE = [
     "gradient_only",

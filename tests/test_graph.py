@@ -13,8 +13,8 @@ from rsnl_lib import geometry, networks, train
 from rsnl_lib.data import sets
 from rsnl_lib.networks import fast
 from rsnl_lib.train import constants, losses
+from rsnl_lib.train.methods import METHODS as ALL
 from rsnl_lib.train.methods.base import Batch, Method
-from rsnl_lib.train.methods.listed import METHODS as ALL
 from rsnl_lib.workbook import graph_walk, loss_graph
 
 NAMES = (

@@ -10,9 +10,9 @@ from rsnl_lib import data, networks, train
 from rsnl_lib.data import sets
 from rsnl_lib.networks import zoo
 from rsnl_lib.train import losses
+from rsnl_lib.train.methods import METHODS
 from rsnl_lib.train.methods.base import Batch
 from rsnl_lib.train.methods.controls import random_directions
-from rsnl_lib.train.methods.listed import METHODS
 
 FULL = ("ce", "kd", "gradient", "score")
 TERMS = [

@@ -131,7 +131,7 @@ def test_the_compiled_convolution_belongs_to_its_source():
 
 def test_colours_stand_out_and_unknown_layers_are_named():
     for ground in (maker.DAY, maker.NIGHT):
-        for m in palette.METHODS:
+        for m in palette.styles():
             colour = maker.readable_colour(ground, m)
             assert (
                 colour == "var(--ink)"
@@ -362,7 +362,7 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
 def test_words_and_counts_are_the_networks(page):
     net, labels = (
         score_cache.shipped_networks("mnist"),
-        {m: palette.style(m)["label"] for m in palette.METHODS},
+        {m: palette.style(m)["label"] for m in palette.styles()},
     )
     settings = dict(kind="gaussian", snr=1, size=0, top=9, left=9)
     seen = torch.tensor(

@@ -2,13 +2,14 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from rsnl_lib import env
+from rsnl_lib import env, train
 from rsnl_lib import env as env_
 from rsnl_lib.workbook import chapter
 
@@ -143,6 +144,22 @@ def test_the_help_loads_no_torch():
         [sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=env_.ROOT
     )
     assert done.returncode == 0 and "reproduce" in done.stdout, done.stderr
+
+
+def test_a_setting_of_another_method_is_refused_with_the_methods_own(capsys):
+    from rsnl_lib.__main__ import main
+
+    with pytest.raises(ValueError, match="method='kd' has no C1; its own: none"):
+        train.recipe("short", "digits", "kd", C1=1.0)
+    with pytest.raises(ValueError, match="method='iad' has no C1; .*beta, begin"):
+        train.recipe("short", "digits", "iad", C1=1.0)
+    assert train.recipe("short", "digits", "kd") == train.recipe("short", "digits", "robust")
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0 and all(f"\n  {m} (" in said for m in train.METHODS)
+    beta = re.findall(r"^    beta=(\S+) +(.*)", said, re.M)
+    assert [v for v, _ in beta] == ["6.0", "0.1", "1.0"] and len({words for _, words in beta}) == 3
 
 
 def test_training_needs_only_torch_numpy_safetensors_and_tqdm():

@@ -7,7 +7,7 @@ from torch import nn
 from rsnl_lib import geometry, networks, train
 from rsnl_lib.data import sets
 from rsnl_lib.geometry import gradient
-from rsnl_lib.train import constants, loop, recipes
+from rsnl_lib.train import constants, loop, recipes, steps
 from rsnl_lib.workbook import chapter
 
 FULL = sets.digits()
@@ -189,7 +189,7 @@ def test_lambda_falls_linearly_and_the_rate_warms_up_and_ends_at_zero():
         and rate[-1] == pytest.approx(0, abs=1e-12)
     )
     assert rate[:10] == sorted(rate[:10]) and rate[9:] == sorted(rate[9:], reverse=True)
-    assert {recipes.rate_at(recipes.PAPER, s, 50) for s in range(50)} == {1.0}
+    assert {recipes.rate_at(train.recipe("paper"), s, 50) for s in range(50)} == {1.0}
 
 
 def test_a_run_uses_its_lambda_and_reports_each_term_by_itself(monkeypatch):
@@ -358,7 +358,7 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
     )
     begin = lambda: torch.nn.Sequential(torch.nn.Dropout(0.2), *networks.start("digits_student", d))
     whole, state = train.fit(begin(), d, method, r, 1, teacher()), tmp_path / "run.state"
-    write, left, runs = loop._write_state, [0], 0
+    write, left, runs = steps.RunFile.keep, [0], 0
 
     def written(*args):
         write(*args)
@@ -366,7 +366,7 @@ def test_a_run_stopped_anywhere_in_an_epoch_or_the_hint_stage_ends_as_if_it_neve
         if left[0] == 0:
             raise Stop
 
-    monkeypatch.setattr(loop, "_write_state", written)
+    monkeypatch.setattr(steps.RunFile, "keep", written)
     again = None
     while again is None:
         left[0], runs = 3, runs + 1

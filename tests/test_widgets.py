@@ -187,9 +187,9 @@ def test_bars_are_of_the_images_of_one_network_and_of_the_mean_over_three():
 
 def test_methods_differ_in_colour_and_mark():
     assert (
-        len({s["color"] for s in palette.METHODS.values()})
-        == len({s["marker"] for s in palette.METHODS.values()})
-        == len(palette.METHODS)
+        len({s["color"] for s in palette.styles().values()})
+        == len({s["marker"] for s in palette.styles().values()})
+        == len(palette.styles())
     )
 
 

@@ -162,7 +162,7 @@ palette.show(figures.accuracy_curves(blocks, title=where, xlabel="side of the hi
 # The paper's baselines (*mimic*, *KD*, *FitNet*) and the controls (*shuffled*: another image's teacher gradient; *noise augmented*: KD on noisy images; *direct*: a hinge on the corrected theorem), where rows are stored; accuracy in percent.
 
 # %%
-stored = jobs.shipped(dataset, palette.METHODS.keys() - score_cache.LATER) if profile == "read" else rows
+stored = jobs.shipped(dataset, palette.styles().keys() - score_cache.LATER) if profile == "read" else rows
 wanted = [("clean", 0), ("gaussian", 5), ("gaussian", 3), ("gaussian", 1), ("poisson", 1), ("occlusion", int(stored[stored.perturbation == "occlusion"].level.max()))]
 pooled = stored[stored.unit != "ratio"].groupby(["method", "perturbation", "level"])[["correct", "n"]].sum()
 every = (100 * pooled.correct / pooled.n).unstack([1, 2])[wanted]

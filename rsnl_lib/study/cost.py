@@ -12,11 +12,6 @@ from ..data import catalogue
 from ..networks import fast
 from .jobs import Job
 
-SLOPES = ("robust", "gradient_only", "target_zero", "shuffled", "matched", "direct")
-# convolution passes of a step; others 3,
-PASSES = {**dict.fromkeys(SLOPES, 6), "fitnet": 4.5, "fast_ard": 12}
-# and these 5, and 2 a step of their attack
-ATTACKED = ("pgd_at", "trades", "ard", "rslad", "iad", "adaad", "igdm")
 TRANSFORMED = 0.3  # time of a multiplication by the transform, on the 9M teacher; direct: 1
 # a network of twice the multiplications is done at 2 ** 0.2 the rate, from 5 to 400 million
 GROWTH = 0.2
@@ -45,11 +40,6 @@ def _work(network, classes=10):
     return networks.count(net, catalogue.SHAPES[network.split("_")[0]], price)[1]
 
 
-def _passes(method, attack_steps):
-    """Convolution passes of a training step: forward, images, weights."""
-    return 5 + 2 * attack_steps if method in ATTACKED else PASSES.get(method, 3)
-
-
 def flops(measured: dict, work: float) -> float | None:
     """Floating-point operations a second in a network of `work` multiplications: the median over
     `measured` ({(network, method): ms per image and epoch}), each carried to that size (GROWTH);
@@ -60,6 +50,12 @@ def flops(measured: dict, work: float) -> float | None:
         for (net, method), ms in measured.items()
     ]
     return statistics.median(found) if found else None
+
+
+def _passes(method, attack_steps):
+    """Convolution passes of a training step: forward, images, weights; 2 a step of an attack."""
+    how = train.METHODS[method]
+    return how.passes + 2 * attack_steps * ("attack_steps" in how.settings)
 
 
 def _time(job, measured, device):

@@ -1,9 +1,7 @@
-"""Projected gradient ascent on any loss, the inner attack of adversarial training; networks are
-left as they were.
+"""Projected gradient ascent on any loss, each image by itself; networks are left as they were.
 
-Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. Each
-image is attacked by itself. What a finished network withstands is better asked of a library kept
-for that (the extra `test` has one).
+Images x are (n, c, h, w) in the space that the network sees, epsilon and step in its units. What a
+finished network withstands is better asked of a library kept for that (the extra `test` has one).
 """
 
 import math
@@ -11,27 +9,22 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from .. import checks, geometry
 from ..checks import one_of, positive, room, whole
 from ..networks.modules import frozen, standing
 
+Draw = torch.Generator | None
 NORMS = {"inf": math.inf, "2": 2}
 STARTS = ("uniform", "normal", "zero")
 
 
 def first(
-    x: torch.Tensor,
-    epsilon: float,
-    norm: str = "inf",
-    start: str = "uniform",
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
+    x: Tensor, epsilon: float, norm: str = "inf", start: str = "uniform", generator: Draw = None
+) -> Tensor:
     """Where an attack on images x begins, less x: "uniform" in the ball, "normal" 0.001 N(0, 1) a
-    pixel (TRADES), or "zero".
-
-    Drawn where `generator` is, or else from torch's own on the images' device, of which "zero"
-    takes nothing.
+    pixel (TRADES), or "zero". Drawn where `generator` is, else from torch's own on x's device.
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
@@ -46,34 +39,14 @@ def first(
     return epsilon * (radius * geometry.steepest(way)).to(x.device)
 
 
-def cross_entropy(y: torch.Tensor) -> Callable:
+def cross_entropy(y: Tensor) -> Callable:
     """The loss of the plain attack: cross-entropy to the labels y (n,)."""
     return lambda a, x: F.cross_entropy(a, y, reduction="sum")
 
 
-def _checked(x, low, high):
-    """Images x if they are some and lie in [low, high]; asked on the CPU alone: a GPU would have to
-    be waited for.
-    """
-    room(low, high)
-    if isinstance(x, torch.Tensor) and x.device.type != "cpu":
-        return x
-    if len(checks.images(x)):
-        least, most = map(float, x.aminmax())
-        below = low is not None and least < low - 1e-6
-        above = high is not None and most > high + 1e-6
-        if below or above:
-            raise ValueError(
-                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
-                " give the range of the images, or None for images without one, such as whitened"
-                " ones (recipe setting clamp=False)"
-            )
-    return x
-
-
 def pgd(
-    net: torch.nn.Module,
-    x: torch.Tensor,
+    net: nn.Module,
+    x: Tensor,
     loss: Callable,
     epsilon: float,
     step: float,
@@ -84,8 +57,8 @@ def pgd(
     high: float | None = 1.0,
     clamp_start: bool = False,
     mode: str | None = None,
-    generator: torch.Generator | None = None,
-) -> torch.Tensor:
+    generator: Draw = None,
+) -> Tensor:
     """x' (n, c, h, w), detached: `steps` steps of length `step` up the loss, each back into the
     ball of radius epsilon around x and into [low, high].
 
@@ -94,14 +67,23 @@ def pgd(
     uniform start, the sign of the gradient (norm "2": the gradient over its length), 10 steps, the
     network as it stands (`mode`: "train", in which batch norm follows the attacked images, or
     "eval"; put back afterwards). low or high None: no such bound. Parameters keep their .grad.
-    ValueError for bad values.
     """
     epsilon = positive("epsilon", epsilon, zero=True)
     step = positive("step", step, zero=True)
     whole("steps", steps, 1)
     q = NORMS[one_of("norm", str(norm), NORMS)]
     bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
-    x = _checked(x, low, high).detach()
+    room(low, high)
+    # asked on the CPU alone: a GPU would have to be waited for
+    if not (isinstance(x, Tensor) and x.device.type != "cpu") and len(checks.images(x)):
+        least, most = map(float, x.aminmax())
+        if (low is not None and least < low - 1e-6) or (high is not None and most > high + 1e-6):
+            raise ValueError(
+                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
+                " give their range, or None for images without one, such as whitened ones (recipe"
+                " setting clamp=False)"
+            )
+    x = x.detach()
     z = x + first(x, epsilon, norm, start, generator)
     z = bounded(z) if clamp_start else z
     with frozen(net), standing(net, mode), torch.enable_grad():

@@ -3,144 +3,114 @@ optimiser that follow from them.
 """
 
 import math
-from typing import NamedTuple
+from collections import namedtuple
 
 import torch
+from torch import nn
 
 from ..checks import one_of, positive, whole
 from ..data.catalogue import about
-from . import attacks, hints
-from .methods.listed import METHODS
+from .methods import METHODS
+from .methods.base import ABOVE_ZERO, OR_ZERO, SHARE, Setting
 
-
-class Recipe(NamedTuple):
-    """How long, how fast, and the paper's letters. `lam` falls linearly from lam to lam_end over 1
-    % to 80 % of the epochs.
-    """
-
-    name: str
-    epochs: int
-    optimiser: str = "adamw"  # or "sgd"
-    lr: float = 3e-3  # linear layers
-    lr_conv: float = 3e-3  # convolutions
-    momentum: float = 0.0  # of sgd
-    weight_decay: float = 1e-4
-    one_cycle: bool = True  # 20 % linear warm-up, then a cosine to zero; else constant
-    batch: int = 128
-    clip: float = 5.0  # largest gradient norm; 0 for no clipping
-    tau: float = 3.0
-    lam: float = 4.0
-    lam_end: float = 1.0
-    gamma: float = 0.1
-    C1: float = 10.0
-    C2: float = 1.0
-    # multiply the soft term by tau^2, as Hinton does and the paper does not
-    tau_squared: bool = False
-    mimic_on: str = "logits"  # or "probabilities", as Eq. 2 prints (method mimic)
-    sigma: float = 0.15  # noise of the method noise_augmented
-    rho: float = 0.1  # radius and
-    gamma_u: float = 2.0  # lead in logits of the method direct
-    hint_epochs: int = 0  # of the hint stage; 0: a quarter of the epochs for fitnet, else none
-    # to the teacher's features, as FitNets do, or "classify" by them, as Sec. V-A words it
-    hint: str = "regress"
-    # keep batch norm at its statistics while training: input gradients need that
-    frozen_norm: bool = False
-    flip: bool = False  # each image mirrored or not by a coin, every epoch anew (Sec. V-A, CIFAR)
-    # share of the network's own dropout rates that it trains with: 1 as built, 0 none
-    dropout: float = 1.0
-    # zeros put around each image before a random crop to its size (arXiv 1302.4389: 4); the teacher
-    # is then asked live
-    crop: int = 0
-    bf16: bool = False  # bfloat16 arithmetic where the hardware has it
-    epsilon: float = 0.1  # radius of an attack's ball, in the units of the images
-    step: float = 0.25  # of an attack, as a share of epsilon: 2/255 of 8/255 (arXiv 1905.09747)
-    attack_steps: int = 10
-    attack_norm: str = "inf"  # or "2"
-    # attacked images stay in [0, 1]; False for images without bounds, such as whitened ones
-    clamp: bool = True
-    # share of the loss on attacked images (ard, fast_ard, rslad, iad, adaad, igdm), in [0, 1]
-    alpha: float = 1.0
-    # weight of KL in trades and of the gradient term in igdm, exponent of the trust in iad
-    beta: float = 6.0
-    begin: float = 0.3  # part of the epochs after which iad listens to the student (60 of 200)
-    replays: int = 1  # steps on each batch before the next: m of fast_ard
-
-
-CHOICES = {
-    "optimiser": ("adamw", "sgd"),
-    "mimic_on": ("logits", "probabilities"),
-    "hint": hints.HINTS,
-    "attack_norm": tuple(attacks.NORMS),
+SHARED = {  # what every run needs; a method's own settings stand with the method
+    "name": Setting("", "of the recipe that was changed"),
+    "epochs": Setting(1),
+    "optimiser": Setting("adamw", "or sgd", ("adamw", "sgd")),
+    "lr": Setting(3e-3, "of linear layers", ABOVE_ZERO),
+    "lr_conv": Setting(3e-3, "of convolutions", ABOVE_ZERO),
+    "momentum": Setting(0.0, "of sgd"),
+    "weight_decay": Setting(1e-4),
+    "one_cycle": Setting(True, "20 % linear warm-up, then a cosine to zero; else constant"),
+    "batch": Setting(128),
+    "clip": Setting(5.0, "largest gradient norm; 0 for no clipping"),
+    "tau": Setting(3.0, "temperature", ABOVE_ZERO),
+    "lam": Setting(4.0, "lambda in the first epochs"),
+    "lam_end": Setting(1.0, "lambda in the last"),
+    "tau_squared": Setting(False, "soft term times tau^2, as Hinton does and the paper does not"),
+    "frozen_norm": Setting(False, "batch norm keeps its statistics: input gradients need that"),
+    "flip": Setting(False, "mirrors each image or not by a coin, every epoch anew (Sec. V-A)"),
+    "dropout": Setting(1.0, "share of the network's own rates", SHARE),
+    "crop": Setting(0, "zeros around an image before a random crop (arXiv 1302.4389: 4)", OR_ZERO),
+    "bf16": Setting(False, "bfloat16 arithmetic where the hardware has it"),
 }
-PAPER = Recipe("paper", 500, "sgd", 0.17, 0.0085, 0.35, 0.0, one_cycle=False, clip=0)  # Sec. V-A
-OWN = {
-    "ard": {"tau": 30.0},
-    "fast_ard": {"tau": 30.0, "step": 1.0, "replays": 4},
-    "rslad": {"alpha": 5 / 6},  # as published, for CIFAR; m is ours
-    "iad": {"tau": 1.0, "beta": 0.1},
-    "igdm": {"beta": 1.0},
+# where several methods have one of a name, its value in a recipe of no method is the first's
+OWN = {key: one for how in reversed(METHODS.values()) for key, one in how.settings.items()}
+SETTINGS = {**SHARED, **OWN}
+# how long, how fast, and the paper's letters, those of every method
+Recipe = namedtuple("Recipe", SETTINGS, defaults=[one.value for one in SETTINGS.values()])
+PRINTED = dict(optimiser="sgd", lr=0.17, lr_conv=0.0085, momentum=0.35, weight_decay=0.0, clip=0)
+RECIPES = {
+    "short": {},  # ours
+    "paper": dict(PRINTED, epochs=500, one_cycle=False),  # Sec. V-A
+    "tau4": dict(epochs=60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True),  # 8x8 digits
 }
-# on grey images: chosen on digits' validation images
-GREY = {"ard": {"tau": 1.0}, "fast_ard": {"tau": 1.0}}
-NOT_ZERO = ("lr", "lr_conv", "tau", "rho", "sigma", "step")
-SHARES = ("alpha", "begin", "dropout")
-OR_NONE = ("hint_epochs", "crop")  # whole numbers that may be 0
+# what state files say of a recipe, in their order, so that runs begun long ago go on
+TOLD = """
+    name epochs optimiser lr lr_conv momentum weight_decay one_cycle batch clip tau lam lam_end
+    gamma C1 C2 tau_squared mimic_on sigma rho gamma_u hint_epochs hint frozen_norm flip dropout
+    crop bf16 epsilon step attack_steps attack_norm clamp alpha beta begin replays
+""".split()
 
 
 def recipe(
     name: str = "short", dataset: str = "digits", method: str = "standard", **changes
 ) -> Recipe:
-    """The recipe "short" (ours), "paper" (Sec. V-A) or "tau4" (8x8 digits: tau 4, lambda 1,
-    tau^2-scaled), with changes.
+    """The recipe "short", "paper" or "tau4" with the method's own settings, and changes of both.
 
-    A neighbour's own letters (OWN, GREY) stand in each of them. With replays = m there are 1/m of
-    the epochs, so as many steps, unless `epochs` is given.
+    With replays = m there are 1/m of the epochs, so as many steps, unless `epochs` is given.
     """
-    one_of("recipe", name, ("short", "paper", "tau4"))
-    one_of("method", method, METHODS)
+    values = RECIPES[one_of("recipe", name, RECIPES)]
+    how = METHODS[one_of("method", method, METHODS)]
     data = about(dataset)
-    if name == "paper":
-        r = PAPER
-    elif name == "tau4":
-        r = Recipe("tau4", 60, batch=64, tau=4.0, lam=1.0, gamma=0.5, tau_squared=True)
-    else:
-        r = Recipe("short", data.epochs, batch=64 if dataset == "digits" else 128)
+    if name == "short":
+        values = {"epochs": data.epochs, "batch": 64 if dataset == "digits" else 128}
         if method == "teacher":
-            r = r._replace(epochs=data.teacher_epochs or data.epochs, dropout=data.dropout)
+            values |= {"epochs": data.teacher_epochs or data.epochs, "dropout": data.dropout}
     colour = dataset.startswith("cifar")
-    letters = data.attack | OWN.get(method, {})
-    if data.epsilon and not colour:
-        letters |= GREY.get(method, {})
-    r = r._replace(
-        flip=colour,
-        crop=4 if dataset == "cifar10_pixels" else 0,
-        clamp=dataset not in ("cifar10", "cifar100"),
-        epsilon=data.epsilon or 8 / 255,
-        **letters,
-    )
+    values = {
+        **{key: one.value for key, one in how.settings.items()},
+        **values,
+        "flip": colour,
+        "crop": 4 if dataset == "cifar10_pixels" else 0,
+        "clamp": dataset not in ("cifar10", "cifar100"),
+        "epsilon": data.epsilon or 8 / 255,
+        **data.attack,
+        **how.values,
+        **(how.on_grey if data.epsilon and not colour else {}),
+    }
     for key, value in changes.items():
-        _check(key, value)
-    r = r._replace(**changes)
+        _check_setting(key, value, method)
+    r = Recipe(name, **(values | changes))
     return r if "epochs" in changes else r._replace(epochs=math.ceil(r.epochs / r.replays))
 
 
-def _check(key, value):
-    """Refuse a setting that no recipe has, and a value that it cannot take."""
-    kind = Recipe.__annotations__[one_of("recipe setting", key, Recipe._fields)]
-    if kind is float:
-        positive(key, value, zero=key not in NOT_ZERO)
-        if key in SHARES and value > 1:
+def _check_setting(key, value, method):
+    """Refuse a setting that no recipe or this method does not have, or a value it cannot take."""
+    own = METHODS[method].settings
+    known, _, rule = own.get(key) or SETTINGS[one_of("recipe setting", key, SETTINGS)]
+    if isinstance(known, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{key}={value!r} must be True or False")
+    elif isinstance(known, int):
+        whole(key, value, 0 if rule == OR_ZERO else 1)
+    elif isinstance(known, float):
+        if positive(key, value, zero=rule != ABOVE_ZERO) > 1 and rule == SHARE:
             raise ValueError(f"{key}={value!r} must lie between 0 and 1")
-    elif kind is int:
-        whole(key, value, 0 if key in OR_NONE else 1)
-    elif key in CHOICES:
-        one_of(key, value, CHOICES[key])
-    elif kind is bool and not isinstance(value, bool):
-        raise ValueError(f"{key}={value!r} must be True or False")
+    elif rule:
+        one_of(key, value, rule)
+    if key not in SHARED and key not in own:
+        raise ValueError(f"method={method!r} has no {key}; its own: {', '.join(own) or 'none'}")
 
 
-def lam_at(r: Recipe, epoch: int) -> float:
-    """lambda of Eq. 3 at an epoch."""
+def fingerprint(r: Recipe, method: str) -> str:
+    """A recipe as state files tell it; of settings younger than they are the method's own alone."""
+    young = [key for key in METHODS[method].settings if key not in TOLD]
+    return f"Recipe({', '.join(f'{key}={getattr(r, key)!r}' for key in TOLD + young)})"
+
+
+def lam_at(r: Recipe, epoch: float) -> float:
+    """lambda of Eq. 3 at an epoch: linearly from lam to lam_end over 1 % to 80 % of the epochs."""
     start, stop = 0.01 * r.epochs, 0.8 * r.epochs
     share = min(max((epoch - start) / (stop - start), 0.0), 1.0)
     return r.lam + (r.lam_end - r.lam) * share
@@ -156,36 +126,37 @@ def rate_at(r: Recipe, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step + 1 - warm) / (steps - warm)))
 
 
-def optimiser(net: torch.nn.Module, r: Recipe) -> torch.optim.Optimizer:
-    """Two groups with the recipe's two learning rates: convolutions, and everything else (Sec.
-    V-A).
-    """
-    layers = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+def optimiser(net: nn.Module, r: Recipe) -> torch.optim.Optimizer:
+    """Two groups with the recipe's two learning rates: convolutions, and all else (Sec. V-A)."""
+    one_of("optimiser", r.optimiser, SHARED["optimiser"].rule)
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
     conv = [p for m in layers for p in m.parameters(recurse=False)]
     other = [p for p in net.parameters() if all(p is not c for c in conv)]
-    groups = [
-        {"params": ps, "lr": lr, "base": lr} for ps, lr in ((conv, r.lr_conv), (other, r.lr)) if ps
-    ]
+    pairs = ((conv, r.lr_conv), (other, r.lr))
+    groups = [{"params": ps, "lr": lr, "base": lr} for ps, lr in pairs if ps]
     if r.optimiser == "sgd":
         return torch.optim.SGD(groups, momentum=r.momentum, weight_decay=r.weight_decay)
-    one_of("optimiser", r.optimiser, CHOICES["optimiser"])
     return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
 
 
 def setting(text: str) -> tuple[str, int | float | bool | str]:
-    """("C1", 100.0) from "C1=100": a recipe's setting and its value, of the type that the recipe
-    has.
-    """
+    """("C1", 100.0) from "C1=100": a setting and its value, of the type that the setting has."""
     key, _, value = text.partition("=")
-    kind = Recipe.__annotations__.get(key)
-    if kind is bool and value in ("True", "False"):
-        return key, value == "True"
     try:
-        if kind in (int, float, str):
-            return key, kind(value)
-    except ValueError:
-        pass
-    raise ValueError(
-        f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of:"
-        f" {', '.join(Recipe._fields)}"
-    )
+        kind = type(SETTINGS[key].value)
+        return key, {"True": True, "False": False}[value] if kind is bool else kind(value)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of:"
+            f" {', '.join(SETTINGS)}"
+        ) from None
+
+
+def own_settings() -> str:
+    """Each method's own settings with their defaults, for the help of the command line."""
+    lines = ["settings of the methods' own:"]
+    for method, how in METHODS.items():
+        lines.append(f"  {method} ({how.source})")
+        own = how.settings | {k: SETTINGS[k]._replace(value=v) for k, v in how.values.items()}
+        lines += [f"    {f'{key}={one.value}':22} {one.about}" for key, one in own.items()]
+    return "\n".join(lines)

@@ -1,35 +1,63 @@
-"""What every loop of training needs: one step down the loss, and when to keep a state of it."""
+"""What every loop of training needs: one step down the loss, and the state that a run keeps."""
 
+import io
+import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from .. import store
 from ..networks import modules
 
 EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
 
 
-class Watch:
-    """Says when more than `every` seconds have passed since the last state was kept."""
+class RunFile:
+    """The file of an unfinished run, which `run` tells from others; without a path none is kept."""
 
-    def __init__(self, every: float):
+    def __init__(self, path: str | pathlib.Path | None = None, run=(), every: float = EVERY):
+        self.path = path
+        self.run = list(run)
         self.every = every
-        self.restart()
-
-    def restart(self) -> None:
         self.last = time.monotonic()
 
-    def due(self) -> bool:
-        return time.monotonic() - self.last > self.every
+    def load(self, device: torch.device) -> dict:
+        """What the file holds of this run, nothing where it is not there."""
+        if not self.path or not pathlib.Path(self.path).is_file():
+            return {}
+        try:
+            held = torch.load(self.path, weights_only=True, map_location=device)
+            whose = held["run"]
+        except Exception as error:
+            raise ValueError(
+                f"{self.path} is damaged and cannot be resumed ({type(error).__name__}); delete it"
+                " to start again"
+            ) from None
+        if whose != self.run:
+            raise ValueError(
+                f"{self.path} belongs to another run ({', '.join(map(str, whose[1:4]))}, its own"
+                " teacher and images); delete it or name another file"
+            )
+        return held
+
+    def keep(self, content: dict) -> None:
+        if self.path:
+            raw = io.BytesIO()
+            torch.save({"run": self.run, **content}, raw)
+            store.write(self.path, raw.getvalue())
+            self.last = time.monotonic()
+
+    def pause(self, content: Callable[[], dict]) -> None:
+        """Keep what `content` gives, if it is time to."""
+        if self.path and time.monotonic() - self.last > self.every:
+            self.keep(content())
 
 
 def descend(
-    net: torch.nn.Module,
-    loss: torch.Tensor,
-    step: torch.optim.Optimizer,
-    weights: Iterable[torch.Tensor],
-    clip: float,
+    net: nn.Module, loss: Tensor, step: Optimizer, weights: Iterable[Tensor], clip: float
 ) -> None:
     """One step of the optimiser down the loss; `clip` bounds the norm of the gradient of `weights`
     (0: no bound), and maxout kernels of `net` are scaled back to their largest norm.

@@ -16,7 +16,7 @@ from ..env import data_folder, device
 from ..networks import start
 from ..study.jobs import Job
 from ..train.loop import fit
-from ..train.methods.listed import METHODS
+from ..train.methods import METHODS
 from ..train.recipes import recipe
 
 PROFILES = ("read", "smoke", "full")

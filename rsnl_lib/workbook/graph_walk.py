@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from .. import networks, train
 from ..checks import one_of
 from ..data import sets
+from ..train.methods import METHODS
 from ..train.methods.base import Batch, Method
-from ..train.methods.listed import METHODS
 from ..train.recipes import Recipe, lam_at, recipe
 
 # logits (the scores f_T and f_S are their softmax) and input gradients

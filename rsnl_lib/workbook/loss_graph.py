@@ -77,7 +77,7 @@ def _node_words(traced, at, constants):
     words = {q: f"${q}$" for q in QUANTITIES}
     words |= {a: f"logits ${a}$\nscore $f_{a[-1]}$" for a in ("a_T", "a_S")}
     words |= {q: f"{words[q]}\nconstant" for q in constants}
-    words |= {t: f"{weight:g} ×\n{palette.TERMS.get(t, t)}" for t, weight in traced.terms.items()}
+    words |= {t: f"{weight:g} ×\n{palette.term(t)}" for t, weight in traced.terms.items()}
     for box, lines in traced.boxes.items():
         width = at[box][2]
         words[box] = "\n".join(lines if width > 40 else [lines[0], lines[-1].rpartition("→")[-1]])

@@ -10,52 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from pandas import DataFrame
 
-# the only place where colours, marks and the order of methods are chosen (colour-blind safe on
-# white)
-METHODS = {
-    "teacher": dict(color="#000000", marker="s", label="teacher"),
-    "standard": dict(color="#767676", marker="v", label="standard"),
-    "mimic": dict(color="#56B4E9", marker="<", label="mimic"),
-    "kd": dict(color="#009E73", marker="^", label="KD"),
-    "fitnet": dict(color="#882255", marker=">", label="FitNet"),
-    "robust": dict(color="#D55E00", marker="o", label="robust"),
-    "gradient_only": dict(color="#E69F00", marker="P", label="$L_G$ only"),
-    "score_only": dict(color="#CC79A7", marker="X", label="$L_S$ only"),
-    "target_zero": dict(color="#0072B2", marker="D", label="target zero"),
-    "shuffled": dict(color="#332288", marker="p", label="shuffled"),
-    "matched": dict(color="#999933", marker="d", label="matched"),
-    "noise_augmented": dict(color="#44AA99", marker="*", label="noise augmented"),
-    "direct": dict(color="#AA4499", marker="h", label="direct"),
-    "pgd_at": dict(color="#5D4037", marker="+", label="PGD-AT"),
-    "trades": dict(color="#556B2F", marker="|", label="TRADES"),
-    "ard": dict(color="#004488", marker="1", label="ARD"),
-    "fast_ard": dict(color="#5790FC", marker="2", label="Fast-ARD"),
-    "rslad": dict(color="#A04000", marker="3", label="RSLAD"),
-    "iad": dict(color="#A96B59", marker="4", label="IAD"),
-    "adaad": dict(color="#6A5ACD", marker=(4, 1, 0), label="AdaAD"),
-    "igdm": dict(color="#4A235A", marker=(8, 2, 0), label="IGDM"),
-    "bss": dict(color="#994455", marker="H", label="BSS"),
-    "robust_teacher": dict(color="#806000", marker="8", label="robust teacher"),
-}
-TERMS = {
-    "ce": "cross-entropy",
-    "kd": "soft cross-entropy",
-    "gradient": "$L_G$",
-    "score": "$L_S$",
-    "score_floor": "floor of $L_S$",
-    "mimic": "mimic",
-    "direct": "direct",
-    "ce_adv": "cross-entropy at $x'$",
-    "kl_adv": "KL at $x'$",
-    "kl": "KL",
-    "self": "KL to itself",
-    "igdm": "KL of differences",
-    "bss": "soft cross-entropy at BSS",
-    "bss_share": "BSS per image",
-}
+from ..train.methods import METHODS
+
 # how a printed number is drawn; the label keeps it out of the legends
 PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5, label="_printed")
 GUIDE = dict(color="#767676", lw=0.8)  # a line to compare with: zero, a diagonal
+
+
+def styles() -> dict[str, dict]:
+    """Colour, mark and label of each method, and of the robust teacher, in the workbook's order."""
+    own = {m: dict(color=h.colour, marker=h.marker, label=h.label) for m, h in METHODS.items()}
+    return own | {"robust_teacher": dict(color="#806000", marker="8", label="robust teacher")}
 
 
 def style(method: str) -> dict:
@@ -63,13 +28,13 @@ def style(method: str) -> dict:
     the mark is hollow.
     """
     name, _, by = method.partition(" by ")
-    own = METHODS.get(name, dict(color="#BBBBBB", marker="x", label=name))
+    own = styles().get(name, dict(color="#BBBBBB", marker="x", label=name))
     return {**own, "label": f"{own['label']}, robust teacher", "mfc": "white"} if by else own
 
 
 def rank(methods: Iterable[str]) -> list[str]:
     """Methods in the workbook's order, unknown ones last."""
-    order = list(METHODS)
+    order = list(styles())
 
     def place(method):
         name = method.partition(" by ")[0]
@@ -78,9 +43,15 @@ def rank(methods: Iterable[str]) -> list[str]:
     return sorted(methods, key=place)
 
 
+def terms() -> dict[str, str]:
+    """What figures call the columns of a history."""
+    words = {"val_accuracy": "validation accuracy"}
+    return words | {key: word for how in METHODS.values() for key, word in how.words.items()}
+
+
 def term(quantity: str) -> str:
     """What a column of a history is called in a figure."""
-    return {"val_accuracy": "validation accuracy", **TERMS}.get(quantity, quantity)
+    return terms().get(quantity, quantity)
 
 
 def png(fig: Figure, dpi: int = 100, colours: int = 128) -> bytes:

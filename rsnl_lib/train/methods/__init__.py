@@ -1,8 +1,16 @@
-"""The methods: the paper's and its controls, adversarial ones, boundary-supporting samples."""
+"""The methods: the paper's and its controls, adversarial ones, boundary-supporting samples.
 
-from .adversarial import adaad, ard, fast_ard, iad, igdm, pgd_at, rslad, trades  # noqa: F401
+Each file of this folder ends with its dict METHODS; one more file is one more entry in all of them.
+"""
+
+import importlib
+import pkgutil
+
 from .base import Batch, Method  # noqa: F401
-from .controls import noise_augmented, random_directions, shuffled, target_zero  # noqa: F401
-from .listed import METHODS  # noqa: F401
-from .paper import direct, gradient_only, kd, mimic, robust, score_only, standard  # noqa: F401
+from .paper import robust  # noqa: F401
 from .supporting import bss  # noqa: F401
+
+ORDER = ("paper", "controls", "adversarial", "supporting")  # that of legends; other files follow
+METHODS: dict[str, Method] = {}
+for _file in dict.fromkeys([*ORDER, *(m.name for m in pkgutil.iter_modules(__path__))]):
+    METHODS |= getattr(importlib.import_module(f".{_file}", __name__), "METHODS", {})

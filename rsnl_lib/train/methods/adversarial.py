@@ -1,98 +1,77 @@
-"""The neighbours: adversarial training, and distillation on attacked images. Letters as in
-`losses`; x' is the attacked image, t the temperature.
+"""The neighbours: adversarial training, and distillation on attacked images x', at temperature t.
 
-Each method has the form of those in `methods`: (student, Batch, Recipe) -> {term: (weight, loss)}.
-"ce" and "kl" stand for losses on the clean images, "ce_adv" and "kl_adv" for those on x', "self"
-for the student against itself. KL is a mean over the images and a sum over the classes everywhere:
-the code of ARD, RSLAD and AdaAD divides by the classes too (`nn.KLDivLoss()`), which makes it 10
-times smaller on ten classes. With alpha = 1 the term on clean images is left out, and with it the
-student's pass over them.
+KL is a mean over the images and a sum over the classes everywhere: the code of ARD, RSLAD and AdaAD
+divides by the classes too (`nn.KLDivLoss()`), which makes it 10 times smaller on ten classes. With
+alpha = 1 the term on clean images is left out, and with it the student's pass over them.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ... import geometry
 from ...networks import modules
 from .. import attacks, losses
-from .base import Batch, Terms
+from .base import ABOVE_ZERO, SHARE, Batch, Method, Setting, Terms, live_teacher
 
 # the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
 OUTER = dict(start="normal", mode="eval")
 
 
-def divergence(a_S: torch.Tensor, a_T: torch.Tensor, t: float = 1.0) -> torch.Tensor:
-    """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image, (n,), in nats: logits a (n, k),
-    scores o = softmax(a / t).
-    """
-    losses.same_logits(a_S, a_T)
+def divergence(a_S: Tensor, a_T: Tensor, t: float = 1.0) -> Tensor:
+    """KL(T^t || S^t) = sum_k o_T log(o_T / o_S) of each image (n,), in nats, o = softmax(a / t)."""
+    losses.same_shape("student logits", a_S, "teacher logits", a_T)
     log_S = F.log_softmax(a_S / t, dim=1)
     log_T = F.log_softmax(a_T / t, dim=1)
     return F.kl_div(log_S, log_T, reduction="none", log_target=True).sum(dim=1)
 
 
-def kl(a_S: torch.Tensor, a_T: torch.Tensor, t: float = 1.0) -> torch.Tensor:
-    """The mean of `divergence` over the images."""
+def kl(a_S: Tensor, a_T: Tensor, t: float = 1.0) -> Tensor:
+    """Its mean over the images."""
     return divergence(a_S, a_T, t).mean()
 
 
-def trust(a_T: torch.Tensor, y: torch.Tensor, beta: float) -> torch.Tensor:
-    """A = softmax(a_T)_y^beta, (n,) in (0, 1]: how far IAD trusts the teacher on each image (arXiv
-    2106.04928).
-    """
+def trust(a_T: Tensor, y: Tensor, beta: float) -> Tensor:
+    """A = softmax(a_T)_y^beta, (n,) in (0, 1]: IAD's trust in the teacher (arXiv 2106.04928)."""
     return F.log_softmax(a_T, dim=1).gather(1, y[:, None])[:, 0].mul(beta).exp()
 
 
-def attack(net: nn.Module, b: Batch, r, loss: Callable, **how) -> torch.Tensor:
-    """x' for a batch with the recipe's epsilon, step, attack_steps, attack_norm and clamp."""
+def perturbed(net: nn.Module, b: Batch, r, loss: Callable, **how) -> Tensor:
+    """x' for a batch, found as the recipe says."""
     low, high = (0.0, 1.0) if r.clamp else (None, None)
     size = (r.epsilon, r.step * r.epsilon, r.attack_steps, r.attack_norm)
     return attacks.pgd(net, b.x, loss, *size, low=low, high=high, **how)
 
 
-def ask(b: Batch, x: torch.Tensor) -> torch.Tensor:
+def ask(b: Batch, x: Tensor) -> Tensor:
     """The live teacher's logits at images x, constants."""
     with torch.no_grad():
-        return _teacher(b)(x)
-
-
-def _teacher(b):
-    if b.teacher is None:
-        raise ValueError(
-            "b.teacher=None: this method asks the teacher at attacked images; give the teacher"
-            " itself, not its scores alone"
-        )
-    return b.teacher
+        return live_teacher(b)(x)
 
 
 def pgd_at(net: nn.Module, b: Batch, r) -> Terms:
-    """Cross-entropy at x', found by PGD on cross-entropy (arXiv 1706.06083)."""
-    x_ = attack(net, b, r, attacks.cross_entropy(b.y))
+    """Cross-entropy at x', found by PGD on cross-entropy."""
+    x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))
     return {"ce_adv": (1.0, F.cross_entropy(net(x_), b.y))}
 
 
 def trades(net: nn.Module, b: Batch, r) -> Terms:
-    """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL (arXiv
-    1901.08573).
-    """
+    """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL."""
     with modules.standing(net, "eval"), torch.no_grad():
         a = net(b.x)
-    x_ = attack(net, b, r, lambda a_, _: divergence(a_, a), **OUTER)
+    x_ = perturbed(net, b, r, lambda a_, _: divergence(a_, a), **OUTER)
     a_S = net(b.x)
     return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "self": (r.beta, kl(net(x_), a_S))}
 
 
 def ard(net: nn.Module, b: Batch, r) -> Terms:
-    """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy
-    (arXiv 1905.09747).
-
-    The teacher sees the clean image. The paper softens the cross-entropy too, its code does not,
-    nor do we.
+    """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy.
+    The paper softens the cross-entropy too, its code does not, nor do we.
     """
-    return _ard(net, b, r, net(attack(net, b, r, attacks.cross_entropy(b.y))))
+    return _ard(net, b, r, net(perturbed(net, b, r, attacks.cross_entropy(b.y))))
 
 
 def _ard(net, b, r, a_adv):
@@ -101,24 +80,22 @@ def _ard(net, b, r, a_adv):
 
 
 def fast_ard(net: nn.Module, b: Batch, r) -> Terms:
-    """ARD's loss at x' = x + delta, where delta is what earlier steps left (arXiv 1905.09747,
-    Algorithm 2; delta as in arXiv 1904.12843).
+    """ARD's loss at x' = x + delta, where delta is what earlier steps left (Algorithm 2; delta as
+    in arXiv 1904.12843).
 
     No pass is spent on an attack: the backward pass that trains the student also gives the gradient
-    of the objective at x', and delta goes one step up it, back into the ball, for the next replay
-    of the batch (r.replays, the papers' m) and for the next batch. With m = 1 an image is met by
-    what its predecessors in the batch's places left, never by its own. delta starts each epoch at
+    at x' (clamped, so that pixels at a bound can turn), and delta goes one step up it, back into
+    the ball, for the next replay of the batch and for the next batch. delta starts each epoch at
     zero (the reference keeps it), so that an interrupted run repeats exactly; a smaller last batch
-    uses and renews its first rows. The gradient is taken at the clamped x', so a pixel at its bound
-    can still turn.
+    uses and renews its first rows.
     """
     carry = {} if b.carry is None else b.carry
-    q = attacks.NORMS[r.attack_norm]
     delta = carry.setdefault("delta", torch.zeros_like(b.x))[: len(b.x)]
     x_ = b.x + delta
     x_ = (x_.clamp(0, 1) if r.clamp else x_).requires_grad_()
 
     def climb(g):
+        q = attacks.NORMS[r.attack_norm]
         ahead = delta + r.step * r.epsilon * geometry.steepest(g, q)
         delta.copy_(geometry.onto_ball(ahead, r.epsilon, q))
 
@@ -127,10 +104,8 @@ def fast_ard(net: nn.Module, b: Batch, r) -> Terms:
 
 
 def rslad(net: nn.Module, b: Batch, r) -> Terms:
-    """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first (arXiv
-    2108.07969: alpha 5/6).
-    """
-    x_ = attack(net, b, r, lambda a, _: divergence(a, b.a_T), **OUTER)
+    """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first."""
+    x_ = perturbed(net, b, r, lambda a, _: divergence(a, b.a_T), **OUTER)
     return _soft(net, b, r, net(x_), b.a_T)
 
 
@@ -140,14 +115,12 @@ def _soft(net, b, r, a_adv, a_T_adv):
 
 
 def iad(net: nn.Module, b: Batch, r) -> Terms:
-    """ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A = T(x')_y^beta
-    (arXiv 2106.04928, IAD-I).
-
-    Where the teacher falls for x', the student listens to itself at x. As in the code: the
-    teacher's term is not weighted by A (the paper weights it), and both sides of the new term
-    learn.
+    """IAD-I: ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A =
+    T(x')_y^beta: where the teacher falls for x', the student listens to itself at x. As in the
+    code, A does not weight the teacher's term (in the paper it does), and both sides of the new
+    term learn.
     """
-    x_ = attack(net, b, r, attacks.cross_entropy(b.y))
+    x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))
     terms = {}
     a_adv = net(x_)
     if b.share >= r.begin:
@@ -158,27 +131,65 @@ def iad(net: nn.Module, b: Batch, r) -> Terms:
 
 
 def adaad(net: nn.Module, b: Batch, r) -> Terms:
-    """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, through the
-    teacher too (Huang et al., CVPR 2023: alpha 1).
-    """
+    """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, T too."""
     return _adaad(net, b, r)[0]
 
 
 def _adaad(net, b, r):
-    teacher = _teacher(b)
-    x_ = attack(net, b, r, lambda a, x_: divergence(a, teacher(x_)), **OUTER)
+    teacher = live_teacher(b)
+    x_ = perturbed(net, b, r, lambda a, x_: divergence(a, teacher(x_)), **OUTER)
     a_adv, a_T_adv = net(x_), ask(b, x_)
     return _soft(net, b, r, a_adv, a_T_adv), x_, a_adv, a_T_adv
 
 
 def igdm(net: nn.Module, b: Batch, r) -> Terms:
     """AdaAD + beta share KL(T(x') - T(x'') || S(x') - S(x'')), softmax of differences of logits,
-    x'' = 2x - x' (arXiv 2312.03286).
-
-    Along delta the difference is 2 delta . grad a: input gradients are matched to first order
-    without differentiating twice. `share` is the part of the epochs that is over; x'' is not
-    clamped, as in the code.
+    which matches input gradients to first order; x'' = 2x - x' is not clamped, as in the code.
     """
     terms, x_, a_adv, a_T_adv = _adaad(net, b, r)
     back = 2 * b.x - x_
     return {**terms, "igdm": (r.beta * b.share, kl(a_adv - net(back), a_T_adv - ask(b, back)))}
+
+
+BALL = {
+    "epsilon": Setting(0.1, "radius, in the units of the images"),
+    "step": Setting(0.25, "share of epsilon: 2/255 of 8/255 (arXiv 1905.09747)", ABOVE_ZERO),
+    "attack_norm": Setting("inf", "or 2", tuple(attacks.NORMS)),
+    "clamp": Setting(True, "attacked images stay in [0, 1]; False where images have no bounds"),
+}
+ATTACK = {**BALL, "attack_steps": Setting(10, "of the attack")}
+MIX = {"alpha": Setting(1.0, "share of the loss on attacked images", SHARE)}
+AS_PUBLISHED = {"alpha": MIX["alpha"]._replace(value=5 / 6)}  # for CIFAR
+TRADES = {"beta": Setting(6.0, "weight of KL")}
+REPLAYS = {"replays": Setting(1, "steps on each batch before the next, the papers' m")}
+TRUST = {
+    "beta": Setting(0.1, "exponent of the trust"),
+    "begin": Setting(0.3, "part of the epochs before the student is heard: 60 of 200", SHARE),
+}
+SLOPES = {"beta": Setting(1.0, "weight of the gradient term")}
+TERM_WORDS = {
+    "ce_adv": "cross-entropy at $x'$",
+    "kl_adv": "KL at $x'$",
+    "kl": "KL",
+    "self": "KL to itself",
+    "igdm": "KL of differences",
+}
+plain = functools.partial(Method, words=TERM_WORDS, passes=5)
+taught = functools.partial(plain, scores=True)
+# ARD's temperature on colour, and the one chosen on digits' validation images
+ARD = dict(source="arXiv 1905.09747", values={"tau": 30.0}, on_grey={"tau": 1.0})
+FAST = dict(ARD, passes=12, values={"tau": 30.0, "step": 1.0, "replays": 4})
+RSLAD = dict(source="arXiv 2108.07969", settings=ATTACK | AS_PUBLISHED)
+IAD = dict(source="arXiv 2106.04928", values={"tau": 1.0}, settings=ATTACK | MIX | TRUST)
+ADAAD = dict(source="Huang et al., CVPR 2023", settings=ATTACK | MIX)
+IGDM = dict(source="arXiv 2312.03286", settings=ATTACK | MIX | SLOPES)
+METHODS = {
+    "pgd_at": plain(pgd_at, "PGD-AT", "#5D4037", "+", "arXiv 1706.06083", settings=ATTACK),
+    "trades": plain(trades, "TRADES", "#556B2F", "|", "arXiv 1901.08573", settings=ATTACK | TRADES),
+    "ard": taught(ard, "ARD", "#004488", "1", **ARD, settings=ATTACK | MIX),
+    "fast_ard": taught(fast_ard, "Fast-ARD", "#5790FC", "2", **FAST, settings=BALL | MIX | REPLAYS),
+    "rslad": taught(rslad, "RSLAD", "#A04000", "3", **RSLAD),
+    "iad": taught(iad, "IAD", "#A96B59", "4", **IAD, live=True),
+    "adaad": taught(adaad, "AdaAD", "#6A5ACD", (4, 1, 0), **ADAAD, live=True),
+    "igdm": taught(igdm, "IGDM", "#4A235A", (8, 2, 0), **IGDM, live=True),
+}

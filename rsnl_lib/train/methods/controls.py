@@ -1,35 +1,32 @@
-"""Controls: methods that take one ingredient of `robust` away."""
+"""Other uses of `robust`'s ingredients: controls that take one away, and `direct`, which trains on
+the corrected theorem.
+"""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ... import geometry
-from .base import Batch, Terms
-from .paper import kd, robust
+from .. import losses
+from .base import ABOVE_ZERO, Batch, Method, Setting, Terms
+from .paper import SCORE, SLOPE, TWICE, kd, robust, soft_terms, student_slopes
 
 
 def target_zero(net: nn.Module, b: Batch, r) -> Terms:
-    """Control: `robust` with the teacher's input gradient replaced by zero, a plain smoothness
-    penalty.
-    """
+    """Control: `robust` with a teacher's input gradient of zero, a plain smoothness penalty."""
     return robust(net, b._replace(g_T=torch.zeros_like(b.x)), r)
 
 
-def random_directions(g_T: torch.Tensor, seed: int, chunk: int = 1000) -> torch.Tensor:
-    """Control: of each teacher gradient of g_T (n, c, h, w) the length alone, in a direction drawn
-    uniformly, once for the whole run.
-
-    The `robust` student that is given them (method "matched") has as much to match as `robust` has,
-    and nothing of where the teacher's gradient points. Drawn anew each step they would be *target
-    zero* in expectation. A mirrored image is an image of its own.
+def random_directions(g_T: Tensor, seed: int, chunk: int = 1000) -> Tensor:
+    """Control "matched": of each teacher gradient of g_T (n, c, h, w) the length alone, in a
+    direction drawn uniformly, once for the whole run: as much to match, and nothing of where it
+    points. Drawn anew each step they would be *target zero* in expectation.
     """
     drawn = torch.Generator().manual_seed(seed * 100_003 + 31)
     out = torch.empty_like(g_T)
-    for i in range(0, len(g_T), chunk):
-        part = g_T[i : i + chunk]
+    for part, place in zip(g_T.split(chunk), out.split(chunk)):
         way = torch.randn(part.shape, generator=drawn).to(part.device)
         length = geometry.norm(part.float()) / geometry.norm(way)
-        out[i : i + chunk] = way * geometry.like(length, way).to(way)
+        place.copy_(way * geometry.like(length, way))
     return out
 
 
@@ -38,16 +35,40 @@ def shuffled(net: nn.Module, b: Batch, r) -> Terms:
     class in the batch: nearly their class's mean.
     """
     drawn = torch.randperm(len(b.y), device=b.y.device)
-    place = b.y.argsort(stable=True)
-    giver = drawn[b.y[drawn].argsort(stable=True)]
     g_T = torch.empty_like(b.g_T)
-    g_T[place] = b.g_T[giver]
+    g_T[b.y.argsort(stable=True)] = b.g_T[drawn[b.y[drawn].argsort(stable=True)]]
     return robust(net, b._replace(g_T=g_T), r)
 
 
 def noise_augmented(net: nn.Module, b: Batch, r) -> Terms:
-    """Control: KD on images with white noise of standard deviation r.sigma; the teacher saw the
-    clean ones.
-    """
+    """Control: KD on images with white noise; the teacher saw the clean ones."""
     noise = torch.randn(b.x.shape, device=b.x.device).to(b.x)
     return kd(net, b._replace(x=b.x + r.sigma * noise), r)
+
+
+def direct(net: nn.Module, b: Batch, r) -> Terms:
+    """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho."""
+    a_S, g_S = student_slopes(net, b, space="logit")
+    u_S, u_T = geometry.height(a_S, b.y), geometry.height(b.a_T, b.y)
+    terms = soft_terms(a_S, b, r)
+    terms["direct"] = (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho))
+    return terms
+
+
+EQ_17 = SLOPE | SCORE
+MATCHED = dict(TWICE, settings=EQ_17, target=random_directions)
+NOISE = {"sigma": Setting(0.15, "standard deviation of the noise", ABOVE_ZERO)}
+RADIUS = Setting(0.1, "radius of the lead, to first order", ABOVE_ZERO)
+LEAD = {"gamma_u": Setting(2.0, "lead in logits"), "rho": RADIUS}
+DIRECT = dict(TWICE, gradients="logit", settings=LEAD, words={"direct": "direct"})
+METHODS = {
+    "target_zero": Method(
+        target_zero, "target zero", "#0072B2", "D", scores=True, passes=6, settings=EQ_17
+    ),
+    "shuffled": Method(shuffled, "shuffled", "#332288", "p", **TWICE, settings=EQ_17),
+    "matched": Method(robust, "matched", "#999933", "d", **MATCHED),
+    "noise_augmented": Method(
+        noise_augmented, "noise augmented", "#44AA99", "*", scores=True, settings=NOISE
+    ),
+    "direct": Method(direct, "direct", "#AA4499", "h", **DIRECT),
+}

@@ -1,16 +1,18 @@
-"""What each method asks of a student: a dict from name to method, a method being the terms it sums.
+"""What each method asks of a student: the terms that it sums.
 
 A method is called with the student, a Batch and the recipe, and returns {term: (weight, loss)}. The
 objective is the sum of weight * loss; each loss is logged by itself, one of weight 0 only logged.
-To add one: write the function, add its line to METHODS.
 """
 
+import functools
+
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ... import geometry
 from .. import losses
-from .base import Batch, Terms
+from ..hints import HINTS
+from .base import OR_ZERO, Batch, Method, Setting, Terms
 
 
 def standard(net: nn.Module, b: Batch, r) -> Terms:
@@ -20,10 +22,11 @@ def standard(net: nn.Module, b: Batch, r) -> Terms:
 
 def kd(net: nn.Module, b: Batch, r) -> Terms:
     """Knowledge distillation (Eqs. 3-4); after the hint stage it is FitNets (arXiv 1412.6550)."""
-    return _kd(net(b.x), b, r)
+    return soft_terms(net(b.x), b, r)
 
 
-def _kd(a_S, b, r):
+def soft_terms(a_S, b: Batch, r) -> Terms:
+    """KD's terms from the student's logits."""
     weight = b.lam * (r.tau**2 if r.tau_squared else 1)
     hard = F.cross_entropy(a_S, b.y)  # before the soft half: gradients add up in this order
     return {"ce": (1.0, hard), "kd": (weight, losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
@@ -34,41 +37,33 @@ def mimic(net: nn.Module, b: Batch, r) -> Terms:
     (Eq. 2; arXiv 1312.6184).
     """
     a_S = net(b.x)
-    return {
-        "ce": (1.0, F.cross_entropy(a_S, b.y)),
-        "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on)),
-    }
+    hard = F.cross_entropy(a_S, b.y)
+    return {"ce": (1.0, hard), "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on))}
 
 
-def robust(net, b, r):
+def robust(net: nn.Module, b: Batch, r) -> Terms:
     """L_KD + C1 L_G + C2 L_S (Eq. 17), by exact double backprop."""
-    a_S, g_S = geometry.input_gradient(net, b.x, b.y, r.tau, create_graph=True)
-    _twice(net)
-    return {
-        **_kd(a_S, b, r),
-        "gradient": (r.C1, losses.gradient_loss(g_S, b.g_T)),
-        **_score(a_S, b, r),
-    }
+    a_S, g_S = student_slopes(net, b, tau=r.tau)
+    terms = soft_terms(a_S, b, r)
+    terms["gradient"] = (r.C1, losses.gradient_loss(g_S, b.g_T))
+    return {**terms, **_score(a_S, b, r)}
 
 
-def _twice(net):
-    """Refuse a student that PyTorch cannot differentiate twice, before its own error without a
-    remedy.
-    """
+def student_slopes(net: nn.Module, b: Batch, **space) -> tuple[Tensor, Tensor]:
+    """(a_S, g_S), to be differentiated once more, which PyTorch cannot with every layer."""
+    slopes = geometry.input_gradient(net, b.x, b.y, create_graph=True, **space)
     if any(isinstance(m, nn.Hardsigmoid) for m in net.modules()):
         raise ValueError(
-            "Hardsigmoid has no second derivative in PyTorch, which the student's input gradient"
-            " needs in training; networks.twice_differentiable(net) puts the same function in its"
-            " place"
+            "Hardsigmoid has no second derivative in PyTorch, which training on input gradients"
+            " needs; networks.twice_differentiable(net) puts the same function in its place"
         )
+    return slopes
 
 
 def _score(a_S, b, r):
     f_S, f_T = geometry.score(a_S, b.y), geometry.score(b.a_T, b.y)
-    return {
-        "score": (r.C2, losses.score_loss(f_S, f_T, r.gamma)),
-        "score_floor": (0.0, losses.score_floor(f_T, r.gamma)),
-    }
+    lead = losses.score_loss(f_S, f_T, r.gamma)
+    return {"score": (r.C2, lead), "score_floor": (0.0, losses.score_floor(f_T, r.gamma))}
 
 
 def gradient_only(net: nn.Module, b: Batch, r) -> Terms:
@@ -79,17 +74,35 @@ def gradient_only(net: nn.Module, b: Batch, r) -> Terms:
 def score_only(net: nn.Module, b: Batch, r) -> Terms:
     """L_KD + C2 L_S: Eq. 17 without L_G."""
     a_S = net(b.x)
-    return {**_kd(a_S, b, r), **_score(a_S, b, r)}
+    return {**soft_terms(a_S, b, r), **_score(a_S, b, r)}
 
 
-def direct(net: nn.Module, b: Batch, r) -> Terms:
-    """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho to
-    first order.
-    """
-    a_S, g_S = geometry.input_gradient(net, b.x, b.y, create_graph=True, space="logit")
-    _twice(net)
-    u_S, u_T = geometry.height(a_S, b.y), geometry.height(b.a_T, b.y)
-    return {
-        **_kd(a_S, b, r),
-        "direct": (1.0, losses.direct_loss(u_S, u_T, g_S, b.g_T, r.gamma_u, r.rho)),
-    }
+SLOPE = {"C1": Setting(10.0, "weight of L_G")}
+SCORE = {"gamma": Setting(0.1, "lead asked of the score"), "C2": Setting(1.0, "weight of L_S")}
+ON = {"mimic_on": Setting("logits", "or as Eq. 2 prints", ("logits", "probabilities"))}
+HINT = {
+    "hint": Setting("regress", "as FitNets do, or classify as Sec. V-A words it", HINTS),
+    "hint_epochs": Setting(0, "0: fitnet takes a quarter of the epochs, others none", OR_ZERO),
+}
+TWICE = dict(scores=True, gradients="tempered", passes=6)
+MIMIC = dict(source="arXiv 1312.6184", scores=True, settings=ON)
+FITNET = dict(source="arXiv 1412.6550", scores=True, hint=True, passes=4.5, settings=HINT)
+TERM_WORDS = {
+    "ce": "cross-entropy",
+    "kd": "soft cross-entropy",
+    "gradient": "$L_G$",
+    "score": "$L_S$",
+    "score_floor": "floor of $L_S$",
+    "mimic": "mimic",
+}
+of_paper = functools.partial(Method, source="arXiv 1807.11158", words=TERM_WORDS)
+METHODS = {
+    "teacher": of_paper(standard, "teacher", "#000000", "s"),
+    "standard": of_paper(standard, "standard", "#767676", "v"),
+    "mimic": of_paper(mimic, "mimic", "#56B4E9", "<", **MIMIC),
+    "kd": of_paper(kd, "KD", "#009E73", "^", source="arXiv 1503.02531", scores=True),
+    "fitnet": of_paper(kd, "FitNet", "#882255", ">", **FITNET),
+    "robust": of_paper(robust, "robust", "#D55E00", "o", **TWICE, settings=SLOPE | SCORE | HINT),
+    "gradient_only": of_paper(gradient_only, "$L_G$ only", "#E69F00", "P", **TWICE, settings=SLOPE),
+    "score_only": of_paper(score_only, "$L_S$ only", "#CC79A7", "X", scores=True, settings=SCORE),
+}

@@ -4,21 +4,20 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ... import checks
 from ...checks import finite, whole
-from ...geometry.boundary import EPS, STEPS, search
+from ...geometry.boundary import search
 from .. import losses
-from .base import Batch, Terms
+from .base import Batch, Method, Terms, live_teacher
 
 
-def base_samples(a_T: torch.Tensor, a_S: torch.Tensor, y: torch.Tensor, count: int) -> torch.Tensor:
-    """Numbers (m,) of the images to start from, m <= count: teacher and student are right about
-    them; of too many, those with the largest sum_{c != y} (p_T - p_S)^2, probabilities at tau 1,
-    the largest first.
+def base_samples(a_T: Tensor, a_S: Tensor, y: Tensor, count: int) -> Tensor:
+    """Numbers (m <= count,) of the images to start from, about which both networks are right; of
+    too many those with the largest sum_{c != y} (p_T - p_S)^2, p at tau 1, the largest first.
     """
-    losses.same_logits(a_S, a_T)
+    losses.same_shape("student logits", a_S, "teacher logits", a_T)
     right = ((a_T.argmax(1) == checks.true_class(a_T, y)) & (a_S.argmax(1) == y)).nonzero()[:, 0]
     if len(right) <= whole("count", count, 1):
         return right
@@ -26,17 +25,13 @@ def base_samples(a_T: torch.Tensor, a_S: torch.Tensor, y: torch.Tensor, count: i
     return right[apart[right].argsort(descending=True, stable=True)[:count]]
 
 
-def targets(
-    a_T: torch.Tensor, generator: torch.Generator | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def targets(a_T: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """(k, p): a class to walk to for each image (n,), drawn on the CPU with the weights p_n^k = p
-    (n, classes): the teacher's softmax over all classes but its first, q_k / (1 - max q); the first
-    has weight 0, a row sums to 1.
+    (n, classes): the teacher's softmax over all classes but its first, q_k / (1 - max q).
     """
     if a_T.dim() != 2 or a_T.shape[1] < 2:
         raise ValueError(
-            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, classes), two"
-            " classes or more"
+            f"logits {tuple(a_T.shape)} leave no other class to walk to; want (n, two or more)"
         )
     p = F.softmax(a_T.detach().scatter(1, a_T.argmax(1, keepdim=True), -math.inf), 1)
     return torch.multinomial(p.cpu(), 1, generator=generator)[:, 0].to(p.device), p
@@ -52,33 +47,18 @@ def schedule(share: float) -> tuple[float, float]:
 
 
 def bss(
-    net: nn.Module,
-    b: Batch,
-    r,
-    eta: float | None = None,
-    eps: float = EPS,
-    steps: int = STEPS,
-    count: int | None = None,
-    rule: str = "paper",
-    low: float | None = None,
-    high: float | None = None,
+    net: nn.Module, b: Batch, r, eta: float | None = None, rule: str = "paper", count: int = 0
 ) -> Terms:
     """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the
-    live teacher's boundary.
+    live teacher's boundary, both without tau^2.
 
-    A method (see `methods`): b has x, y, a_T, `teacher` (evaluation mode) and `share` = epoch /
-    epochs. Both soft terms are cross-entropies at r.tau without tau^2. The sum over k is sampled,
-    as in the authors' code: one class an image, drawn with p_n^k (torch's global generator), then
-    of weight 1. Walks start from `count` images at most (None: a quarter of the batch, the paper's
-    64 of 256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is
-    the mean over the samples accepted, zero if there is none, and not asked for when beta is 0.
-    "bss_share", of weight 0, is how many samples were made per image of the batch.
+    The sum over k is sampled, as in the authors' code: one class an image, drawn with p_n^k, then
+    of weight 1. Walks start from `count` images at most (0: a quarter of the batch, the paper's 64
+    of 256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is
+    the mean over the samples accepted, zero if there is none; "bss_share" how many there are per
+    image of the batch.
     """
-    if b.teacher is None:
-        raise ValueError(
-            "b.teacher=None, but bss walks over the teacher's boundary; give the teacher itself,"
-            " not its scores alone"
-        )
+    teacher = live_teacher(b)
     alpha, beta = schedule(b.share)
     a_S = net(b.x)
     soft, made = a_S[:0].sum(), a_S.new_zeros(())
@@ -86,16 +66,17 @@ def bss(
     pick = base_samples(b.a_T, a_S.detach(), b.y, most) if beta else ()
     if len(pick):
         k = targets(b.a_T[pick])[0]
-        s = search(b.teacher, b.x[pick], b.y[pick], k, eta, eps, steps, rule, low, high)
+        s = search(teacher, b.x[pick], b.y[pick], k, eta, rule=rule)
         kept = s.accepted.nonzero()[:, 0]
         if len(kept):
             made = len(kept) / len(b.y) + made
             if len(kept) == 1:  # batch norm in training has no use for a single image
                 kept = kept.repeat(2)
             soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
-    return {
-        "ce": (1.0, F.cross_entropy(a_S, b.y)),
-        "kd": (alpha, losses.soft_cross_entropy(a_S, b.a_T, r.tau)),
-        "bss": (beta, soft),
-        "bss_share": (0.0, made),
-    }
+    hard, kd = F.cross_entropy(a_S, b.y), losses.soft_cross_entropy(a_S, b.a_T, r.tau)
+    return {"ce": (1.0, hard), "kd": (alpha, kd), "bss": (beta, soft), "bss_share": (0.0, made)}
+
+
+TERM_WORDS = {"bss": "soft cross-entropy at BSS", "bss_share": "BSS per image"}
+BSS = dict(source="arXiv 1805.05532", scores=True, live=True, words=TERM_WORDS)
+METHODS = {"bss": Method(bss, "BSS", "#994455", "H", **BSS)}

@@ -154,7 +154,7 @@ def claim_words(rows: dict[str, DataFrame]) -> dict[str, str]:
 
 def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
     """(data for the scripts, float16 weights, words for the template) from what is shipped."""
-    rows = {d: jobs.shipped(d, list(palette.METHODS)) for d in ("mnist", "digits")}
+    rows = {d: jobs.shipped(d, list(palette.styles())) for d in ("mnist", "digits")}
     shipped = score_cache.shipped_networks("mnist")
     loaded = {m: store.load_checkpoint(shipped[m].path) for m in palette.rank(shipped)}
     layers = {}
