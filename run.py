@@ -1,329 +1,170 @@
 #!/usr/bin/env python3
-"""Set-up and tasks; needs nothing but Python 3.11 or newer.
+"""Set-up and tasks; needs nothing but Python 3.11 or newer, and takes uv where it is there.
 
-python3 run.py demo            run every notebook into runs/, then serve JupyterLab (--no-lab: stop
-before that) python3 run.py test [...]      run every test, the notebooks' cells included; more
-arguments go to pytest python3 run.py lab             serve JupyterLab on this machine only python3
-run.py render [NN ...] execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb (all, or those
-named) python3 run.py pull NN         take an edit made in JupyterLab back into
-notebooks/src/NN_name.py python3 run.py lock            resolve pyproject.toml anew into
-constraints.txt
+python3 run.py demo             run every notebook into runs/, then serve JupyterLab
+python3 run.py demo --no-lab    stop before that
+python3 run.py test [...]       run every test and the notebooks' cells; more goes to pytest
+python3 run.py lab [...]        serve JupyterLab on this machine only
+python3 run.py render [NN ...]  execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb
+python3 run.py pull NN          take an edit made in JupyterLab back into notebooks/src/NN_name.py
+python3 run.py lock [...]       resolve pyproject.toml anew into constraints.txt and, with hashes,
+                                requirements.txt; needs uv, more goes to uv pip compile
 """
 
-import concurrent.futures
 import hashlib
 import os
 import pathlib
-import secrets
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent
+RUNS = ROOT / "runs"
 VENV = ROOT / ".venv"
 PY = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-STAMP = VENV / "installed"  # written last: what was installed
-HALF = VENV / "installing"  # there only while an installation runs
-LOG = ROOT / "runs" / "install.log"
-NEEDED = (
-    "torch torchvision numpy pandas sklearn matplotlib ipywidgets jupyterlab papermill pytest nbval"
-    " xdist jupytext"
-)
-PROBE = """
-import importlib.util, os, sys
-for name in sys.argv[2:]:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.origin:
-        sys.exit(1)
-spec = importlib.util.find_spec("rsnl_lib")
-home = spec and os.path.dirname(os.path.dirname(spec.origin))
-sys.exit(home is None or not os.path.samefile(home, sys.argv[1]))
-"""
-ENV = {
-    k: v
-    for k, v in os.environ.items()
-    if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MPLBACKEND")
-}
+STAMP = VENV / "installed"  # where and what was installed; empty while an installation runs
+UV = shutil.which("uv")
+JOBS = min(2, os.cpu_count() or 1)
+NEEDED = "torch torchvision sklearn matplotlib ipywidgets jupyterlab papermill nbval jupytext"
+PROBE = f"import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, {NEEDED.split()})))"
+CLEAN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MPLBACKEND")
+ENV = {k: v for k, v in os.environ.items() if k not in CLEAN}
 ENV["JUPYTER_PREFER_ENV_PATH"] = "1"
 if ENV.get("RSNL_DATA"):
     ENV["RSNL_DATA"] = os.path.abspath(ENV["RSNL_DATA"])  # kernels run in other folders
-children = set()
 
 
 def say(text):
     print(text, flush=True)
 
 
-def call(command, **options):
-    """Run a command to its end and return its exit status; it ends with us."""
-    child = subprocess.Popen(
-        [str(c) for c in command], cwd=ROOT, env=options.pop("env", ENV), **options
-    )
-    children.add(child)
-    try:
-        return child.wait()
-    finally:
-        children.discard(child)
-        if child.poll() is None:
-            stop(child)
+def call(*command, **more):
+    """Run a command to its end and return its exit status."""
+    return subprocess.call([str(c) for c in command], cwd=ROOT, env={**ENV, **more})
 
 
-def stop(child):
-    child.terminate()
-    try:
-        child.wait(10)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def wanted():
-    digest = hashlib.sha256()
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
-
-
-def starts(*code):
+def runs(code):
     """Does the environment's Python run this code?"""
     try:
-        return (
-            subprocess.run(
-                [PY, "-I", "-c", *code],
-                env=ENV,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=120,
-            ).returncode
-            == 0
-        )
+        quiet = {"stderr": subprocess.DEVNULL, "timeout": 120}
+        return subprocess.run([PY, "-I", "-c", code], env=ENV, **quiet).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
 def setup():
-    """Make .venv what pyproject.toml and constraints.txt ask for; a half-made, broken or moved one
-    is made again.
-    """
-    made = STAMP.is_file()
-    whole = made and not HALF.exists() and starts(PROBE, str(ROOT), *NEEDED.split())
-    if whole and STAMP.read_text() == wanted():
+    """Make .venv what requirements.txt holds; one half-made, broken or moved is made again."""
+    content = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "requirements.txt").read_bytes()
+    wanted = [str(ROOT), hashlib.sha256(content).hexdigest()]
+    made = STAMP.read_text().splitlines() if STAMP.is_file() else None
+    if made is None:
+        keep = runs("import pip")  # the reader's own: install into it
+    else:
+        keep = made[:1] == wanted[:1] and runs(PROBE)
+    if keep and made == wanted:
         return
-    began = time.time()
-    # A readable .venv without our mark is the reader's own (say, with a CPU build of torch):
-    # install into it.
-    keep = whole or (not made and not HALF.exists() and starts("import pip"))
     if keep:
         say("bringing .venv up to date")
     else:
-        if VENV.exists():
-            say(".venv is half-made, broken or was moved: making it again")
-        say("first run: installing into .venv (on Linux about 3 GB to load, 6 GB on disk)")
+        say("installing into .venv (on Linux about 3 GB to load, 6 GB on disk)")
         try:
             venv.create(VENV, with_pip=True, clear=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            sys.exit(
-                f"cannot make {VENV} ({error}); on Debian or Ubuntu try: apt install python3-venv"
-            )
-    HALF.touch()
-    STAMP.unlink(missing_ok=True)
-    install()
-    STAMP.write_text(wanted())
-    HALF.unlink()
-    say(f"installed in {time.time() - began:.0f} s")
+            sys.exit(f"cannot make {VENV} ({error}); on Debian try: apt install python3-venv")
+    STAMP.write_text("")
+    uv = [UV, "pip", "install", "--python", PY, "--compile-bytecode"]
+    pip = [PY, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if not (UV and install(*uv)) and not install(*pip):
+        sys.exit("installing failed: check the network and free disk space (6 GB), run this again")
+    STAMP.write_text("\n".join(wanted))
 
 
-def install():
-    LOG.parent.mkdir(exist_ok=True)
-    pip = [
-        PY,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--retries",
-        "2",
-    ]
-    what = ["-c", "constraints.txt", "-e", ".[test]"]
-    with open(LOG, "w") as log:
-
-        def run(command):
-            with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                job = pool.submit(call, command, stdout=log, stderr=subprocess.STDOUT)
-                began = time.time()
-                try:
-                    while not concurrent.futures.wait([job], timeout=20).done:
-                        say(f"  still installing, {time.time() - began:.0f} s")
-                except BaseException:
-                    stop_all()
-                    raise
-                return job.result() == 0
-
-        uv = run([*pip, "uv>=0.8"])
-        if uv and run(
-            [PY, "-m", "uv", "pip", "install", "--python", PY, "--compile-bytecode", *what]
-        ):
-            return
-        if run([*pip, *what]):
-            return
-    sys.exit(
-        "Installing failed with uv and with pip: check the network (and free disk space, 6 GB) and"
-        f" run this again; what they said is in {LOG.relative_to(ROOT)}"
-    )
-
-
-def stop_all():
-    for child in list(children):
-        stop(child)
-
-
-def cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def run_notebook(path):
-    """(name, exit status, seconds) of one notebook run with its default parameters."""
-    began = time.time()
-    log = ROOT / "runs" / f"{path.stem}.log"
-    with open(log, "w") as out:
-        status = call(
-            [
-                PY,
-                "-m",
-                "papermill",
-                path,
-                ROOT / "runs" / path.name,
-                "--cwd",
-                path.parent,
-                "-k",
-                "python3",
-                "--no-progress-bar",
-                "--log-level",
-                "WARNING",
-            ],
-            env={"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **ENV},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    if status == 0:
-        log.unlink()
-    return path.stem, status, time.time() - began
+def install(*tool):
+    """Install what is locked, each file checked by its hash, then this library without a build."""
+    locked = call(*tool, "--require-hashes", "-r", "requirements.txt")
+    return locked == 0 == call(*tool, "--no-deps", "--no-build-isolation", "-e", ".")
 
 
 def demo(args):
     books = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    (ROOT / "runs").mkdir(exist_ok=True)
-    jobs, began, took, failed = min(2, cores()), time.time(), [], []
-    say(f"running {len(books)} notebooks, {jobs} at a time, into runs/")
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        try:
-            for i, job in enumerate(
-                concurrent.futures.as_completed([pool.submit(run_notebook, b) for b in books]), 1
-            ):
-                name, status, seconds = job.result()
-                say(
-                    f"[{i:2}/{len(books)}] {name:28} {'FAILED' if status else 'ok':6}"
-                    f" {seconds:5.0f} s"
-                )
-                took.append((seconds, name))
-                failed += [name] * bool(status)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            stop_all()
-            raise
-    say(
-        f"{len(books) - len(failed)} of {len(books)} notebooks ran in {time.time() - began:.0f} s;"
-        " longest first: "
-        + ", ".join(f"{name} {seconds:.0f} s" for seconds, name in sorted(took, reverse=True))
-    )
+    RUNS.mkdir(exist_ok=True)
+    say(f"running {len(books)} notebooks, {JOBS} at a time, into runs/")
+    begun, failed, waiting, running = time.time(), [], list(books), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < JOBS:
+                book = waiting.pop(0)
+                running[book] = start(book), time.time()
+            time.sleep(0.2)
+            for book, (child, since) in list(running.items()):
+                if child.poll() is not None:
+                    del running[book]
+                    word = "FAILED" if child.returncode else "ok"
+                    say(f"{book.stem:28} {word:6} {time.time() - since:5.0f} s")
+                    failed += [book.stem] * (child.returncode != 0)
+    finally:
+        for child, _ in running.values():
+            child.terminate()
+    done = len(books) - len(failed)
+    say(f"{done} of {len(books)} notebooks ran in {time.time() - begun:.0f} s")
     for name in failed:
-        tail = (
-            (ROOT / "runs" / f"{name}.log").read_text(errors="replace").rstrip().splitlines()[-12:]
-        )
+        tail = (RUNS / f"{name}.log").read_text(errors="replace").rstrip().splitlines()[-12:]
         say(f"--- {name} failed; the end of runs/{name}.log:\n" + "\n".join(tail))
     if failed or "--no-lab" in args:
         return int(bool(failed))
-    return lab([a for a in args if a != "--no-lab"])
+    return lab(args)
+
+
+def start(book):
+    """The process that runs one notebook with its default parameters."""
+    command = [PY, "-m", "papermill", book, RUNS / book.name, "--cwd", book.parent]
+    command += ["-k", "python3", "--no-progress-bar", "--log-level", "WARNING"]
+    env = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **ENV}
+    with open(RUNS / f"{book.stem}.log", "w") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
 
 
 def lab(args):
-    port = 8888
-    while True:
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                break
-            except OSError:
-                port += 1
-    token = secrets.token_hex(24)
-    first = "/lab/tree/notebooks/00_start_here.ipynb"
-    screen = (
-        os.environ.get("DISPLAY")
-        or os.environ.get("WAYLAND_DISPLAY")
-        or sys.platform in ("darwin", "win32")
-    )
-    command = [
-        str(PY),
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={ROOT}",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--LabApp.default_url={first}",
-        "--Application.log_level=WARN",
-    ]
-    command += ["--allow-root"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-    command += [] if screen else ["--no-browser"]
-    env = {**ENV, "JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": str(ROOT / "jupyter")}
-    say(f"JupyterLab: http://127.0.0.1:{port}{first}?token={token}\nCtrl-C ends it")
+    command = [str(PY), "-m", "jupyterlab", f"--ServerApp.root_dir={ROOT}", "--ip=127.0.0.1"]
+    command.append("--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb")
+    command.append("--Application.log_level=WARN")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not screen and sys.platform not in ("darwin", "win32"):
+        command.append("--no-browser")
+    config = str(ROOT / "jupyter")
     if os.name == "nt":
-        return call(command + args, env=env)
+        return call(*command, *args, JUPYTER_CONFIG_PATH=config)
     os.chdir(ROOT)
-    os.execve(
-        command[0], command + args, env
-    )  # the server takes this process's place, so Ctrl-C reaches it
+    # the server takes this process's place, so Ctrl-C reaches it
+    os.execve(command[0], [*command, *args], {**ENV, "JUPYTER_CONFIG_PATH": config})
 
 
 def test(args):
-    side = ["-n", "2", "--dist", "loadfile"] if cores() > 1 else []
-    return call([PY, "-m", "pytest", "--nbval", "-q", *side, *args])
+    side = ["-n", "2", "--dist", "loadfile"] if JOBS > 1 else []
+    return call(PY, "-m", "pytest", "--nbval", "-q", *side, *args)
 
 
 def render(args):
-    return call([PY, "-m", "rsnl_lib.workbook.render", "render", *args])
+    return call(PY, "-m", "rsnl_lib.workbook.render", "render", *args)
 
 
 def pull(args):
-    return call([PY, "-m", "rsnl_lib.workbook.render", "pull", *args])
+    return call(PY, "-m", "rsnl_lib.workbook.render", "pull", *args)
 
 
 def lock(args):
-    return call(
-        [
-            PY,
-            "-m",
-            "uv",
-            "pip",
-            "compile",
-            "-q",
-            "--universal",
-            "--upgrade",
-            "--python-version",
-            "3.11",
-            "--all-extras",
-            "--no-header",
-            "--no-annotate",
-            "pyproject.toml",
-            "-o",
-            "constraints.txt",
-            *args,
-        ]
-    )
+    if not UV:
+        sys.exit("lock needs uv; install it with: pip install uv")
+    resolve = [UV, "pip", "compile", "-q", "--universal", "--python-version", "3.11"]
+    resolve += ["--no-header", "--no-annotate", "pyproject.toml", *args]
+    hashed = ["--extra", "test", "--extra", "dev", "--generate-hashes", "-c", "constraints.txt"]
+    failed = call(*resolve, "--upgrade", "--all-extras", "-o", "constraints.txt")
+    return failed or call(*resolve, *hashed, "--upgrade", "-o", "requirements.txt")
 
 
 TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, lock)}
@@ -332,17 +173,17 @@ TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, lock)}
 def main(argv):
     if sys.version_info < (3, 11):  # noqa: UP036
         sys.exit("Python 3.11 or newer is needed; this is Python " + sys.version.split()[0])
+    if argv in (["--help"], ["-h"]):
+        return say(__doc__)
     if not argv or argv[0] not in TASKS:
         sys.exit(__doc__)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        setup()
+        if argv[0] != "lock":
+            setup()
         return TASKS[argv[0]](argv[1:])
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    finally:
-        stop_all()
+        sys.exit(130)
 
 
 if __name__ == "__main__":

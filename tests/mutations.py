@@ -172,8 +172,8 @@ MUTANTS = [
     (
         "SNR: units swapped",
         "data/perturb",
-        "if unit == 'ratio'",
-        "if unit == 'dB'",
+        "== 'ratio'",
+        "== 'dB'",
         "perturb::test_the_unit",
     ),
     (
@@ -739,7 +739,7 @@ MUTANTS = [
     (
         "ZCA without its bias",
         "data/whiten",
-        "(values.clamp_min(0) + bias)",
+        "(values.clamp_min(0) + BIAS)",
         "values.clamp_min(1e-9)",
         "whiten::test_the_covariance",
     ),
@@ -753,8 +753,8 @@ MUTANTS = [
     (
         "ZCA fitted on the test images",
         "data/whiten",
-        "zca((gcn(x[i:i + chunk]) for i in progress(range(0, len(x), chunk",
-        "zca((gcn(x_test[i:i + chunk]) for i in progress(range(0, len(x_test), chunk",
+        "zca(map(gcn, progress(x.split(",
+        "zca(map(gcn, progress(x_test.split(",
         "whiten::test_both_parts",
     ),
     (
@@ -980,8 +980,8 @@ MUTANTS = [
     (
         "own folder: twins kept",
         "data/own",
-        "                continue\n",
-        "                pass\n",
+        "hashlib.md5(content)",
+        "hashlib.md5(content + f.name.encode())",
         "data::test_a_picture_that_lies",
     ),
     (

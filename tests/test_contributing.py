@@ -1,14 +1,18 @@
-"""The example in CONTRIBUTING.md, as it stands there, is a file that adds a method that trains."""
+"""The examples in CONTRIBUTING.md, as they stand there: a file that adds a method, a data set."""
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from rsnl_lib import env, train
+from rsnl_lib.data import catalogue
 from rsnl_lib.workbook import palette
 
 TEXT = (env.ROOT / "CONTRIBUTING.md").read_text()
@@ -109,3 +113,57 @@ def test_the_example_trains_logs_its_term_and_makes_the_student_surer(confident)
 
 def test_the_example_leaves_no_trace():
     assert "confident" not in train.METHODS and "confident" not in palette.styles()
+
+
+SET = re.compile(
+    r"^## A data set of your own$.*?^```python\n(.*?)^```$.*?^```python\n(.*?)^```$", re.M | re.S
+)
+
+
+def idx(*shape):
+    """An idx file of bytes: what MNIST and its like are made of."""
+    content = (torch.arange(torch.Size(shape).numel()) % 10).to(torch.uint8).numpy().tobytes()
+    sides = b"".join(side.to_bytes(4, "big") for side in shape)
+    return bytes([0, 0, 8, len(shape)]) + sides + content
+
+
+def test_the_example_of_a_data_set_loads_in_a_copy_of_the_library(tmp_path):
+    """Small files stand for the published ones, so the checksums become theirs."""
+    row, checksums = SET.search(TEXT).groups()
+    downloads = tmp_path / "downloads"
+    for part, n in (("train", 60), ("t10k", 20)):
+        for name, content in (
+            (f"{part}-images-idx3-ubyte", idx(n, 28, 28)),
+            (f"{part}-labels-idx1-ubyte", idx(n)),
+        ):
+            path = downloads / "FashionMNIST" / "raw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.with_suffix(".gz").write_bytes(name.encode())
+    for name, told in re.findall(r'"(\S+)": "([0-9a-f]{32})"', checksums):
+        made = hashlib.md5((downloads / name).read_bytes()).hexdigest()
+        checksums = checksums.replace(told, made)
+    shutil.copytree(env.ROOT / "rsnl_lib", tmp_path / "rsnl_lib")
+    for file, table, lines in (("catalogue", "SETS", row), ("sets", "SOURCES", checksums)):
+        path = tmp_path / "rsnl_lib" / "data" / f"{file}.py"
+        before, after = path.read_text().split(f"\n{table} = {{\n")
+        path.write_text(f"{before}\n{table} = {{\n{lines}{after}")
+    code = """
+from rsnl_lib import data
+from rsnl_lib.data import catalogue
+d = data.load("fashion")
+print(d.name, d.classes, *d.x_train.shape, *d.x_test.shape, round(d.x_train.max().item() * 255))
+print(len(catalogue.needed("fashion")), data.has_files("fashion"))
+print(catalogue.network_for("fashion", "kd"))
+"""
+    more = {"PYTHONPATH": str(tmp_path), "RSNL_DATA": str(downloads), "RSNL_ROOT": str(env.ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+    )
+    levels = len(catalogue.needed("mnist"))
+    want = f"fashion 10 60 1 28 28 20 1 28 28 9 {levels} True mnist_student"
+    assert done.stdout.split() == want.split(), done.stderr

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rsnl_lib import data, env
 from rsnl_lib.data import sets
+from rsnl_lib.data.catalogue import SETS
 
 HERE = env.data_folder()
 mnist_there = pytest.mark.skipif(
@@ -81,18 +82,18 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
 ):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    kind, place, known = sets.FILES["mnist"]
-    for name in known:
-        (raw / name).write_bytes(name.encode())
-    whole = {name: sets.hashlib.md5(name.encode()).hexdigest() for name in known}
-    monkeypatch.setitem(sets.FILES, "mnist", (kind, place, whole))
+    whole = {}
+    for name in sets.SOURCES["MNIST"]:
+        (tmp_path / name).write_bytes(name.encode())
+        whole[name] = sets.hashlib.md5(name.encode()).hexdigest()
+    monkeypatch.setitem(sets.SOURCES, "MNIST", whole)
     victim = raw / "train-labels-idx1-ubyte"
     victim.unlink()
     if harm == "cut":
         victim.write_bytes(b"train")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError) as error:
-        sets.mnist(tmp_path)
+        data.load("mnist", tmp_path)
     said = str(error.value)
     assert (
         f"{victim} is {'damaged' if harm == 'cut' else 'missing'}" in said
@@ -108,7 +109,7 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
 
     monkeypatch.setattr("torchvision.datasets.MNIST", fail)
     with pytest.raises(OSError, match="could not be downloaded .no route.*dataset='digits'"):
-        sets.mnist(tmp_path / "new")
+        data.load("mnist", tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -137,14 +138,16 @@ def test_the_colour_gallery_holds_the_first_test_images_as_pixels_and_as_network
     folder=os.environ.get("RSNL_DATA"),
 ):
     x, y = data.gallery("cifar10")
-    pixels, again = data.gallery("cifar10", pixels=True)
+    with np.load(env.GALLERY / "cifar10.npz") as f:
+        pixels = torch.from_numpy(f["x"]).float() / 255
+        again = torch.from_numpy(f["y"]).long()
     assert (
         x.shape == pixels.shape == (20, 3, 32, 32)
         and torch.equal(y, again)
         and y.tolist() == [c for c in range(10) for _ in range(2)]
     )
     assert 0 <= pixels.min() and pixels.max() <= 1 and x.min() < -1 and abs(x.mean()) < 0.05
-    if not folder or not data.here("cifar10", folder):
+    if not folder or not data.has_files("cifar10", folder):
         pytest.skip("CIFAR-10 is not in RSNL_DATA: the gallery was not compared with it")
     from torchvision.datasets import CIFAR10
 
@@ -228,7 +231,7 @@ def test_one_flipped_byte_of_mnist_is_found(tmp_path):
     path.unlink()
     path.write_bytes(content)
     with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is damaged"):
-        sets.mnist(tmp_path)
+        data.load("mnist", tmp_path)
 
 
 def there(*names):
@@ -304,17 +307,22 @@ def test_usps_as_published_lies_inside_usps_and_resized_is_the_same_digits_large
 
 
 @there("cifar-10-batches-py")
-def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe_of_its_own():
+def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe_of_its_own(
+    monkeypatch,
+):
     from rsnl_lib import train
     from rsnl_lib.data import catalogue
     from rsnl_lib.study import jobs
 
-    d, known = data.load("cifar10_pixels", HERE), sets.cifar("cifar10", HERE, whitened=False)
+    d = data.load("cifar10_pixels", HERE)
+    monkeypatch.setitem(SETS, "cifar10", SETS["cifar10"]._replace(space="pixels [0,1]"))
+    known = data.load("cifar10", HERE)
+    monkeypatch.undo()
     assert (
         d.name == "cifar10_pixels"
         and d.space == "pixels [0,1]"
         and torch.equal(d.x_test, known.x_test)
-        and data.here("cifar10_pixels", HERE)
+        and data.has_files("cifar10_pixels", HERE)
     )
     assert (
         catalogue.SETS[d.name].images == (len(d.x_train), len(d.x_test))
@@ -337,8 +345,9 @@ def test_cifar_as_pixels_is_the_same_images_unwhitened_under_a_name_and_a_recipe
         pytest.param("cifar100", 500, marks=there("cifar-100-python")),
     ],
 )
-def test_cifar_has_the_published_sizes_and_class_counts(name, each):
-    d = sets.cifar(name, HERE, whitened=False)
+def test_cifar_has_the_published_sizes_and_class_counts(monkeypatch, name, each):
+    monkeypatch.setitem(SETS, name, SETS[name]._replace(space="pixels [0,1]"))
+    d = data.load(name, HERE)
     parts = (d.x_train, d.x_val, d.x_test)
     assert [tuple(x.shape) for x in parts] == [(n, 3, 32, 32) for n in (40000, 10000, 10000)]
     assert d.classes == 50000 // each and d.name == name and d.space == "pixels [0,1]"
@@ -352,7 +361,7 @@ def test_cifar_has_the_published_sizes_and_class_counts(name, each):
     torch.testing.assert_close(got, torch.tensor(means), rtol=0, atol=2e-4)
 
 
-SETS = [
+VICTIMS = [
     ("usps", "usps.t.bz2"),
     ("usps_resized", "usps.bz2"),
     ("cifar10", "data_batch_3"),
@@ -362,27 +371,25 @@ SETS = [
 
 
 @pytest.mark.parametrize("harm", ["cut", "missing"])
-@pytest.mark.parametrize("name, victim", SETS)
+@pytest.mark.parametrize("name, victim", VICTIMS)
 def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(
     tmp_path, monkeypatch, name, victim, harm
 ):
-    key = name.removesuffix("_resized")
-    kind, place, known = sets.FILES[key]
-    where = tmp_path / place
+    known = sets.SOURCES[SETS[name].source]
+    where = (tmp_path / next(iter(known))).parent
     where.mkdir(parents=True, exist_ok=True)
     for f in known:
-        (where / f).write_bytes(f.encode())
-    monkeypatch.setitem(
-        sets.FILES, key, (kind, place, {f: sets.hashlib.md5(f.encode()).hexdigest() for f in known})
-    )
-    assert data.files(key, tmp_path) == tmp_path  # whole files pass
+        (tmp_path / f).write_bytes(f.encode())
+    whole = {f: sets.hashlib.md5(f.encode()).hexdigest() for f in known}
+    monkeypatch.setitem(sets.SOURCES, SETS[name].source, whole)
+    assert data.files(name, tmp_path) == tmp_path  # whole files pass
     (where / victim).write_bytes(b"cut") if harm == "cut" else (where / victim).unlink()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ValueError) as error:
         data.load(name, tmp_path)
     delete = (
         f"delete the folder {where}"
-        if place
+        if where != tmp_path
         else f"delete {tmp_path / 'usps.bz2'} and {tmp_path / 'usps.t.bz2'}"
     )
     assert (
@@ -396,18 +403,17 @@ def test_a_damaged_or_missing_file_of_every_set_is_named_with_the_remedy(
 def test_a_failed_download_of_every_set_names_its_files_and_leaves_nothing(
     tmp_path, monkeypatch, name
 ):
-    kind, place, known = sets.FILES[name]
+    kind = SETS[name].source
+    last = sets.pathlib.PurePosixPath(list(sets.SOURCES[kind])[-1])
+    place = last.parent
 
     def fail(root, train, download):
         if not train:  # half of it had come
             raise RuntimeError("no route")
-        (sets.pathlib.Path(root) / (place or "usps.bz2")).mkdir()
+        (sets.pathlib.Path(root) / ("usps.bz2" if name == "usps" else place)).mkdir()
 
     monkeypatch.setattr(f"torchvision.datasets.{kind}", fail)
-    said = (
-        f"{name} could not be downloaded .no route.*{list(known)[-1]} into"
-        f" {tmp_path / 'new' / place}"
-    )
+    said = f"{name} could not be downloaded .no route.*{last.name} into {tmp_path / 'new' / place}"
     with pytest.raises(OSError, match=said):
         data.load(name, tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
@@ -435,7 +441,7 @@ def test_one_flipped_byte_of_usps_is_found(tmp_path):
         content[1000] ^= name == "usps.t.bz2"
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match="usps.t.bz2 is damaged"):
-        sets.usps(tmp_path)
+        data.load("usps", tmp_path)
 
 
 def pictures(path, counts, mode="L", size=(12, 10)):
@@ -596,5 +602,5 @@ def test_a_folder_of_other_files_is_said_before_anything_is_downloaded(tmp_path)
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / "MNIST" / "raw" / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds files, but none of mnist's; delete that folder"):
-        sets.mnist(tmp_path)
+        data.load("mnist", tmp_path)
     assert (tmp_path / "MNIST" / "raw" / "notes.txt").read_text() == "mine"

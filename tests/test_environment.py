@@ -1,10 +1,11 @@
-"""environment.yml, constraints.txt and pyproject.toml say the same, and none of them names a
-host.
+"""environment.yml, constraints.txt, requirements.txt and pyproject.toml say the same, and none of
+them names a host.
 """
 
 import ast
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -70,9 +71,25 @@ def test_pins_satisfy_the_ranges():
         )
 
 
+def test_what_the_commands_install_has_hashes_and_the_same_pins():
+    """requirements.txt holds all that the extras test and dev need, and what builds the library."""
+    pins = set((ROOT / "constraints.txt").read_text().splitlines())
+    locked = re.split(r"\n(?=\S)", (ROOT / "requirements.txt").read_text().rstrip())
+    names = set()
+    for entry in locked:
+        pin, *hashes = entry.split(" \\\n    ")
+        assert pin in pins and hashes, f"{pin}: run.py lock"
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for h in hashes), pin
+        names.add(canonicalize_name(Requirement(pin).name))
+    for need in [*NEEDED, *(r for k in GROUPS if k != "ray" for r in GROUPS[k])]:
+        assert canonicalize_name(need.name) in names, f"{need.name} is not locked: run.py lock"
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert {Requirement(r).name for r in build} <= names
+
+
 def test_no_host_is_named():
-    for name in ("constraints.txt", "environment.yml", "pyproject.toml"):
-        text = (ROOT / name).read_text()
+    for name in ("constraints.txt", "requirements.txt", "environment.yml", "pyproject.toml"):
+        text = (ROOT / name).read_text().replace("--hash=sha256:", "")
         assert "://" not in text and "--" not in text, name
     assert "uv.lock" in (ROOT / ".gitignore").read_text().split()
 

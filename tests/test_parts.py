@@ -91,9 +91,9 @@ def test_a_data_set_travels_in_parts(tmp_path, monkeypatch, capsys):
 
     content = {"one": b"1" * 3000, "two": bytes(range(256)) * 9}
     monkeypatch.setitem(
-        sets.FILES,
-        "usps",
-        ("USPS", "inside", {k: hashlib.md5(v).hexdigest() for k, v in content.items()}),
+        sets.SOURCES,
+        "USPS",
+        {f"inside/{k}": hashlib.md5(v).hexdigest() for k, v in content.items()},
     )
     (tmp_path / "here" / "inside").mkdir(parents=True)
     for name, raw in content.items():

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from rsnl_lib import store
-from rsnl_lib.data import sets, whiten
+from rsnl_lib.data import catalogue, sets, whiten
 
 
 def images(n=240, seed=0, shape=(3, 4, 4)):
@@ -54,7 +54,7 @@ def test_the_covariance_after_zca_is_eigenvalue_over_eigenvalue_plus_bias():
     generator = torch.Generator().manual_seed(0)
     plain, mix = (torch.randn(n, 12, generator=generator, dtype=torch.float64) for n in (500, 12))
     v = plain @ mix + 3
-    mean, P = whiten.zca(v)
+    mean, P = whiten.zca([v])
     torch.testing.assert_close(mean, v.mean(0))
     torch.testing.assert_close(P, P.T)
     assert torch.linalg.eigvalsh(P).min() > 0, "symmetric and positive: the images keep their look"
@@ -68,7 +68,7 @@ def test_the_covariance_after_zca_is_eigenvalue_over_eigenvalue_plus_bias():
 
 def test_zca_survives_directions_without_variance():
     v = torch.randn(5, 8, dtype=torch.float64)  # 5 images span 4 directions
-    mean, P = whiten.zca(v)
+    mean, P = whiten.zca([v])
     assert P.isfinite().all() and torch.linalg.eigvalsh(P).max() == pytest.approx(0.1**-0.5)
 
 
@@ -148,7 +148,7 @@ def test_a_write_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
 
 def test_pictures_for_the_eye_lie_between_zero_and_one(tmp_path):
     x, _ = whiten.gcn_zca(images(), images(50, 1), tmp_path)
-    shown = whiten.picture(x[:60], x)
+    shown = whiten.stretch(x[:60], x)
     assert (
         shown.shape == (60, 3, 4, 4)
         and shown.dtype == torch.float32
@@ -171,9 +171,9 @@ def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, m
 
     monkeypatch.setattr("torchvision.datasets.CIFAR10", Tiny)
     monkeypatch.setattr(sets, "files", lambda name, folder: folder)
-    split = sets.split
-    monkeypatch.setattr(sets, "split", lambda *args, **more: split(*args[:-1], 8, **more))
-    d = sets.cifar("cifar10", tmp_path)
+    row = catalogue.SETS["cifar10"]
+    monkeypatch.setitem(catalogue.SETS, "cifar10", row._replace(images=(32, 20)))
+    d = sets.load("cifar10", tmp_path)
     want = by_hand(images(40, 1), images(20, 2))
     assert d.space == "GCN+ZCA" and [len(x) for x in (d.x_train, d.x_val, d.x_test)] == [32, 8, 20]
     np.testing.assert_allclose(

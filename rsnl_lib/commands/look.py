@@ -22,8 +22,8 @@ def show_data(args: Namespace) -> None:
         data.files(args.name, args.folder)
         return print(f"{args.name}: put together and verified in {folder}")
     if args.pack:
-        place, (_, inside, known) = data.files(args.name, args.folder), sets.FILES[args.name]
-        files = {f"{inside}/{f}".strip("/"): place / inside / f for f in known}
+        place = data.files(args.name, args.folder)
+        files = {f: place / f for f in sets.SOURCES[catalogue.SETS[args.name].source]}
         made = parts.pack(files, args.pack, args.name)
         return print(*(f"{p} {p.stat().st_size / 2**20:.1f} MiB" for p in made), sep="\n")
     from ..workbook import figures, palette
@@ -36,7 +36,7 @@ def show_data(args: Namespace) -> None:
         told = f"mean {x.mean():.4f}, mean square {x.square().mean():.4f}, per class {of_a_class}"
         print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, {told}")
     x = d.x_train[:60]
-    x = x if d.space.startswith("pixels") else whiten.picture(x, d.x_train)
+    x = x if d.space.startswith("pixels") else whiten.stretch(x, d.x_train)
     path = folder / f"{pathlib.Path(args.name).name}.png"
     grid = figures.picture_grid(x, d.y_train[:60], f"{d.name}, first training images")
     store.write(path, palette.png(grid, colours=256))

@@ -2,4 +2,4 @@
 
 from .catalogue import Data  # noqa: F401
 from .own import own_folder, own_picture  # noqa: F401
-from .sets import fetch, files, gallery, here, load  # noqa: F401
+from .sets import fetch, files, gallery, has_files, load  # noqa: F401

@@ -15,9 +15,7 @@ class Condition(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Images are float (n, c, h, w), labels int64 (n,); `space` says in which space they lie and
-    noise is added.
-    """
+    """Images are float (n, c, h, w) in `space`, where noise is added too; labels int64 (n,)."""
 
     name: str
     classes: int
@@ -36,9 +34,11 @@ class DataSet(NamedTuple):
     """
 
     shape: tuple = ()  # of one image: channels, height, width
-    images: tuple = ()  # how many to train, to test
+    images: tuple = ()  # how many to train, to test; the other training images validate
     stem: str = ""  # whose networks it takes ("": networks of its own name)
-    files: str = ""  # whose files it is made of, where they are not its own
+    source: str = ""  # torchvision's class; its files' checksums stand in data/sets.py
+    side: int = 0  # to which images are enlarged before zeros fill the shape; 0: to none
+    space: str = "pixels [0,1]"  # or "GCN+ZCA"
     epochs: int = 40  # of a student by the recipe "short"
     teacher_epochs: int = 0  # of its teacher; 0: as many
     dropout: float = 1.0  # share of the teacher's rates, chosen on validation images (data/claims)
@@ -53,10 +53,21 @@ class DataSet(NamedTuple):
     elsewhere: tuple = ()  # trained here, tested there too (Table III)
 
 
+DIGITS = DataSet(
+    shape=(1, 8, 8),
+    images=(1000, 500),
+    stem="digits",
+    epochs=60,
+    epsilon=0.15,  # chosen on validation images
+    db=range(9, -4, -1),
+    ratios=(9, 5, 3, 2, 1, 0.5),
+    blocks=range(1, 6),
+)
 MNIST = DataSet(
     shape=(1, 28, 28),
     images=(50_000, 10_000),
     stem="mnist",
+    source="MNIST",
     epochs=8,
     teacher_epochs=16,
     epsilon=0.1,
@@ -69,46 +80,38 @@ USPS = DataSet(
     shape=(1, 28, 28),
     images=(6076, 2007),
     stem="mnist",
+    source="USPS",
     epsilon=0.1,
     clean_only=True,
     elsewhere=("mnist",),
 )
-CIFAR = DataSet(
+PIXELS = DataSet(
     shape=(3, 32, 32),
     images=(40_000, 10_000),
     stem="cifar",
+    source="CIFAR10",
+    epochs=20,
+    epsilon=8 / 255,
+)
+CIFAR = PIXELS._replace(
+    space="GCN+ZCA",
     epochs=12,
     teacher_epochs=20,
     dropout=0.25,
+    epsilon=None,
     db=range(20, 3, -2),
     ratios=(12, 11, 10),
     blocks=range(2, 12, 2),
     poisson=(10, 4),
 )
 SETS = {
-    "digits": DataSet(
-        shape=(1, 8, 8),
-        images=(1000, 500),
-        stem="digits",
-        epochs=60,
-        epsilon=0.15,  # chosen on validation images
-        db=range(9, -4, -1),
-        ratios=(9, 5, 3, 2, 1, 0.5),
-        blocks=range(1, 6),
-    ),
+    "digits": DIGITS,
     "mnist": MNIST,
-    "usps": USPS,
-    "usps_resized": USPS._replace(files="usps"),
+    "usps": USPS,  # in a border of zeros, as Sec. V-D2 words it
+    "usps_resized": USPS._replace(side=20),  # MNIST's size of a digit, then padded
     "cifar10": CIFAR,
-    "cifar10_pixels": DataSet(
-        shape=CIFAR.shape,
-        images=CIFAR.images,
-        stem=CIFAR.stem,
-        files="cifar10",
-        epochs=20,
-        epsilon=8 / 255,
-    ),
-    "cifar100": CIFAR,
+    "cifar10_pixels": PIXELS,
+    "cifar100": CIFAR._replace(source="CIFAR100"),
 }
 DATASETS = tuple(SETS)
 SHAPES = {one.stem: one.shape for one in SETS.values()}  # of an image, by the networks' stem
@@ -139,19 +142,16 @@ def needed(dataset: str) -> list:
         return [CLEAN]
     if one.poisson is None:
         return levels(dataset)
-    return [
-        (kind, level, unit)
-        for kind, level, unit in levels(dataset)
-        if unit != "ratio"
-        and (kind != "poisson" or level in one.poisson)
-        and (kind != "occlusion" or level <= 10)
-    ]
+    return (
+        [CLEAN]
+        + [("gaussian", s, "dB") for s in one.db]
+        + [("poisson", s, "dB") for s in one.db if s in one.poisson]
+        + [("occlusion", s, "pixels") for s in one.blocks if s <= 10]
+    )
 
 
 def network_for(dataset: str, method: str) -> str:
-    """The name of the network a method trains on a data set: mnist_teacher, mnist_student, ...; on
-    CIFAR Student 4.
-    """
+    """The network that a method trains on a data set: mnist_teacher, mnist_student, ..."""
     stem = about(dataset).stem or dataset
     if method == "teacher":
         return f"{stem}_teacher"

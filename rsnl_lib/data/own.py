@@ -4,122 +4,93 @@ import hashlib
 import io
 import os
 import pathlib
-import warnings
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..checks import positive, whole
+from ..checks import whole
 from .catalogue import Data
 
-LARGEST = 25_000_000  # pixels of a picture
+MAX_PIXELS = 25_000_000  # of a picture
+HELD = 0.15  # share of a class's pictures to validate, and to test
 
 
-def own_folder(path, side: int | None = None, held: float = 0.15) -> Data:
-    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1]: 70 % to
-    train, 15 % each to validate and test.
-
-    Grey if every picture is, else RGB; all scaled to side x side pixels (default: the first
-    picture's smaller side, at most 64). The split goes by a hash of each file's bytes, not by its
-    name; a picture that lies there twice counts once.
+def own_folder(path: str | os.PathLike, side: int | None = None) -> Data:
+    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1], 70 % to
+    train, 15 % each to validate and test, by a hash of each file's bytes; twins count once. Grey if
+    every picture is, else RGB; side x side pixels (default: the first's smaller side, at most 64).
     """
+    from PIL import Image
+
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise ValueError(
-            f"{path} is no folder; give one that holds one folder of pictures for each class"
-        )
-    if not 0 < positive("held", held) < 0.4:
-        raise ValueError(
-            f"held={held!r} must lie between 0 and 0.4: that share each to validate and to test"
-        )
-    found = _classes(path)
-    pictures = [picture for mine in found for _, picture in mine]
+        raise ValueError(f"{path} is no folder that holds one folder of pictures for each class")
+    classes = _classes(path)
+    pictures = [picture for mine in classes for picture in mine.values()]
     side = min(64, *pictures[0].size) if side is None else whole("side", side, 1)
     mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
-    parts = {"train": [], "val": [], "test": []}
-    for label, mine in enumerate(found):
-        n = max(1, round(held * len(mine)))
-        places = ["val"] * n + ["test"] * n + ["train"] * (len(mine) - 2 * n)
-        for part, (_, picture) in zip(places, sorted(mine, key=lambda pair: pair[0])):
-            parts[part].append((_scaled(picture.convert(mode), side), label))
+    train, val, test = [], [], []
+    for label, mine in enumerate(classes):
+        n = max(1, round(HELD * len(mine)))
+        mixed = [mine[key] for key in sorted(mine)]
+        for part, chosen in ((val, mixed[:n]), (test, mixed[n : 2 * n]), (train, mixed[2 * n :])):
+            for picture in chosen:
+                small = picture.convert(mode).resize((side, side), Image.Resampling.LANCZOS)
+                pixels = np.asarray(small, dtype=np.float32).reshape(side, side, -1) / 255
+                part.append((torch.from_numpy(pixels).permute(2, 0, 1), label))
     tensors = []
-    for part in parts.values():
+    for part in (train, val, test):
         tensors += [torch.stack([x for x, _ in part]), torch.tensor([y for _, y in part])]
-    return Data(path.name, len(found), *tensors)
+    return Data(path.name, len(classes), *tensors)
 
 
 def _classes(path):
-    """[[(hash, picture), ...]], a list for each class: the pictures of a folder's folders."""
+    """[{hash: picture}], a dict for each class: the pictures of a folder's folders."""
     places = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if len(places) < 2:
-        raise ValueError(
-            f"{path} holds {len(places)} folders; a data set needs one folder of pictures for each"
-            " of at least 2 classes"
-        )
-    found, seen = [], {}
+        want = "a data set needs one folder of pictures for each of at least 2 classes"
+        raise ValueError(f"{path} holds {len(places)} folders; {want}")
+    classes, files = [], {}
     for place in places:
-        mine = []
+        mine = {}
         for f in sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith(".")):
             content = f.read_bytes()
             key = hashlib.md5(content).hexdigest()
-            if (twin := seen.setdefault(key, f)) is not f:
-                if twin.parent != place:
-                    raise ValueError(
-                        f"{f} is the same picture as {twin}, of another class; remove one"
-                    )
-                continue
-            mine.append((key, _grey_or_rgb(_opened(io.BytesIO(content), f, "remove it or give"))))
+            if (twin := files.setdefault(key, f)).parent != place:
+                raise ValueError(f"{f} is the same picture as {twin}, of another class; remove one")
+            mine[key] = _grey_or_rgb(_open(io.BytesIO(content), f, "remove it or give"))
         if len(mine) < 3:
             raise ValueError(
                 f"{place} holds {len(mine)} files; each class needs at least 3 pictures"
             )
-        found.append(mine)
-    return found
+        classes.append(mine)
+    return classes
 
 
-def _scaled(picture, side):
-    """A picture as a float tensor (c, side, side) in [0, 1]."""
-    from PIL import Image
-
-    small = picture.resize((side, side), Image.Resampling.LANCZOS)
-    pixels = np.asarray(small, dtype=np.float32) / 255
-    return torch.from_numpy(pixels.reshape(side, side, -1)).permute(2, 0, 1)
-
-
-def _opened(source, name, remedy, largest=LARGEST):
-    """A picture from a file or its path, read whole and upright; `name` is what messages call it,
-    `remedy` their "give" a PNG or JPEG.
-    """
+def _open(source, name, remedy):
+    """A picture from a file or path, read whole and upright; messages say `name` and `remedy`."""
     from PIL import Image, ImageOps
 
+    limit = f"at most {MAX_PIXELS:,} pixels are read, make it smaller"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(source)
-            if picture.width * picture.height > largest:
-                raise ValueError(
-                    f"{name} is {picture.width} x {picture.height} pixels; at most {largest:,}"
-                    " pixels are read, make it smaller"
-                )
-            picture = ImageOps.exif_transpose(picture)
-            picture.load()
-            return picture
+        picture = Image.open(source)
+        if picture.width * picture.height > MAX_PIXELS:
+            raise ValueError(f"{name} is {picture.width} x {picture.height} pixels; {limit}")
+        picture = ImageOps.exif_transpose(picture)
+        picture.load()
+        return picture
     except FileNotFoundError:
-        raise ValueError(
-            f"there is no file {name!r}; give the path of a PNG or JPEG picture"
-        ) from None
+        raise ValueError(f"there is no file {name!r}; give the path of a PNG or JPEG") from None
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{name} is too large ({error}); at most {largest:,} pixels are read, make it smaller"
-        ) from None
+        raise ValueError(f"{name} is too large ({error}); {limit}") from None
     except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{name} cannot be read as a picture ({error}); {remedy} a PNG or JPEG"
-        ) from None
+        why = f"{name} cannot be read as a picture ({error})"
+        raise ValueError(f"{why}; {remedy} a PNG or JPEG") from None
 
 
 def _on_white(picture):
-    """A picture as RGBA, transparent paper white."""
+    """The picture as RGBA on white paper."""
     from PIL import Image
 
     paper = Image.new("RGBA", picture.size, "white")
@@ -137,37 +108,39 @@ def _grey_or_rgb(picture):
     return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)
 
 
-def own_picture(source, size: int = 28, max_pixels: int = LARGEST) -> torch.Tensor:
-    """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], the
-    way MNIST was made.
-
-    Grey, inverted if the background is bright, cropped to the ink, scaled to fit 20/28 of the side
-    (the whole side at 8 x 8, as scikit-learn's digits do), and centred by its mass. Raises
-    ValueError for what is no picture, is blank, or has more than `max_pixels`.
+def own_picture(source, size: int = 28) -> Tensor:
+    """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], as
+    MNIST was made: light ink on dark, cropped, scaled to fit 20/28 of the side (the whole side at
+    8 x 8, as scikit-learn's digits do), and centred by its mass.
     """
     from PIL import Image
 
     whole("size", size, 8)
-    if isinstance(source, (str, os.PathLike)):
-        name = source
-    elif isinstance(source, (bytes, bytearray, memoryview)):
+    name = source
+    if isinstance(source, (bytes, bytearray, memoryview)):
         name = f"{len(source)} bytes"
         source = io.BytesIO(source)
-    else:
+    elif not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
-    ink = _ink(_opened(source, name, "give", max_pixels))
+    ink = _ink(_open(source, name, "give"))
     if ink is None:
-        raise ValueError(f"{name} shows no ink: nothing in it stands out from its border")
+        raise ValueError(f"{name} shows no ink: nothing stands out from its border")
     scale = (size if size == 8 else size * 20 / 28) / max(ink.shape)
-    shape = [max(1, round(s * scale)) for s in ink.shape[::-1]]
+    w, h = (max(1, round(s * scale)) for s in ink.shape[::-1])
     cut = Image.fromarray((ink * 255).astype(np.uint8))
-    return _centred(np.asarray(cut.resize(shape, Image.Resampling.LANCZOS)) / 255, size)
+    ink = np.asarray(cut.resize((w, h), Image.Resampling.LANCZOS)) / 255
+    mass = ink.sum()
+    top = round((size - 1) / 2 - (ink.sum(1) @ np.arange(h)) / mass)
+    left = round((size - 1) / 2 - (ink.sum(0) @ np.arange(w)) / mass)
+    top = min(max(top, 0), size - h)
+    left = min(max(left, 0), size - w)
+    out = torch.zeros(1, 1, size, size)
+    out[0, 0, top : top + h, left : left + w] = torch.from_numpy(ink).float()
+    return out
 
 
 def _ink(picture):
-    """How far each pixel of a picture stands out from its border, (h, w) in [0, 1], cropped to what
-    does; None where nothing does.
-    """
+    """How far pixels stand out from the border, (h, w) in [0, 1], cropped; None where none does."""
     from PIL import Image
 
     paper = _on_white(picture)
@@ -181,16 +154,3 @@ def _ink(picture):
     rows = np.where(ink.max(1) > 0.2)[0]
     cols = np.where(ink.max(0) > 0.2)[0]
     return ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-
-
-def _centred(ink, size):
-    """Ink (h, w) with its centre of mass in the middle of an image (1, 1, size, size)."""
-    h, w = ink.shape
-    mass = ink.sum()
-    top = round((size - 1) / 2 - (ink.sum(1) @ np.arange(h)) / mass)
-    left = round((size - 1) / 2 - (ink.sum(0) @ np.arange(w)) / mass)
-    top = min(max(top, 0), size - h)
-    left = min(max(left, 0), size - w)
-    out = torch.zeros(1, 1, size, size)
-    out[0, 0, top : top + h, left : left + w] = torch.from_numpy(ink).float()
-    return out

@@ -43,7 +43,7 @@ def rank_jobs(wanted: dict, done: Results, device: str = "cpu", places=()) -> li
 def needs(job: Job, wanted: dict, folder=None) -> str:
     """What stands between a job and its start, in words."""
     lacking = []
-    if not data.here(job.dataset, folder):
+    if not data.has_files(job.dataset, folder):
         lacking.append(f"{job.dataset}'s files (rsnl data {job.dataset})")
     guide = job.teacher()
     if job.guided and guide in wanted:
@@ -142,9 +142,9 @@ def campaign(args: Namespace) -> None:
         if args.lines in IN_ORDER:
             ranked.sort(key=lambda item: register.place(item[0]))
         for job in wanted:
-            if not data.here(job.dataset, args.folder):
+            if not data.has_files(job.dataset, args.folder):
                 print(f"left out: {job.title()} {needs(job, {}, args.folder)}")
-        ranked = [item for item in ranked if data.here(item[0].dataset, args.folder)]
+        ranked = [item for item in ranked if data.has_files(item[0].dataset, args.folder)]
         todo = (ranked, work, done, deadline)
         try:
             if args.ray:
