@@ -209,7 +209,7 @@ def family(done: Results, dataset: str, methods: list[str]) -> tuple[str, str]:
             found[run.settings, run.guide].add(run.method)
 
     def rank(key):
-        epochs = Job(dataset, "kd", settings=key[0]).plan().epochs
+        epochs = Job(dataset, min(found[key]), settings=key[0]).plan().epochs
         return len(found[key]), key == own, epochs, key
 
     return max(found, key=rank, default=own)
