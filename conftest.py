@@ -10,7 +10,8 @@ import pytest
 
 from rsnl_lib.workbook import render
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "tests"))
+TESTS = pathlib.Path(__file__).parent / "tests"
+sys.path[:0] = [str(TESTS / room) for room in ("whole", "strength", "study", "workbook")]
 import rounding  # noqa: E402
 
 render.fix_environment()
@@ -18,8 +19,8 @@ render.fix_environment()
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """A module's tests run on one thread, as the library's commands do (tests/kernels.py asks for
-    two).
+    """A module's tests run on one thread, as the library's commands do (tests/whole/kernels.py
+    asks for two).
     """
     import torch
 
@@ -33,9 +34,7 @@ def pytest_configure(config):
     """nbval's options stand here, so that `pytest --nbval` means the same from any folder."""
     if hasattr(config.option, "nbval_current_env"):
         config.option.nbval_current_env = True
-        config.option.nbval_sanitize_with = str(
-            pathlib.Path(__file__).parent / "tests" / "nbval_sanitize.cfg"
-        )
+        config.option.nbval_sanitize_with = str(TESTS / "whole" / "nbval_sanitize.cfg")
         config.option.nbval_cell_timeout = 300
         config.option.nbval_kernel_startup_timeout = 120
         from nbval.plugin import IPyNbCell

@@ -208,7 +208,7 @@ per_entry = (F.softmax(a_T, 1) * (F.log_softmax(a_T, 1) - F.log_softmax(a_S, 1))
 print(f"KL by image {per_image:.3f}, by entry {per_entry:.3f}: a factor of {per_image / per_entry:.0f}")
 
 # %% [markdown]
-# Beside a cross-entropy, such a distillation term counts a tenth or a hundredth of what is meant. The other: a schedule that multiplies the *first* learning rate at each drop has no second drop. Both stand in code of ARD that others build on, and in this project as tests (`tests/test_adversarial.py`).
+# Beside a cross-entropy, such a distillation term counts a tenth or a hundredth of what is meant. The other: a schedule that multiplies the *first* learning rate at each drop has no second drop. Both stand in code of ARD that others build on, and in this project as tests (`tests/train/test_adversarial.py`).
 
 # %% [markdown]
 # ## What the papers print

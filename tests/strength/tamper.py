@@ -1,4 +1,4 @@
-"""Does nbval notice a changed digit?  python tests/tamper.py [NN ...]
+"""Does nbval notice a changed digit?  python tests/strength/tamper.py [NN ...]
 
 Changes one digit (by five) in one stored, compared output of a copy of each notebook and runs
 `pytest --nbval` on it: red, as it should be, if exactly that cell fails; green if nothing does.
@@ -14,8 +14,8 @@ import tempfile
 
 import nbformat
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "workbook"))
 from test_notebooks import compared  # noqa: E402
 
 from rsnl_lib.workbook import render  # noqa: E402
@@ -45,10 +45,10 @@ def tamper(path):
         for name in (
             "conftest.py",
             "pyproject.toml",
-            "tests/nbval_sanitize.cfg",
-            "tests/rounding.py",
+            "tests/whole/nbval_sanitize.cfg",
+            "tests/whole/rounding.py",
         ):
-            (copy / name).parent.mkdir(exist_ok=True)
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
         nb = nbformat.read(path, as_version=4)
         number, old, new = change(nb)

@@ -24,7 +24,7 @@ from rsnl_lib.study import jobs
 from rsnl_lib.workbook import palette, score_cache
 from rsnl_lib.workbook.page import make as maker
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )

@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 @functools.cache
 def unparsed(file):
-    return ast.unparse(ast.parse((HERE.parent / "rsnl_lib" / f"{file}.py").read_text()))
+    return ast.unparse(ast.parse((HERE.parents[1] / "rsnl_lib" / f"{file}.py").read_text()))
 
 
 def test_every_mutant_stands_once_and_still_parses():

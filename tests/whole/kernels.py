@@ -1,4 +1,6 @@
-"""Do notebooks and tests come out the same on another processor?  python tests/kernels.py [--only
+"""Do notebooks and tests come out the same on another processor?
+
+python tests/whole/kernels.py [--only
 NAME ...] [pytest's arguments]
 
 Runs `pytest --nbval` (or what is named) once under each set of kernels below: those that PyTorch,
@@ -18,7 +20,7 @@ import time
 
 from rsnl_lib.workbook.render import FIXED, FOLDERS
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 KERNELS = {
     "native": {},
     "sse": {

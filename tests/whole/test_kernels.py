@@ -1,5 +1,5 @@
 """Two notebooks that compute much come out the same under other kernels; all of them: python
-tests/kernels.py.
+tests/whole/kernels.py.
 """
 
 import kernels

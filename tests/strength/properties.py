@@ -1,4 +1,6 @@
-"""Do the theorem's promises hold on random networks? `python tests/properties.py [draws]` (20,000
+"""Do the theorem's promises hold on random networks?
+
+`python tests/strength/properties.py [draws]` (20,000
 unless told).
 
 A draw is an image with a label and a random pair of small networks (dense, convolutional, maxout,
@@ -278,7 +280,7 @@ def main(words):
     if len(words) > 1 or not all(w.isdecimal() and int(w) for w in words):
         sys.exit(
             f"what is {' '.join(words)!r}? The one argument is a number of draws, e.g. python"
-            " tests/properties.py 400"
+            " tests/strength/properties.py 400"
         )
     torch.set_num_threads(1)
     begun = time.perf_counter()

@@ -1,4 +1,6 @@
-"""Do the tests notice? `python tests/mutations.py [name ...]`: break a copy of the library in one
+"""Do the tests notice?
+
+`python tests/strength/mutations.py [name ...]`: break a copy of the library in one
 place, run tests, see them fail.
 
 Each mutant is an exact replacement in the text that `ast.unparse` makes of one file, so that layout
@@ -25,7 +27,7 @@ import safetensors.torch  # noqa: E402, F401
 import sklearn.datasets  # noqa: E402, F401
 import sklearn.model_selection  # noqa: E402, F401
 
-HERE = pathlib.Path(__file__).resolve().parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # name, file, what stands there, what shall stand there (both as `ast.unparse` writes them), the
 # tests that should notice
 MUTANTS = [
@@ -1692,7 +1694,8 @@ MUTANTS = [
 def child(copy, out, words):
     """In a process of its own: pytest on the copy, what it prints into the file `out`."""
     os.chdir(copy)
-    sys.path.insert(0, str(copy))
+    rooms = ("strength", "study", "workbook", "whole")
+    sys.path[:0] = [str(copy), *(str(copy / "tests" / room) for room in rooms)]
     with open(out, "w") as f:
         os.dup2(f.fileno(), 1)
         os.dup2(f.fileno(), 2)
@@ -1706,7 +1709,7 @@ def run_tests(copy, *chosen):
     """(exit status, output) of the chosen tests on a copy; "losses::test_score" is each test of
     test_losses.py named so far.
     """
-    files = sorted({f"tests/test_{c.split('::')[0]}.py" for c in chosen})
+    files = sorted({str(*copy.glob(f"tests/*/test_{c.split('::')[0]}.py")) for c in chosen})
     names = " or ".join(c.split("::")[1] for c in chosen)
     words = [
         *files,
@@ -1755,11 +1758,11 @@ def main(names):
         copy = pathlib.Path(folder).resolve()
         for part in ("rsnl_lib", "tests", "data"):
             shutil.copytree(
-                HERE.parent / part,
+                ROOT / part,
                 copy / part,
                 ignore=shutil.ignore_patterns("__pycache__", "downloads"),
             )
-        shutil.copy(HERE.parent / "pyproject.toml", copy)
+        shutil.copy(ROOT / "pyproject.toml", copy)
         status, output = run_tests(copy, *{m[4] for m in chosen})
         if status:
             sys.exit(f"the tests must pass before anything is broken:\n{output[-3000:]}")

@@ -1,4 +1,6 @@
-"""Do the tests notice? `python tests/mutate_page.py [name ...]`: make figure3.html from broken
+"""Do the tests notice?
+
+`python tests/strength/mutate_page.py [name ...]`: make figure3.html from broken
 sources, run its tests, see an assertion fail.
 """
 
@@ -12,7 +14,7 @@ import tempfile
 
 from rsnl_lib.workbook.page import make
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MUTANTS = [  # name, file, what stands there, what shall stand there, the test that should notice
     (
         "padding off by one",
@@ -156,7 +158,7 @@ def main(names):
                     sys.executable,
                     "-m",
                     "pytest",
-                    "tests/test_page.py",
+                    "tests/workbook/test_page.py",
                     "-x",
                     "-q",
                     "-p",

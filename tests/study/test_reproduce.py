@@ -19,7 +19,7 @@ from rsnl_lib.study import campaign, cost, merge, paper, paper_jobs, workers
 from rsnl_lib.study.jobs import Job
 from rsnl_lib.study.results import Results
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def row(job, perturbation="clean", level=0, unit="", correct=90, **more):
