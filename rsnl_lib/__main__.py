@@ -6,9 +6,10 @@ import argparse
 import functools
 import importlib
 import sys
+from typing import TextIO
 
 
-def option(flag: str, default=None, help: str | None = None, **more) -> tuple[str, dict]:
+def option(flag: str, default: object = None, help: str | None = None, **more) -> tuple[str, dict]:
     """What `add_argument` needs for one option; its default tells its type."""
     if isinstance(default, bool):
         return flag, {"action": "store_true", "help": help}
@@ -142,7 +143,7 @@ COMMANDS = {
 }
 
 
-def help_of_train(command: argparse.ArgumentParser, file=None) -> None:
+def help_of_train(command: argparse.ArgumentParser, file: TextIO | None = None) -> None:
     """Its options, and each method's own settings; torch is loaded when this is asked for."""
     from .train.recipes import own_settings
 

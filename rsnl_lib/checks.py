@@ -3,6 +3,7 @@
 import math
 import numbers
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def points(x: Tensor) -> Tensor:
     return x
 
 
-def one_of(name: str, value, choices: Iterable):
+def one_of(name: str, value: Any, choices: Iterable) -> Any:
     """`value` if it is one of `choices`."""
     if value not in list(choices):
         known = ", ".join(map(str, choices))
@@ -60,7 +61,7 @@ def one_of(name: str, value, choices: Iterable):
     return value
 
 
-def positive(name: str, value, zero: bool = False) -> float:
+def positive(name: str, value: Any, zero: bool = False) -> float:
     """`value` as a float if it is a finite number above zero (or zero, with `zero=True`)."""
     rule = "zero or a finite number above it" if zero else "a finite number above zero"
     try:
@@ -74,16 +75,17 @@ def positive(name: str, value, zero: bool = False) -> float:
     return number
 
 
-def finite(name: str, value) -> float:
+def finite(name: str, value: object) -> float:
     """`value` as a float if it is a finite number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{name}={value!r} must be a finite number")
     return float(value)
 
 
-def whole(name: str, value: int, low: int = 0) -> int:
+def whole(name: str, value: Any, low: int = 0) -> int:
     """`value` if it is an integer of at least `low`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not integer or value < low:
         raise ValueError(f"{name}={value!r} must be a whole number of at least {low}")
     return value
 

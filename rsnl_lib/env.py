@@ -29,9 +29,10 @@ ROOT = _root()
 RESULTS = ROOT / "data" / "results"
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 GALLERY = ROOT / "data" / "gallery"
+AnyPath = str | os.PathLike  # where a function opens or names a file or folder
 
 
-def data_folder(folder: str | os.PathLike | None = None) -> pathlib.Path:
+def data_folder(folder: AnyPath | None = None) -> pathlib.Path:
     """The folder of downloads: `folder`, else RSNL_DATA, else data/downloads (git-ignored)."""
     return pathlib.Path(folder or os.environ.get("RSNL_DATA") or ROOT / "data" / "downloads")
 

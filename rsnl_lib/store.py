@@ -8,6 +8,7 @@ import io
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,7 +16,10 @@ from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from . import networks
-from .env import commit, hardware
+from .env import AnyPath, commit, hardware
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # what tells a run from others, what tells a run on its own images, and what ends a row
 RUN_COLUMNS = "dataset method network teacher recipe settings train_noise seed".split()
@@ -32,7 +36,7 @@ SIMILARITY_COLUMNS += "rate_S mag ang hardware commit".split()
 SPEED_COLUMNS = [*"network batch ms repeats threads".split(), *_MADE]
 
 
-def can_write(path: str | os.PathLike) -> None:
+def can_write(path: AnyPath) -> None:
     """Say now if `path` could not be written later: its nearest folder must be open to you."""
     place = pathlib.Path(path).absolute().parent
     while not place.exists():
@@ -52,7 +56,7 @@ def _writing(path):
         raise OSError(f"{path} cannot be written ({error}); {remedy}") from error
 
 
-def write(path: str | os.PathLike, content: bytes | dict) -> None:
+def write(path: AnyPath, content: bytes | dict) -> None:
     """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside
     it: the old content stays whole until the new one is.
     """
@@ -87,7 +91,7 @@ def provenance() -> dict:
     return {**made, "commit": commit(), "date": today}
 
 
-def save_checkpoint(path, net: nn.Module, half: bool = True, **header) -> None:
+def save_checkpoint(path: AnyPath, net: nn.Module, half: bool = True, **header) -> None:
     """Write the network's tensors, in half precision by default, under `header`, as text."""
     tensors = {}
     for name, v in net.state_dict().items():
@@ -96,7 +100,7 @@ def save_checkpoint(path, net: nn.Module, half: bool = True, **header) -> None:
     write(path, save(tensors, {k: str(v) for k, v in {**provenance(), **header}.items()}))
 
 
-def load_checkpoint(path, net: nn.Module | None = None, device: str = "cpu") -> tuple:
+def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "cpu") -> tuple:
     """(network in evaluation mode, header); `net` gets the weights, else the header's is built."""
     path = pathlib.Path(path)
     if not path.is_file():
@@ -133,7 +137,7 @@ def table(rows: Iterable[dict], columns: list = COLUMNS) -> bytes:
     return text.getvalue().encode()
 
 
-def append(path: str | os.PathLike, rows: Iterable[dict], columns: list = COLUMNS) -> None:
+def append(path: AnyPath, rows: Iterable[dict], columns: list = COLUMNS) -> None:
     """Append rows to a CSV file with a fixed header, in one write; a failed write is taken back."""
     path = pathlib.Path(path)
     rows = list(rows)
@@ -165,7 +169,7 @@ def _cells(path) -> Iterator[list]:
         yield from csv.reader(f)
 
 
-def lines(path: str | os.PathLike, missing_ok: bool = False) -> list[dict]:
+def lines(path: AnyPath, missing_ok: bool = False) -> list[dict]:
     """The rows of a CSV file as dicts of text; with `missing_ok` none where there is no file."""
     if missing_ok and not pathlib.Path(path).is_file():
         return []
@@ -174,7 +178,7 @@ def lines(path: str | os.PathLike, missing_ok: bool = False) -> list[dict]:
     return [dict(zip(header, row)) for row in cells]
 
 
-def result_rows(*folders: str | os.PathLike) -> list[dict]:
+def result_rows(*folders: AnyPath) -> list[dict]:
     """All rows of the result files in `folders`, once; others, and rows cut off, are left out."""
     rows = {}
     for folder in folders:
@@ -185,7 +189,7 @@ def result_rows(*folders: str | os.PathLike) -> list[dict]:
     return [dict(zip(COLUMNS, row)) for row in rows]
 
 
-def frame(*paths: str | os.PathLike):
+def frame(*paths: AnyPath) -> "DataFrame":
     """The rows of CSV files as one pandas frame; a row that stands twice counts once."""
     import pandas as pd
 

@@ -8,7 +8,7 @@ import torch
 
 from .. import data, env, store
 from ..checks import whole
-from ..env import RESULTS
+from ..env import RESULTS, AnyPath
 from ..study.jobs import Job
 
 
@@ -37,7 +37,7 @@ def checkpoints(args: Namespace) -> Iterator[tuple]:
         yield path, net, head, data.load(head["dataset"], args.folder)
 
 
-def teacher_file(path: pathlib.Path, head: dict, named=None) -> pathlib.Path:
+def teacher_file(path: pathlib.Path, head: dict, named: AnyPath | None = None) -> pathlib.Path:
     """The file of the teacher of a checkpoint with this header: `named`, or what lies beside it."""
     if named:
         return pathlib.Path(named)

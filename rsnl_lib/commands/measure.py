@@ -97,7 +97,7 @@ def write_similarity(args: Namespace) -> None:
         part = (d.x_test[: args.images], d.y_test[: args.images])
         if place not in walks:
             walks[place] = boundary.vectors(store.load_checkpoint(place)[0], *part, eta=None)
-        found = boundary.compare(walks[place], boundary.vectors(net, *part, eta=None))
+        found = boundary.similarity(walks[place], boundary.vectors(net, *part, eta=None))
         row = row_start(head, store.SIMILARITY_COLUMNS) | {"reference": place.stem}
         row |= {k: five_digits(v) if isinstance(v, float) else v for k, v in found.items()}
         store.append(rows_file(args, "similarity.csv"), [row], store.SIMILARITY_COLUMNS)

@@ -53,7 +53,7 @@ class DataSet(NamedTuple):
     elsewhere: tuple = ()  # trained here, tested there too (Table III)
 
 
-DIGITS = DataSet(
+SMALL_DIGITS = DataSet(
     shape=(1, 8, 8),
     images=(1000, 500),
     stem="digits",
@@ -105,7 +105,7 @@ CIFAR = PIXELS._replace(
     poisson=(10, 4),
 )
 SETS = {
-    "digits": DIGITS,
+    "digits": SMALL_DIGITS,
     "mnist": MNIST,
     "usps": USPS,  # in a border of zeros, as Sec. V-D2 words it
     "usps_resized": USPS._replace(side=20),  # MNIST's size of a digit, then padded

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from ..checks import whole
+from ..env import AnyPath
 from .catalogue import Data
 
 MAX_PIXELS = 25_000_000  # of a picture
 HELD = 0.15  # share of a class's pictures to validate, and to test
 
 
-def own_folder(path: str | os.PathLike, side: int | None = None) -> Data:
+def own_folder(path: AnyPath, side: int | None = None) -> Data:
     """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1], 70 % to
     train, 15 % each to validate and test, by a hash of each file's bytes; twins count once. Grey if
     every picture is, else RGB; side x side pixels (default: the first's smaller side, at most 64).
@@ -108,7 +109,7 @@ def _grey_or_rgb(picture):
     return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)
 
 
-def own_picture(source, size: int = 28) -> Tensor:
+def own_picture(source: AnyPath | bytes | bytearray | memoryview, size: int = 28) -> Tensor:
     """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], as
     MNIST was made: light ink on dark, cropped, scaled to fit 20/28 of the side (the whole side at
     8 x 8, as scikit-learn's digits do), and centred by its mass.

@@ -4,6 +4,8 @@ Each takes images (n, c, h, w) in the space the network sees and returns new one
 are means of squares over the pixels of one image, not centred (Sec. V-B leaves all three open).
 """
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
@@ -30,13 +32,13 @@ def _draw(x, generator):
     return torch.randn(x.shape, generator=generator, **how).to(x.device)
 
 
-def gaussian(x: Tensor, snr: float, generator=None, unit: str = "dB") -> Tensor:
+def gaussian(x: Tensor, snr: float, generator: Generator | None = None, unit: str = "dB") -> Tensor:
     """x + white Gaussian noise whose power is each image's own power / SNR (Fig. 2)."""
     ratio = snr_ratio(snr, unit)
     return images(x) + _draw(x, generator) * (power(x) / ratio).sqrt()
 
 
-def poisson(x: Tensor, snr: float, generator=None, unit: str = "dB") -> Tensor:
+def poisson(x: Tensor, snr: float, generator: Generator | None = None, unit: str = "dB") -> Tensor:
     """x + zero-mean noise of variance proportional to |x|, at the SNR of `gaussian` (Table I, P).
 
     Poisson counts have a variance equal to their mean; scaled to an SNR and centred, that is
@@ -48,7 +50,9 @@ def poisson(x: Tensor, snr: float, generator=None, unit: str = "dB") -> Tensor:
     return x + _draw(x, generator) * (share * power(x) / ratio).sqrt()
 
 
-def occlude(x: Tensor, size: int, generator=None, at=None) -> Tensor:
+def occlude(
+    x: Tensor, size: int, generator: Generator | None = None, at: tuple[int, int] | None = None
+) -> Tensor:
     """x with a size x size square of zeros, its top left corner `at` (row, column), else uniformly
     placed (Table II).
     """
@@ -56,9 +60,10 @@ def occlude(x: Tensor, size: int, generator=None, at=None) -> Tensor:
     if whole("size", size) > min(h, w):
         raise ValueError(f"size={size} is larger than the image ({h} x {w}); use 0 to {min(h, w)}")
     if at is None:
-        how = {"generator": generator, "device": generator.device if generator else x.device}
-        top = torch.randint(h - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
-        left = torch.randint(w - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
+        how: dict[str, Any] = {"generator": generator}
+        how["device"] = generator.device if generator else x.device
+        top: Tensor | int = torch.randint(h - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
+        left: Tensor | int = torch.randint(w - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
     elif at[0] in range(h - size + 1) and at[1] in range(w - size + 1):
         top, left = at
     else:
@@ -70,12 +75,14 @@ def occlude(x: Tensor, size: int, generator=None, at=None) -> Tensor:
     return x.masked_fill(inside, 0)
 
 
-def apply(kind: str, x: Tensor, level: float, generator=None, unit: str = "dB") -> Tensor:
+def apply(
+    kind: str, x: Tensor, level: float, generator: Generator | None = None, unit: str = "dB"
+) -> Tensor:
     """The perturbation `kind` ("clean" changes nothing) at `level`: SNR in `unit`, or pixels."""
     if one_of("perturbation", kind, ("clean", "gaussian", "poisson", "occlusion")) == "clean":
         return images(x)
     if kind == "occlusion":
-        return occlude(x, level, generator)
+        return occlude(x, whole("size", level), generator)
     noisy = gaussian if kind == "gaussian" else poisson
     return noisy(x, level, generator, unit)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import one_of, whole
-from ..env import GALLERY, data_folder
+from ..env import GALLERY, AnyPath, data_folder
 from . import whiten
 from .catalogue import DATASETS, SETS, Data, about
 from .own import own_folder
@@ -47,7 +47,7 @@ SOURCES = {
 }
 
 
-def load(name: str = "digits", folder=None, device: str = "cpu") -> Data:
+def load(name: str = "digits", folder: AnyPath | None = None, device: str = "cpu") -> Data:
     """The data set called `name` as a Data of tensors on `device`: one of catalogue.DATASETS, which
     is downloaded into `folder` the first time, or a folder with one folder of pictures a class.
     """
@@ -75,7 +75,7 @@ def digits() -> Data:
     return Data("digits", 10, x[train], y[train], x[val], y[val], x[test], y[test])
 
 
-def published(name: str, folder=None) -> Data:
+def published(name: str, folder: AnyPath | None = None) -> Data:
     """A set of torchvision's as its row in the catalogue says; the last training images validate
     (Sec. V-A). In [0, 1], set into a border of zeros, or after GCN and ZCA.
     """
@@ -106,12 +106,12 @@ def _framed(x, row):
     return F.pad(x, [(row.shape[-1] - x.shape[-1]) // 2] * 4)
 
 
-def has_files(name: str, folder=None) -> bool:
+def has_files(name: str, folder: AnyPath | None = None) -> bool:
     """Are the data set's files, if it has any, all in the data folder?"""
     return all((data_folder(folder) / f).is_file() for f in SOURCES.get(about(name).source, ()))
 
 
-def files(name: str, folder=None) -> pathlib.Path:
+def files(name: str, folder: AnyPath | None = None) -> pathlib.Path:
     """The folder that holds the data set's files, downloaded the first time, each checked against
     the publisher's MD5. So CIFAR's pickles are safe to read: the published bytes, or refused.
     """

@@ -4,12 +4,13 @@ them without constants).
 
 import hashlib
 import pathlib
+from collections.abc import Iterable
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..env import progress
+from ..env import AnyPath, progress
 from ..store import write
 
 SCALE = 55.0
@@ -23,7 +24,7 @@ def gcn(x: Tensor, scale: float = SCALE) -> Tensor:
     return v.div_((v.norm(dim=1, keepdim=True) / scale).clamp_min(1e-8))
 
 
-def zca(pieces) -> tuple[Tensor, Tensor]:
+def zca(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """(mean (d,), P (d, d)) of the whitening P (v - mean), P = V diag(1 / sqrt(eigenvalue + BIAS))
     V^T, float64, fitted on v (n, d), which comes in pieces.
     """
@@ -37,7 +38,7 @@ def zca(pieces) -> tuple[Tensor, Tensor]:
     return mean, (V * (values.clamp_min(0) + BIAS).rsqrt()) @ V.T
 
 
-def gcn_zca(x: Tensor, x_test: Tensor, folder, chunk: int = 2000) -> tuple[Tensor, Tensor]:
+def gcn_zca(x: Tensor, x_test: Tensor, folder: AnyPath, chunk: int = 2000) -> tuple[Tensor, Tensor]:
     """Training and test images 0-255 (n, c, h, w) after GCN and the ZCA fitted on the training
     images, float32. Computed in float64 once and kept under `folder`, in a file named by a hash of
     images and constants: the matrix differs in its last digits from platform to platform.

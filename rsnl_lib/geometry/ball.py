@@ -1,6 +1,7 @@
 """Norms and balls of perturbations: lengths, steepest steps, and the way back inside."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -51,7 +52,7 @@ def random_in_ball(
 ) -> Tensor:
     """Perturbations like x: Gaussian directions, scaled to q-norm R u^(1/d), u uniform."""
     device = generator.device if generator else x.device
-    kind = dict(generator=generator, dtype=x.dtype, device=device)
+    kind: dict[str, Any] = dict(generator=generator, dtype=x.dtype, device=device)
     d = torch.randn(x.shape, **kind).to(x.device)
     u = torch.rand(len(x), **kind).to(x.device) ** (1 / x[0].numel())
     return d * like(R * u / norm(d, q), d)

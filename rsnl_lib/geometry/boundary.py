@@ -182,7 +182,7 @@ def vectors(
     return v, asked, accepted
 
 
-def compare(T: tuple, S: tuple) -> dict:
+def similarity(T: tuple, S: tuple) -> dict:
     """MagSim and AngSim (arXiv 1805.05532) of two networks from their `vectors` on the same images.
 
     `mag` and `ang` are means (NaN without a pair) over the `n` pairs (image, other class) accepted

@@ -3,8 +3,10 @@ once.
 """
 
 import math
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 N = 8  # differences of a whole line; one of fewer takes the first signs of each vector
 ALPHA = 0.05
@@ -69,7 +71,7 @@ def wilson(correct: int, n: int) -> tuple:
     return middle - half, middle + half
 
 
-def statistic(d) -> np.ndarray:
+def statistic(d: ArrayLike) -> np.ndarray:
     """T = mean / (sd / sqrt n) of differences d (..., n), sd with n - 1; 0 where the mean is 0,
     infinite where only the spread is.
     """
@@ -82,7 +84,7 @@ def statistic(d) -> np.ndarray:
     return np.where(np.abs(mean) <= tiny, 0.0, t)
 
 
-def flipped(columns) -> np.ndarray:
+def flipped(columns: Iterable[ArrayLike]) -> np.ndarray:
     """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all
     lines; a line of n teachers takes the first n signs.
     """
@@ -90,7 +92,7 @@ def flipped(columns) -> np.ndarray:
     return np.stack([np.abs(statistic(signs[:, : len(d)] * np.asarray(d))) for d in columns], 1)
 
 
-def corrected(columns) -> list:
+def corrected(columns: Collection[ArrayLike]) -> list:
     """Step-down max |T| p values (Westfall and Young) of columns of differences, one a line: the
     line with the largest |T| is held against the largest of all under each sign vector, the next
     against that of the lines from itself on; p is the share of vectors that reach it (ties count),
@@ -104,7 +106,7 @@ def corrected(columns) -> list:
     return p.tolist()
 
 
-def critical_value(columns) -> float:
+def critical_value(columns: Iterable[ArrayLike]) -> float:
     """c of the simultaneous intervals mean +- c sd / sqrt n: the 244th smallest of the largest |T|
     of the residuals under the 256 sign vectors.
     """
@@ -116,7 +118,7 @@ def critical_value(columns) -> float:
     return float(np.sort(flipped(residuals).max(1))[math.ceil((1 - ALPHA) * 256) - 1])
 
 
-def interval(d, c: float) -> tuple:
+def interval(d: Sequence[float], c: float) -> tuple:
     """(low, high) = mean -+ c sd / sqrt n; the mean itself where all d are equal."""
     half = c * np.std(d, ddof=1) / math.sqrt(len(d)) if max(d) > min(d) else 0.0
     return float(np.mean(d) - half), float(np.mean(d) + half)

@@ -50,7 +50,13 @@ def learned(net: nn.Module) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def try_on(who, net, x, layers=(), hook=None):
+def try_on(
+    who: str,
+    net: nn.Module,
+    x: Tensor,
+    layers: Iterable[nn.Module] = (),
+    hook: Callable | None = None,
+) -> Tensor:
     """net(x) at rest, which changes nothing, `hook` called after each of the layers; an error in
     words if the network does not take such images.
     """

@@ -5,6 +5,7 @@ nn.Module may that serves as teacher or student; a `width` multiplies its channe
 
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -179,7 +180,7 @@ def lsuv_(net: nn.Module, x: Tensor, generator: Generator | None = None) -> nn.M
 
 
 @torch.no_grad()
-def start(name: str, data, seed: int = 0, init: str = "lsuv") -> nn.Module:
+def start(name: str, data: Any, seed: int = 0, init: str = "lsuv") -> nn.Module:
     """A network by name at its start, the same for every method of a seed: LSUV on 500 training
     images, or the papers' U(-0.005, 0.005) with biases 0 (arXiv 1302.4389, 1412.6550).
     """

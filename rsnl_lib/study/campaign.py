@@ -6,12 +6,13 @@ import pathlib
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 
 import torch
 
 from .. import checks, data, env, store
 from ..checks import whole
-from ..env import RESULTS
+from ..env import RESULTS, AnyPath
 from ..store import result_rows
 from . import claims, cost, paper, register, workers
 from .cost import paces, span
@@ -23,7 +24,9 @@ from .results import Results
 IN_ORDER = (["register"], ["cifar"])  # registered networks are trained in their own order
 
 
-def rank_jobs(wanted: dict, done: Results, device: str = "cpu", places=()) -> list:
+def rank_jobs(
+    wanted: dict, done: Results, device: str = "cpu", places: Sequence[AnyPath] = ()
+) -> list:
     """[(job, cells, seconds)] of `wanted`, the most cells an hour first; half a minute is added to
     each for its start.
     """
@@ -40,7 +43,7 @@ def rank_jobs(wanted: dict, done: Results, device: str = "cpu", places=()) -> li
     return sorted(ranked, key=lambda item: -item[1] / (item[2] + 30))
 
 
-def needs(job: Job, wanted: dict, folder=None) -> str:
+def needs(job: Job, wanted: dict, folder: AnyPath | None = None) -> str:
     """What stands between a job and its start, in words."""
     lacking = []
     if not data.has_files(job.dataset, folder):
@@ -53,7 +56,13 @@ def needs(job: Job, wanted: dict, folder=None) -> str:
 
 
 def missing(
-    cells: list, done: Results, wanted: dict, recipe: str, device="cpu", folder=None, seeds=1
+    cells: list,
+    done: Results,
+    wanted: dict,
+    recipe: str,
+    device: str = "cpu",
+    folder: AnyPath | None = None,
+    seeds: int = 1,
 ) -> None:
     """Print every job left with its cells, estimated time and needs, the cells by table, and as the
     last line `N of M cells`.

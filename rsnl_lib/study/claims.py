@@ -14,7 +14,7 @@ from .. import store
 from ..checks import one_of
 from ..data import catalogue
 from ..data.catalogue import CLEAN, Condition
-from ..env import ROOT
+from ..env import ROOT, AnyPath
 from ..measure import inference, toolbox
 from . import jobs, paper
 from .jobs import Job
@@ -143,7 +143,7 @@ def against(dataset: str, b: str, methods: list[str], done: Results, **how) -> l
     return explore([compare(dataset, a, b, **how) for a in methods], done)
 
 
-def bounds(path, methods: list[str]) -> list[dict]:
+def bounds(path: AnyPath, methods: list[str]) -> list[dict]:
     """The `summary` of each method's median estimate (results/margins.csv) minus KD's, seed by
     seed, of digits' students by the recipe "short".
     """

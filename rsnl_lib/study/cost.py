@@ -64,7 +64,9 @@ def _time(job, measured, device):
     return 2 * work / (flops(measured, work) or RATE[device])
 
 
-def seconds(job: Job, measured: dict, device="cpu", trained=False, asks=True) -> float:
+def seconds(
+    job: Job, measured: dict, device: str = "cpu", trained: bool = False, asks: bool = True
+) -> float:
     """How long a job will take, in seconds, by `measured` (as `flops` has it), else by its
     multiplications. One that is `trained` only looks at some test images; one that does not ask
     its teacher (`asks`) finds the answers in the cache.

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 from .. import env, store
-from ..env import CHECKPOINTS, RESULTS
+from ..env import CHECKPOINTS, RESULTS, AnyPath
 from ..store import result_rows
 from . import mistakes, parts
 
@@ -17,7 +17,7 @@ row_key = operator.itemgetter(*store.COLUMNS[:14])
 curve_key = operator.itemgetter(*store.CURVE_COLUMNS[:9])
 
 
-def pack_results(work: pathlib.Path, out) -> None:
+def pack_results(work: pathlib.Path, out: AnyPath) -> None:
     """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the
     rows first; what is left out is printed.
     """
@@ -37,7 +37,12 @@ def pack_results(work: pathlib.Path, out) -> None:
     print(f"packed {len(texts)} tables and {len(chosen)} checkpoints into {out}")
 
 
-def merge(source, results=RESULTS, shipped=CHECKPOINTS, aside=None) -> tuple[int, int]:
+def merge(
+    source: AnyPath,
+    results: AnyPath = RESULTS,
+    shipped: AnyPath = CHECKPOINTS,
+    aside: AnyPath | None = None,
+) -> tuple[int, int]:
     """Take in the new rows, curves and checkpoints of a work folder, or of what `pack_results` made
     of one. Returns (rows, checkpoints) added.
 

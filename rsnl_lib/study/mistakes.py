@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .. import env, store
 from ..data.catalogue import Condition
+from ..env import AnyPath
 from ..measure import evaluate
 from ..networks import fast
 
@@ -40,14 +41,14 @@ def agreement(student: np.ndarray, teacher: np.ndarray) -> float:
     return float((teacher[wrong] == student[wrong]).mean()) if wrong.any() else float("nan")
 
 
-def save_mistakes(path, said: np.ndarray) -> None:
+def save_mistakes(path: AnyPath, said: np.ndarray) -> None:
     """Keep an array of `wrong_labels`."""
     raw = io.BytesIO()
     np.savez_compressed(raw, said=said)
     store.write(path, raw.getvalue())
 
 
-def load_mistakes(path) -> np.ndarray:
+def load_mistakes(path: AnyPath) -> np.ndarray:
     """An array that `save_mistakes` kept."""
     try:
         with np.load(path, allow_pickle=False) as f:

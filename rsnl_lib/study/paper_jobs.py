@@ -1,6 +1,7 @@
 """The paper's cells as jobs: which network answers a cell, and what is left to train."""
 
 import math
+from collections.abc import Sequence
 from itertools import product
 
 from torch import nn
@@ -8,7 +9,7 @@ from torch import nn
 from .. import networks, store
 from ..data import catalogue
 from ..data.catalogue import CLEAN, Condition
-from ..env import RESULTS
+from ..env import RESULTS, AnyPath
 from ..measure import inference
 from . import jobs, paper
 from .jobs import Job, Run
@@ -72,7 +73,14 @@ def timed() -> dict[str, float]:
     return {row["network"]: float(row["ms"]) for row in rows if row["batch"] == "64"}
 
 
-def cell_jobs(cells: list, done: Results, seeds=1, also=(), places=(), **plan) -> dict[Job, int]:
+def cell_jobs(
+    cells: list,
+    done: Results,
+    seeds: int = 1,
+    also: Sequence[str] = (),
+    places: Sequence[AnyPath] = (),
+    **plan,
+) -> dict[Job, int]:
     """{job: cells it fills, itself and by what it makes possible} of the jobs with rows missing,
     teachers first; `plan` as `cell_job` has it. `also`: further methods, a job each on the data
     sets of `cells`; `places`: more folders where a teacher's checkpoint may lie.
@@ -91,7 +99,7 @@ def cell_jobs(cells: list, done: Results, seeds=1, also=(), places=(), **plan) -
     return with_teachers(dict.fromkeys(done.missing(more), 0) | done.missing(wanted), places)
 
 
-def with_teachers(wanted: dict[Job, int], places=()) -> dict[Job, int]:
+def with_teachers(wanted: dict[Job, int], places: Sequence[AnyPath] = ()) -> dict[Job, int]:
     """{job: count}, teachers without a checkpoint added and first; each counts for its students."""
     for job, count in list(wanted.items()):
         if job.guided and jobs.find(job.teacher(), *places) is None:

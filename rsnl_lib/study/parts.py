@@ -9,13 +9,16 @@ import pathlib
 import tarfile
 
 from .. import store
+from ..env import AnyPath
 
 
 def _sha256(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def pack(files: dict, folder, name: str, size: int = 34 * 2**20, compress: bool = True) -> list:
+def pack(
+    files: dict, folder: AnyPath, name: str, size: int = 34 * 2**20, compress: bool = True
+) -> list:
     """Write `files` ({name inside: path}) as one tar, xz-compressed or not, in folder/name.00,
     name.01, ... of at most `size` bytes, and name.parts.json with every SHA-256.
 
@@ -43,7 +46,7 @@ def pack(files: dict, folder, name: str, size: int = 34 * 2**20, compress: bool 
     return [folder / part for part in sums]
 
 
-def unpack(folder, target, name: str) -> None:
+def unpack(folder: AnyPath, target: AnyPath, name: str) -> None:
     """Put folder/name.00, ... together and lay its files under `target`; every part is checked
     first, and none is laid if one is wrong.
     """

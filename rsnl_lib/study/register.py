@@ -7,6 +7,7 @@ under each teacher, `lines.csv` what is compared; all three are older than the f
 import functools
 import math
 import statistics
+from collections.abc import Collection
 
 import numpy as np
 
@@ -137,7 +138,9 @@ def differences(line: dict, done: Results, told: dict | None = None) -> dict[str
     return {w: [] for w in weights(line)}
 
 
-def word(line: dict, mean: float, low: float, high: float, p: float, single) -> str:
+def word(
+    line: dict, mean: float, low: float, high: float, p: float, single: Collection[tuple]
+) -> str:
     """The first word that fits; `single` are the simultaneous intervals of the single weights."""
     if math.isnan(mean):
         return "not run"
@@ -180,7 +183,7 @@ def judge_lines(done: Results, told: dict | None = None, lines: list | None = No
     return lines
 
 
-def power(sds: list, margins: list, effect: float = 1.0, trials: int = 400) -> list[tuple]:
+def chances(sds: list, margins: list, effect: float = 1.0, trials: int = 400) -> list[tuple]:
     """[(chance to be told from none, chance to be called too small)] of each line of a family with
     standard deviations `sds` (points): p <= .05 where its true difference is `effect` and that of
     the others 0; interval inside the margin where all are 0. Lines are drawn normal and
@@ -196,4 +199,4 @@ def power(sds: list, margins: list, effect: float = 1.0, trials: int = 400) -> l
             moved[i] += effect
             low, high = interval(d[i], c)
             found[i] += [corrected(moved)[i] <= ALPHA, -margin < low and high < margin]
-    return [tuple(chances) for chances in found / trials]
+    return [tuple(pair) for pair in found / trials]

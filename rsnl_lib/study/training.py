@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -10,13 +11,14 @@ from .. import data, env, networks, store, train
 from ..checks import whole
 from ..data import Data, catalogue, perturb
 from ..data.catalogue import CLEAN
+from ..env import AnyPath
 from ..measure import evaluate
 from .jobs import Job, find, words
 
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
 
 
-def training_data(job: Job, folder=None, device: str = "cpu") -> Data:
+def training_data(job: Job, folder: AnyPath | None = None, device: str = "cpu") -> Data:
     """The Data that a job trains on."""
     d = data.load(job.dataset, folder, device)
     n = len(d.x_train)
@@ -31,7 +33,13 @@ def training_data(job: Job, folder=None, device: str = "cpu") -> Data:
 
 
 def do(
-    job: Job, out, folder=None, device: str = "cpu", draws: int = 2, teacher_file=None, runs=None
+    job: Job,
+    out: AnyPath,
+    folder: AnyPath | None = None,
+    device: str = "cpu",
+    draws: int = 2,
+    teacher_file: AnyPath | None = None,
+    runs: AnyPath | None = None,
 ) -> tuple[list, list, pathlib.Path]:
     """Train a job (or go on with it), keep its checkpoint under `out`, measure it: (rows, curve
     rows, state file).
@@ -76,7 +84,15 @@ def do(
     return measure_checkpoint(path, head, d, draws, folder, state), curves, state
 
 
-def measure_checkpoint(path, head: dict, d: Data, draws, folder, state, but=()) -> list[dict]:
+def measure_checkpoint(
+    path: AnyPath,
+    head: dict,
+    d: Data,
+    draws: int,
+    folder: AnyPath | None,
+    state: pathlib.Path,
+    but: Iterable[tuple] = (),
+) -> list[dict]:
     """Result rows, begun with `head`, of a checkpoint as it is kept: in half precision."""
     net, _ = store.load_checkpoint(path, device=d.x_test.device)
     made = store.provenance()
@@ -90,7 +106,14 @@ def forget(state: pathlib.Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def measure_levels(net: nn.Module, d: Data, draws=2, folder=None, but=(), kept=None) -> list[dict]:
+def measure_levels(
+    net: nn.Module,
+    d: Data,
+    draws: int = 2,
+    folder: AnyPath | None = None,
+    but: Iterable[tuple] = (),
+    kept: AnyPath | None = None,
+) -> list[dict]:
     """Result rows of one network on the levels that its data set needs, class by class, and on the
     other digits (Table III).
 

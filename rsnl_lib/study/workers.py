@@ -9,11 +9,12 @@ import pathlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
 from .. import env, store
+from ..env import AnyPath
 from . import mistakes, training
 from .cost import span
 from .jobs import Job, find
@@ -24,7 +25,14 @@ KEEP = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967
 QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
-def finish(job: Job, work, folder=None, device: str = "cpu", draws: int = 2, have=()) -> None:
+def finish(
+    job: Job,
+    work: AnyPath,
+    folder: AnyPath | None = None,
+    device: str = "cpu",
+    draws: int = 2,
+    have: Collection[tuple] = (),
+) -> None:
     """Do one job and write its rows and curves, whole or not at all, under `work`; of a network
     that is trained, the rows that are not in `have`.
     """
@@ -54,7 +62,7 @@ def _log(job, work):
     return pathlib.Path(work) / "log" / f"{job.path().stem}.log"
 
 
-def child(job: Job, work, *rest) -> None:
+def child(job: Job, work: AnyPath, *rest) -> None:
     """`finish` in a process of its own, one thread, its words in a log; it ends when the campaign
     does, however that ends.
     """
@@ -115,7 +123,14 @@ def _work_off(ranked, running: dict, begin: Callable, ended: Callable, deadline,
 
 
 def on_processes(
-    ranked: list, work, done: Results, deadline, slots=1, folder=None, device="cpu", draws=2
+    ranked: list,
+    work: AnyPath,
+    done: Results,
+    deadline: float,
+    slots: int = 1,
+    folder: AnyPath | None = None,
+    device: str = "cpu",
+    draws: int = 2,
 ) -> list:
     """Do the jobs of `ranked` in processes; returns those that failed. At the deadline the running
     ones are stopped: each goes on from its last whole epoch in the next call.
@@ -146,7 +161,14 @@ def on_processes(
 
 
 def on_ray(
-    ranked: list, work, done: Results, deadline, address: str, folder=None, gpus=0.0, draws=2
+    ranked: list,
+    work: AnyPath,
+    done: Results,
+    deadline: float,
+    address: str,
+    folder: AnyPath | None = None,
+    gpus: float = 0.0,
+    draws: int = 2,
 ) -> list:
     """The same on the Ray cluster at an address ("local" starts one here): Ray places the jobs and
     runs one again whose worker is lost; what comes back is written here, once each.
@@ -188,7 +210,9 @@ def on_ray(
         ray.shutdown()
 
 
-def finish_away(job: Job, files: dict, folder, device: str, draws: int, have: set) -> dict:
+def finish_away(
+    job: Job, files: dict, folder: AnyPath | None, device: str, draws: int, have: set
+) -> dict:
     """`finish` on a Ray worker: checkpoints come as bytes and rows, curves and checkpoints go back
     so; a second try goes on from the first's state.
     """

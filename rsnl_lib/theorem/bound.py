@@ -79,7 +79,7 @@ def gradient(h: Callable, z: Tensor, create_graph: bool = False) -> tuple[Tensor
     return value.detach(), g
 
 
-class Terms(NamedTuple):
+class Eq7Terms(NamedTuple):
     """Eq. 7 at x, each (n,): scores, m = f_S - f_T, ||grad f_S - grad f_T||_p, the two slopes."""
 
     f_S: Tensor
@@ -92,12 +92,12 @@ class Terms(NamedTuple):
 
 def eq7_terms(
     net_S: nn.Module, net_T: nn.Module, x: Tensor, y: Tensor, *space: str | float, p: float = 2
-) -> Terms:
+) -> Eq7Terms:
     """What stands in Eq. 7 at the images x themselves; `space` and tau as in `height`."""
     fit_together(net_S, net_T, x)
     pair = (gradient(lambda z: height(net(z), y, *space), x) for net in (net_S, net_T))
     (f_S, g_S), (f_T, g_T) = pair
-    return Terms(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
+    return Eq7Terms(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 
 
 def in_box(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ the distillation proper.
 
 import contextlib
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ def hint_stage(
     net: nn.Module,
     teacher: nn.Module,
     data: Data,
-    r,
+    r: Any,
     epochs: int,
     seed: int = 0,
     at: dict | None = None,

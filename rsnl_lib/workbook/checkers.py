@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,17 +57,17 @@ def of_a_function(checker: Callable) -> Callable:
     return check
 
 
-def near(answer, want: float, **tolerance) -> bool:
+def near(answer: object, want: float, **tolerance) -> bool:
     """Is the answer a number close to `want`?"""
     return isinstance(answer, Real) and math.isclose(answer, want, **tolerance)
 
 
-def shaped(got, x: Tensor) -> bool:
+def shaped(got: object, x: Tensor) -> bool:
     """Is it a tensor of the shape of x?"""
     return isinstance(got, Tensor) and got.shape == x.shape
 
 
-def several(answer) -> bool:
+def several(answer: object) -> bool:
     """Is it a list, tuple or set with something in it?"""
     return isinstance(answer, (list, tuple, set)) and len(answer) > 0
 
@@ -91,7 +92,7 @@ compression = one_number(36.24, "divide the exact counts, and round to two decim
 
 
 @exercise
-def predict_scores(answer) -> None:
+def predict_scores(answer: Any) -> None:
     """00: which networks still name the digit? Any list is taken; the point is to commit to one."""
     names = ("teacher", "standard", "kd", "robust")
     need(several(answer), f"give a list of networks, of {', '.join(names)}")
@@ -124,14 +125,14 @@ def fixed_point(function: Callable) -> None:
 
 
 @exercise
-def dual_norm(answer) -> None:
+def dual_norm(answer: Any) -> None:
     """01: the gradient's norm against perturbations bounded pixel by pixel."""
     holder = "Hölder needs 1/p + 1/q = 1, with q = inf here"
     need(answer == 1, f"the dual of inf is not {answer!r}: {holder}")
 
 
 @exercise
-def certificates(answer) -> None:
+def certificates(answer: Any) -> None:
     """01: which radii hold for certain?"""
     sound = {"interval Jacobian", "LipSDP", "product of norms"}
     need(several(answer), "give a list of names")
@@ -171,7 +172,7 @@ def score_loss(function: Callable) -> None:
 
 
 @exercise
-def which_term(answer) -> None:
+def which_term(answer: Any) -> None:
     """03: with the student equal to the teacher, which terms are not zero?"""
     need(several(answer), "give a list of two of 'kd', 'score', 'gradient'")
     need("gradient" not in answer, "L_G compares two equal gradients: it is exactly zero")
@@ -246,7 +247,7 @@ def project(function: Callable) -> None:
 
 
 @exercise
-def attack_passes(answer) -> None:
+def attack_passes(answer: Any) -> None:
     """07: the passes, forward or backward, of a step of training with ten attack steps."""
     need(answer != 20, "that leaves the step that trains out")
     need(answer not in (11, 12), "each attack step is a forward and a backward pass")
@@ -271,7 +272,7 @@ def newton(function: Callable) -> None:
 
 
 @exercise
-def similar(answer) -> None:
+def similar(answer: Any) -> None:
     """08: MagSim of vectors of length 2 and 3."""
     need(answer != 1.5, "the smaller length over the larger, so that it is at most 1")
     need(near(answer, 2 / 3, rel_tol=1e-3), "MagSim looks at the two lengths only")
@@ -297,7 +298,7 @@ def holm(function: Callable) -> None:
 
 
 @exercise
-def undecided(answer) -> None:
+def undecided(answer: Any) -> None:
     """09: the verdict on +0.4 [-0.3, +1.1] where half a point would matter."""
     word = str(answer).strip().lower()
     need(word != "holds", "an interval around zero shows no difference")

@@ -20,7 +20,7 @@ from .. import store
 from ..env import ROOT
 
 BOOKS = ROOT / "notebooks"
-SOURCES = BOOKS / "src"
+CHAPTER_FILES = BOOKS / "src"
 FRONT = BOOKS / "00_start_here.png"  # the README's first picture: the first figure of that notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -125,7 +125,7 @@ def take_back(source: pathlib.Path) -> None:
 
 def chosen(names: list[str]) -> list[pathlib.Path]:
     """Source files for names such as 05 or 05_noise_and_occlusion; all of them for none."""
-    every = {s: {s.stem, s.stem.split("_")[0]} for s in sorted(SOURCES.glob("*.py"))}
+    every = {s: {s.stem, s.stem.split("_")[0]} for s in sorted(CHAPTER_FILES.glob("*.py"))}
     for name in names:
         if name not in set().union(*every.values()):
             stems = ", ".join(s.stem for s in every)

@@ -25,7 +25,7 @@ SCORE_TABLES = GALLERY / "scores"
 LATER = ("bss", "pgd_at", "trades")  # shown in chapters 07 and 08
 
 
-def fingerprint(tensors: dict) -> str:
+def short_hash(tensors: dict) -> str:
     """16 hexadecimal digits that stand for {name: tensor}: names, shapes and values as float32."""
     digest = hashlib.sha256()
     for name, v in sorted(tensors.items()):
@@ -87,8 +87,8 @@ def make(dataset: str) -> pathlib.Path:
     np.savez_compressed(
         content,
         scores=(torch.stack(scores, 2) * 2048).round().div(2048).half().numpy(),
-        networks=[fingerprint(net.state_dict()) for net in nets],
-        images=[fingerprint({"": i}) for i in x],
+        networks=[short_hash(net.state_dict()) for net in nets],
+        images=[short_hash({"": i}) for i in x],
     )
     path = SCORE_TABLES / f"{dataset}.npz"
     store.write(path, content.getvalue())
@@ -110,11 +110,11 @@ def lookup(nets: dict, x: Tensor) -> Callable:
     A table answers for {method: module} `nets` only if it names the weights of all, in evaluation
     mode and unchanged since.
     """
-    names = {m: fingerprint(net.state_dict()) for m, net in nets.items()}
+    names = {m: short_hash(net.state_dict()) for m, net in nets.items()}
     table = _table(set(names.values()))
     if table is None:
         return lambda i, kind, snr: None
-    asked = [fingerprint({"": image}) for image in x]
+    asked = [short_hash({"": image}) for image in x]
     networks, images = (table[name].tolist() for name in ("networks", "images"))
 
     def stamp():

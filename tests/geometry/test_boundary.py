@@ -465,7 +465,7 @@ def ang_sim(u, v):
 
 
 def similarity(net_T, net_S, x, y, **how):
-    return boundary.compare(*(boundary.vectors(net, x, y, **how) for net in (net_T, net_S)))
+    return boundary.similarity(*(boundary.vectors(net, x, y, **how) for net in (net_T, net_S)))
 
 
 @pytest.mark.parametrize(
@@ -542,13 +542,13 @@ def test_doubled_logits_move_the_samples_but_not_the_boundary():
         (v, asked & to, accepted)
         for v, asked, accepted in (boundary.vectors(net, ORIGIN, y) for net in (once, twice))
     )
-    got = boundary.compare(T, S)  # one long step each, of length eta (L + eps)
+    got = boundary.similarity(T, S)  # one long step each, of length eta (L + eps)
     assert (
         got["mag"] == pytest.approx((2 + 1e-4) / (4 + 1e-4))
         and got["ang"] == pytest.approx(1)
         and got["n"] == 1
     )
-    newton = boundary.compare(
+    newton = boundary.similarity(
         *(
             (v, asked & to, accepted)
             for v, asked, accepted in (
@@ -602,7 +602,7 @@ def test_compare_counts_by_hand():
         torch.tensor([[no, yes, yes], [no, no, yes]]),
     )
     S = w, torch.tensor([[no, yes, yes], [no, no, no]]), torch.tensor([[no, yes, no], [no, no, no]])
-    assert boundary.compare(T, S) == {
+    assert boundary.similarity(T, S) == {
         "mag": 0.5,
         "ang": 1.0,
         "n": 1,
@@ -618,7 +618,7 @@ def test_compare_counts_by_hand():
         S[1],
         T[2],
     )  # accepted towards class 2 as well, without moving
-    assert boundary.compare(T, still) == {
+    assert boundary.similarity(T, still) == {
         "mag": 0.5,
         "ang": 1.0,
         "n": 1,

@@ -404,7 +404,7 @@ def test_the_spread_is_that_of_the_first_registers_rows_and_power_is_its_own_wor
     for row in seen:
         if row["seen"] == "claims.csv, seeds 1-5":
             assert float(row["sd"]) == pytest.approx(first[row["line"]], abs=6e-4)
-    (sure, small), (vain, _) = register.power([0.05, 50.0], [1.0, 1.0], trials=20)
+    (sure, small), (vain, _) = register.chances([0.05, 50.0], [1.0, 1.0], trials=20)
     assert sure == small == 1 and vain < 0.3
 
 

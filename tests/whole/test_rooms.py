@@ -1,4 +1,6 @@
-"""The rooms of the library: each says what lives there, and imports only from rooms below it."""
+"""The rooms of the library: each says what lives there, and imports only from rooms below it; its
+public names are annotated, and each stands for one thing.
+"""
 
 import ast
 import pathlib
@@ -25,6 +27,13 @@ FLOORS = (
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms.split()}
 LIBRARY = ROOT / "rsnl_lib"
 FILES = sorted(p for p in LIBRARY.rglob("*.py") if p != LIBRARY / "__init__.py")
+SHARED_NAMES = {
+    "METHODS": "each file of methods ends with its own",
+    "TERM_WORDS": "what a file of methods calls its terms",
+    "fixed_point": "a chapter's exercise and its checker have the name of what is asked for",
+    "score_loss": "the same",
+}
+AS_PRINTED = {"robust": "chapter 03 prints its source, as it stands there"}
 
 
 def room(path):
@@ -78,3 +87,56 @@ def test_files_functions_and_lines_stay_short(path):
         if isinstance(node, ast.FunctionDef):
             length = node.end_lineno - node.lineno + 1
             assert length <= 60, f"{path}: {node.name} has {length} lines"
+
+
+def defined(path):
+    """{name: node} of what a file defines at its top, names with an underscore left out."""
+    made = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            made[node.name] = node
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for part in (p for target in targets for p in ast.walk(target)):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    made[part.id] = node
+    return {name: node for name, node in made.items() if not name.startswith("_")}
+
+
+def without_type(function):
+    """What of a function has no annotation: arguments (but *args and **more), or `return`."""
+    named = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+    bare = [a.arg for a in named if a.annotation is None]
+    return bare + ["return"] * (function.returns is None)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_public_functions_are_annotated(path):
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    bare = {n: without_type(f) for n, f in defined(path).items() if isinstance(f, functions)}
+    bare = {name: lacking for name, lacking in bare.items() if lacking and name not in AS_PRINTED}
+    assert not bare, f"{path.relative_to(LIBRARY)} lacks types of {bare}"
+
+
+def test_a_public_name_stands_for_one_thing():
+    homes = {}
+    for path in FILES:
+        for name in defined(path):
+            homes.setdefault(name, []).append(str(path.relative_to(LIBRARY)))
+    shared = {name: files for name, files in homes.items() if len(files) > 1}
+    assert shared.keys() == SHARED_NAMES.keys(), shared
+
+
+@pytest.mark.parametrize(
+    "source, lacking",
+    [
+        ("def f(x: int) -> int: ...", []),
+        ("def f(x, /, y: int, *rest, z, **more): ...", ["x", "z", "return"]),
+        ("async def f(x: int = 1): ...", ["return"]),
+    ],
+)
+def test_what_has_no_type_is_named(tmp_path, source, lacking):
+    path = tmp_path / "made.py"
+    path.write_text(f"A, (B, _C) = 1, (2, 3)\nD: int = 4\nclass E: ...\n{source}\n")
+    assert list(defined(path)) == ["A", "B", "D", "E", "f"]
+    assert without_type(defined(path)["f"]) == lacking

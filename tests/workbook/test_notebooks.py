@@ -11,7 +11,7 @@ import pytest
 
 from rsnl_lib.workbook import render
 
-NAMES = [s.stem for s in sorted(render.SOURCES.glob("*.py"))]
+NAMES = [s.stem for s in sorted(render.CHAPTER_FILES.glob("*.py"))]
 
 
 def lines(cell):
@@ -62,7 +62,7 @@ def code(nb):
 
 def test_stored_is_the_rendered_source(nb, name):
     nbformat.validate(nb)
-    source = render.from_source(render.SOURCES / f"{name}.py")
+    source = render.from_source(render.CHAPTER_FILES / f"{name}.py")
     assert [(c.id, *part) for c, part in zip(nb.cells, render.cell_parts(nb))] == [
         (c.id, *part) for c, part in zip(source.cells, render.cell_parts(source))
     ], f"stale: python3 run.py render {name}"
@@ -131,6 +131,8 @@ def test_figures_are_there_and_are_read(nb, code):
 
 
 def test_the_readme_shows_the_first_notebooks_figure():
-    nb = nbformat.read(render.stored(render.SOURCES / f"{render.FRONT.stem}.py"), as_version=4)
+    nb = nbformat.read(
+        render.stored(render.CHAPTER_FILES / f"{render.FRONT.stem}.py"), as_version=4
+    )
     assert render.FRONT.read_bytes() == render.first_picture(nb), "stale: python3 run.py render 00"
     assert f"notebooks/{render.FRONT.name}" in (render.BOOKS.parent / "README.md").read_text()

@@ -225,7 +225,7 @@ def test_the_table_says_what_the_shipped_networks_say(dataset):
         nets
     ) and path.stat().st_size < 500_000
     with np.load(path) as f:
-        assert {score_cache.fingerprint(n.state_dict()) for n in nets.values()} == set(
+        assert {score_cache.short_hash(n.state_dict()) for n in nets.values()} == set(
             f["networks"]
         ), f"{path.name} is stale: python -m rsnl_lib.workbook.score_cache"
     known = score_cache.lookup(nets, x)

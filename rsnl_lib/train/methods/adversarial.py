@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ... import geometry
 from ...networks import modules
 from .. import attacks, losses
-from .base import ABOVE_ZERO, SHARE, Batch, Method, Setting, Terms, live_teacher
+from .base import ABOVE_ZERO, SHARE, AnyRecipe, Batch, Method, Setting, Terms, live_teacher
 
 # the attack of TRADES, RSLAD, AdaAD and IGDM: from 0.001 N(0, 1), student in evaluation mode
 OUTER = dict(start="normal", mode="eval")
@@ -39,7 +39,7 @@ def trust(a_T: Tensor, y: Tensor, beta: float) -> Tensor:
     return F.log_softmax(a_T, dim=1).gather(1, y[:, None])[:, 0].mul(beta).exp()
 
 
-def perturbed(net: nn.Module, b: Batch, r, loss: Callable, **how) -> Tensor:
+def perturbed(net: nn.Module, b: Batch, r: AnyRecipe, loss: Callable, **how) -> Tensor:
     """x' for a batch, found as the recipe says."""
     low, high = (0.0, 1.0) if r.clamp else (None, None)
     size = (r.epsilon, r.step * r.epsilon, r.attack_steps, r.attack_norm)
@@ -52,13 +52,13 @@ def ask(b: Batch, x: Tensor) -> Tensor:
         return live_teacher(b)(x)
 
 
-def pgd_at(net: nn.Module, b: Batch, r) -> Terms:
+def pgd_at(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy at x', found by PGD on cross-entropy."""
     x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))
     return {"ce_adv": (1.0, F.cross_entropy(net(x_), b.y))}
 
 
-def trades(net: nn.Module, b: Batch, r) -> Terms:
+def trades(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy + beta KL(S(x) || S(x')), both sides learning; x' climbs the same KL."""
     with modules.standing(net, "eval"), torch.no_grad():
         a = net(b.x)
@@ -67,7 +67,7 @@ def trades(net: nn.Module, b: Batch, r) -> Terms:
     return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "self": (r.beta, kl(net(x_), a_S))}
 
 
-def ard(net: nn.Module, b: Batch, r) -> Terms:
+def ard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """alpha t^2 KL(T^t(x) || S^t(x')) + (1 - alpha) cross-entropy at x; x' climbs cross-entropy.
     The paper softens the cross-entropy too, its code does not, nor do we.
     """
@@ -79,7 +79,7 @@ def _ard(net, b, r, a_adv):
     return {"kl_adv": (r.alpha * r.tau**2, kl(a_adv, b.a_T, r.tau)), **clean}
 
 
-def fast_ard(net: nn.Module, b: Batch, r) -> Terms:
+def fast_ard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """ARD's loss at x' = x + delta, where delta is what earlier steps left (Algorithm 2; delta as
     in arXiv 1904.12843).
 
@@ -103,7 +103,7 @@ def fast_ard(net: nn.Module, b: Batch, r) -> Terms:
     return _ard(net, b, r, net(x_))
 
 
-def rslad(net: nn.Module, b: Batch, r) -> Terms:
+def rslad(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """alpha KL(T(x) || S(x')) + (1 - alpha) KL(T(x) || S(x)), no labels; x' climbs the first."""
     x_ = perturbed(net, b, r, lambda a, _: divergence(a, b.a_T), **OUTER)
     return _soft(net, b, r, net(x_), b.a_T)
@@ -114,7 +114,7 @@ def _soft(net, b, r, a_adv, a_T_adv):
     return {"kl_adv": (r.alpha, kl(a_adv, a_T_adv)), **clean}
 
 
-def iad(net: nn.Module, b: Batch, r) -> Terms:
+def iad(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """IAD-I: ARD + alpha (1 - A) KL(S(x) || S(x')) once `begin` of the epochs is over, A =
     T(x')_y^beta: where the teacher falls for x', the student listens to itself at x. As in the
     code, A does not weight the teacher's term (in the paper it does), and both sides of the new
@@ -130,7 +130,7 @@ def iad(net: nn.Module, b: Batch, r) -> Terms:
     return {**_ard(net, b, r, a_adv), **terms}
 
 
-def adaad(net: nn.Module, b: Batch, r) -> Terms:
+def adaad(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """alpha KL(T(x') || S(x')) + (1 - alpha) KL(T(x) || S(x)); x' climbs the first, T too."""
     return _adaad(net, b, r)[0]
 
@@ -142,7 +142,7 @@ def _adaad(net, b, r):
     return _soft(net, b, r, a_adv, a_T_adv), x_, a_adv, a_T_adv
 
 
-def igdm(net: nn.Module, b: Batch, r) -> Terms:
+def igdm(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """AdaAD + beta share KL(T(x') - T(x'') || S(x') - S(x'')), softmax of differences of logits,
     which matches input gradients to first order; x'' = 2x - x' is not clamped, as in the code.
     """

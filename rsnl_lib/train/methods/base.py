@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 Terms = dict[str, tuple[float, Tensor]]  # {name: (weight, loss)}
+# a train.Recipe: it is made of every method's settings, so no method can import it
+AnyRecipe = Any
 ABOVE_ZERO, SHARE, OR_ZERO = "above zero", "a share", "or zero"  # what a number must be
 
 

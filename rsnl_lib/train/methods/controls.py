@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from ... import geometry
 from .. import losses
-from .base import ABOVE_ZERO, Batch, Method, Setting, Terms
+from .base import ABOVE_ZERO, AnyRecipe, Batch, Method, Setting, Terms
 from .paper import SCORE, SLOPE, TWICE, kd, robust, soft_terms, student_slopes
 
 
-def target_zero(net: nn.Module, b: Batch, r) -> Terms:
+def target_zero(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Control: `robust` with a teacher's input gradient of zero, a plain smoothness penalty."""
     return robust(net, b._replace(g_T=torch.zeros_like(b.x)), r)
 
@@ -30,7 +30,7 @@ def random_directions(g_T: Tensor, seed: int, chunk: int = 1000) -> Tensor:
     return out
 
 
-def shuffled(net: nn.Module, b: Batch, r) -> Terms:
+def shuffled(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Control: `robust` with the teacher's gradients dealt anew, each step, among the images of one
     class in the batch: nearly their class's mean.
     """
@@ -40,13 +40,13 @@ def shuffled(net: nn.Module, b: Batch, r) -> Terms:
     return robust(net, b._replace(g_T=g_T), r)
 
 
-def noise_augmented(net: nn.Module, b: Batch, r) -> Terms:
+def noise_augmented(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Control: KD on images with white noise; the teacher saw the clean ones."""
     noise = torch.randn(b.x.shape, device=b.x.device).to(b.x)
     return kd(net, b._replace(x=b.x + r.sigma * noise), r)
 
 
-def direct(net: nn.Module, b: Batch, r) -> Terms:
+def direct(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Ours: KD + the corrected theorem as a hinge, a lead of gamma_u in logits at radius rho."""
     a_S, g_S = student_slopes(net, b, space="logit")
     u_S, u_T = geometry.height(a_S, b.y), geometry.height(b.a_T, b.y)

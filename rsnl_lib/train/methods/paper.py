@@ -12,27 +12,27 @@ from torch import Tensor, nn
 from ... import geometry
 from .. import losses
 from ..hints import HINTS
-from .base import OR_ZERO, Batch, Method, Setting, Terms
+from .base import OR_ZERO, AnyRecipe, Batch, Method, Setting, Terms
 
 
-def standard(net: nn.Module, b: Batch, r) -> Terms:
+def standard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy on the labels alone; the teacher is trained so too."""
     return {"ce": (1.0, F.cross_entropy(net(b.x), b.y))}
 
 
-def kd(net: nn.Module, b: Batch, r) -> Terms:
+def kd(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Knowledge distillation (Eqs. 3-4); after the hint stage it is FitNets (arXiv 1412.6550)."""
     return soft_terms(net(b.x), b, r)
 
 
-def soft_terms(a_S, b: Batch, r) -> Terms:
+def soft_terms(a_S: Tensor, b: Batch, r: AnyRecipe) -> Terms:
     """KD's terms from the student's logits."""
     weight = b.lam * (r.tau**2 if r.tau_squared else 1)
     hard = F.cross_entropy(a_S, b.y)  # before the soft half: gradients add up in this order
     return {"ce": (1.0, hard), "kd": (weight, losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
 
 
-def mimic(net: nn.Module, b: Batch, r) -> Terms:
+def mimic(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy + lambda/2 of the squared distance to the teacher's logits, or probabilities
     (Eq. 2; arXiv 1312.6184).
     """
@@ -66,12 +66,12 @@ def _score(a_S, b, r):
     return {"score": (r.C2, lead), "score_floor": (0.0, losses.score_floor(f_T, r.gamma))}
 
 
-def gradient_only(net: nn.Module, b: Batch, r) -> Terms:
+def gradient_only(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """L_KD + C1 L_G: Eq. 17 without L_S."""
     return {name: term for name, term in robust(net, b, r).items() if not name.startswith("score")}
 
 
-def score_only(net: nn.Module, b: Batch, r) -> Terms:
+def score_only(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """L_KD + C2 L_S: Eq. 17 without L_G."""
     a_S = net(b.x)
     return {**soft_terms(a_S, b, r), **_score(a_S, b, r)}

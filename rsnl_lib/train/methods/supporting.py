@@ -10,7 +10,7 @@ from ... import checks
 from ...checks import finite, whole
 from ...geometry.boundary import search
 from .. import losses
-from .base import Batch, Method, Terms, live_teacher
+from .base import AnyRecipe, Batch, Method, Terms, live_teacher
 
 
 def base_samples(a_T: Tensor, a_S: Tensor, y: Tensor, count: int) -> Tensor:
@@ -47,7 +47,12 @@ def schedule(share: float) -> tuple[float, float]:
 
 
 def bss(
-    net: nn.Module, b: Batch, r, eta: float | None = None, rule: str = "paper", count: int = 0
+    net: nn.Module,
+    b: Batch,
+    r: AnyRecipe,
+    eta: float | None = None,
+    rule: str = "paper",
+    count: int = 0,
 ) -> Terms:
     """Cross-entropy + alpha KD + beta sum_k p_n^k L_BS: KD on the images, and on samples from the
     live teacher's boundary, both without tau^2.

@@ -9,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import re
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ def readable_colour(ground: tuple, method: str) -> str:
             return "#" + bytes(moved).hex()
 
 
-def colour_rules(methods) -> str:
+def colour_rules(methods: Collection[str]) -> str:
     """The CSS rules that give each method its colour, by day and at night."""
     day, night = (
         "".join(f".{m}{{--c:{readable_colour(ground, m)}}}" for m in methods)
@@ -105,7 +106,7 @@ def pooled_accuracy(rows: DataFrame) -> Series:
     return 100 * sums.correct / sums.n
 
 
-def trainings(rows: DataFrame, methods) -> str:
+def trainings(rows: DataFrame, methods: Collection[str]) -> str:
     """How many training runs the rows of these methods are of: "5 training runs", or "3 to 6" where
     methods differ.
     """

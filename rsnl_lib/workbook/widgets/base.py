@@ -3,11 +3,13 @@
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ipywidgets as W
 import numpy as np
 import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import palette
@@ -28,7 +30,13 @@ def show_widget(widget: W.Widget, still: bytes | None, text: str) -> None:
 
 
 def stage(
-    name: str, controls: list, draw: Callable, still, text: str, sizes=(110, 420), rows=None
+    name: str,
+    controls: list,
+    draw: Callable,
+    still: Figure | None,
+    text: str,
+    sizes: tuple[int, int] = (110, 420),
+    rows: list | None = None,
 ) -> None:
     """Show a live view: a box of class rsnl-`name`, controls above the HTML that draw(*their
     values) makes, or why it cannot: the front end would swallow that.
@@ -61,7 +69,9 @@ def probabilities(nets: dict, z: Tensor) -> dict:
     return {m: torch.softmax(net(z), 1)[0] for m, net in nets.items()}
 
 
-def score_view(pictures: list, note: str, scores: dict, clean: dict, y, classes) -> str:
+def score_view(
+    pictures: list, note: str, scores: dict, clean: dict, y: int | None, classes: Sequence[str]
+) -> str:
     """Pictures [(image (h, w), words)], a note, and every network's bars: `scores` and `clean` are
     {method: (k,)}, y the true class or None.
     """
@@ -78,7 +88,7 @@ def side_by_side(*parts: str, gap: int = 12, align: str = "end") -> str:
     return f'<div style="display:flex;gap:{gap}px;align-items:{align}">{"".join(parts)}</div>'
 
 
-def grey_image(pixels, alt: str, side: int = 168) -> str:
+def grey_image(pixels: ArrayLike, alt: str, side: int = 168) -> str:
     """An <img> of a grey image (h, w), 0 white to 1 black; beyond is clipped for the eye only."""
     ink = np.clip(np.asarray(pixels), 0, 1)
     return img((255 * (1 - ink)).round().astype(np.uint8), alt, side)

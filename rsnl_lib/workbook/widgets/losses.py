@@ -30,7 +30,14 @@ def pull(a_S: Tensor, a_T: Tensor, y: int, tau: float, gamma: float, lam: float)
 
 
 def pulls(
-    a_S: Tensor, a_T: Tensor, x: Tensor, y: Tensor, tau=3.0, gamma=0.1, lam=4.0, first: int = 0
+    a_S: Tensor,
+    a_T: Tensor,
+    x: Tensor,
+    y: Tensor,
+    tau: float = 3.0,
+    gamma: float = 0.1,
+    lam: float = 4.0,
+    first: int = 0,
 ) -> None:
     """What each term pulls on, live: a_S, a_T logits (n, k) of images x (n, 1, h, w), classes y
     (n,); sliders for image, tau, gamma, lambda.

@@ -14,7 +14,15 @@ from .base import DIGITS, probabilities, score_view, stage
 
 
 def spoil_and_score(
-    nets: dict, x: Tensor, kind="gaussian", snr=3.0, draw=0, size=0, row=0, column=0, known=None
+    nets: dict,
+    x: Tensor,
+    kind: str = "gaussian",
+    snr: float = 3.0,
+    draw: int = 0,
+    size: int = 0,
+    row: int = 0,
+    column: int = 0,
+    known: dict | None = None,
 ) -> tuple[Tensor, dict]:
     """(seen, {method: scores}) for one image x (1, 1, h, w): noise of `kind` ("none" for no noise)
     at `snr` dB, then a zero square.

@@ -121,7 +121,9 @@ def ring(r: float, q: float, colour: str, dash: str) -> str:
     return f'<path d="M{r:.1f} 0L0 {r:.1f}L{-r:.1f} 0L0 {-r:.1f}Z" {look}/>'
 
 
-def plane(net_S: nn.Module, net_T: nn.Module, x: Tensor, y, axes, reach: float = 1.0) -> None:
+def plane(
+    net_S: nn.Module, net_T: nn.Module, x: Tensor, y: Tensor, axes: Tensor, reach: float = 1.0
+) -> None:
     """The plane live: sliders for example, R, and the norm of the perturbation; x (n, ...), y (n,),
     axes (2, ...).
     """

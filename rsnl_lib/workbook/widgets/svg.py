@@ -1,9 +1,10 @@
 """Small SVG plots as text: lines over an axis, and bars, one a class, 18 wide and 26 apart."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from .. import palette
 
@@ -32,7 +33,15 @@ def _polyline(xs, ys, colour: str, more: str = "") -> str:
     return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{more}/>'
 
 
-def graph(said: str, curves, x_range, y_range=(0, 1), h=220, delta=None, bands=()) -> str:
+def graph(
+    said: str,
+    curves: Iterable[tuple],
+    x_range: tuple[float, float],
+    y_range: tuple[float, float] = (0, 1),
+    h: int = 220,
+    delta: float | None = None,
+    bands: Iterable[tuple] = (),
+) -> str:
     """A plot: curves [(colour, dash, xs, ys)], a mark at `delta`, bands [(from, to, colour)]."""
     low, high = x_range
 
@@ -89,7 +98,7 @@ def step_plot(curves: dict, at: int) -> str:
     return svg(f"step {at}: {said}", 330, 150, inside)
 
 
-def bars(method: str, p, clean, y: int | None, classes: Sequence[str]) -> str:
+def bars(method: str, p: Tensor, clean: Tensor, y: int | None, classes: Sequence[str]) -> str:
     """One network's scores p (k,), hollow on the clean image, a triangle under class y if known."""
     look = palette.style(method)
     top = int(p.argmax())
