@@ -139,7 +139,7 @@ def build(name: str, classes: int = 10) -> nn.Module:
         width = positive("width", float(width)) if at else 1
     except ValueError:
         raise ValueError(
-            f"network={name!r}: after + only bn is known, after @ a width above zero, e.g."
+            f"network={name!r}: after + only bn is known, after @ a finite number above zero, e.g."
             f" {plain}+bn@0.25"
         ) from None
     net = make(classes=whole("classes", classes, 2), width=width)

@@ -43,7 +43,10 @@ def fit_together(net_S: nn.Module, net_T: nn.Module, x: Tensor) -> None:
         both(net_S, net_T, points(x)[:1])
     except RuntimeError as error:
         shape = tuple(x.shape[1:])
-        raise ValueError(f"a network does not take images of shape {shape} ({error})") from None
+        raise ValueError(
+            f"a network does not take images of shape {shape} ({error}); give it images of the size"
+            " that it was made for, or a network made for them"
+        ) from None
 
 
 def head_start(net_S: nn.Module, net_T: nn.Module, y: Tensor, *space: str | float) -> Callable:

@@ -253,7 +253,7 @@ def _check_inputs(net, data, method, how, teacher):
             )
     if how.scores and teacher is None:
         raise ValueError(
-            f"method={method!r} needs a teacher; pass one, e.g. load_or_train(..., 'teacher')"
+            f"method={method!r} needs a teacher; pass one, such as store.load_checkpoint(FILE)[0]"
         )
     x = data.x_train[:2]
     for who, n in [("teacher", teacher)] * how.scores + [("network", net)]:

@@ -142,10 +142,13 @@ def optimiser(net: nn.Module, r: Recipe) -> torch.optim.Optimizer:
 def setting(text: str) -> tuple[str, int | float | bool | str]:
     """("C1", 100.0) from "C1=100": a setting and its value, of the type that the setting has."""
     key, _, value = text.partition("=")
+    kind = type(SETTINGS[key].value) if key in SETTINGS else None
     try:
-        kind = type(SETTINGS[key].value)
         return key, {"True": True, "False": False}[value] if kind is bool else kind(value)
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
+        if kind:
+            what = {int: "a whole number", float: "a number", bool: "True or False"}[kind]
+            raise ValueError(f"--set {text!r}: {key} must be {what}") from None
         raise ValueError(
             f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of:"
             f" {', '.join(SETTINGS)}"

@@ -93,12 +93,14 @@ def seed_dots(rows: DataFrame, title: str = "") -> Figure:
     return method_dots(dict(iter(accuracy.groupby(places, sort=False))), f"{title}, accuracy in %")
 
 
-def learning_curves(curves: DataFrame, title: str = "") -> Figure:
-    """Validation accuracy and each loss term by epoch, a line a method, the seeds' range shaded."""
+def learning_curves(curves: DataFrame, title: str = "", also: Sequence[str] = ()) -> Figure:
+    """Validation accuracy, the terms of Eq. 17 and the terms `also` by epoch: a line a method, the
+    seeds' range shaded.
+    """
     import seaborn as sns
 
     check_rows(curves, "method", "epoch", "quantity", "value")
-    known = ("val_accuracy", "ce", "kd", "gradient", "score")
+    known = ("val_accuracy", "ce", "kd", "gradient", "score", *also)
     shown = [q for q in known if q in set(curves.quantity)]
     methods = rank(curves.method.unique())
     colours = [style(m)["color"] for m in methods]

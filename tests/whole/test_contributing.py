@@ -81,10 +81,10 @@ def confident(tmp_path_factory):
 
 
 def test_the_example_adds_one_method_and_one_style(confident):
-    assert confident["methods"][-1] == "confident" and confident["file"].endswith("confident")
-    assert confident["methods"] == [*train.METHODS, "confident"]
+    assert confident["file"].endswith("confident")
+    assert set(confident["methods"]) - set(train.METHODS) == {"confident"}
     styles = confident["styles"]
-    assert list(styles) == [*train.METHODS, "confident", "robust_teacher"]
+    assert set(styles) == {*train.METHODS, "confident", "robust_teacher"}
     assert (
         len({s["color"] for s in styles.values()})
         == len({str(s["marker"]) for s in styles.values()})
