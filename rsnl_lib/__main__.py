@@ -1,12 +1,41 @@
 """`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity,
-reproduce, register, page.
+reproduce, register, verify, page.
 """
 
 import argparse
 import functools
 import importlib
+import os
 import sys
 from typing import TextIO
+
+LARGEST = 10**9  # no number given here has a use beyond it, and torch takes no seed of any size
+
+
+def number(kind: type, text: str) -> int | float:
+    """The number of a `kind` that an option's text is, at most LARGEST away from zero."""
+    try:
+        value = kind(text)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}") from None
+    if LARGEST < abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is too large; give a number up to {LARGEST:,}")
+    return value
+
+
+class Once(argparse.Action):
+    """Takes each option once, and each word of a list: argparse alone would let the last win."""
+
+    def __call__(self, parser, args, values, flag=None):
+        words = values if isinstance(values, list) else []
+        if again := [word for word in words if words.count(word) > 1]:
+            parser.error(f"{again[0]} stands twice after {flag or self.dest}; name it once")
+        args.given = getattr(args, "given", frozenset())
+        if self.dest in args.given:
+            parser.error(f"{flag} is given twice; give it once, with all that belongs to it")
+        args.given |= {self.dest}
+        setattr(args, self.dest, values)
 
 
 def option(flag: str, default: object = None, help: str | None = None, **more) -> tuple[str, dict]:
@@ -14,10 +43,11 @@ def option(flag: str, default: object = None, help: str | None = None, **more) -
     if isinstance(default, bool):
         return flag, {"action": "store_true", "help": help}
     if isinstance(default, (int, float)):
-        more["type"] = type(default)
+        more["type"] = functools.partial(number, type(default))
     return flag, {"default": default, "help": help, **more}
 
 
+SEED = functools.partial(number, int)
 A_SET = "mnist, say (a wrong name lists them), or a folder with one folder of pictures a class"
 FIRST = "how many of the first test images"
 ATTACK_HELP = "20 steps from three starts on a grid of epsilon; 200 steps; or AutoAttack"
@@ -84,7 +114,8 @@ COMMANDS = {
     "attack": (
         "commands.measure.write_attacks",
         "test images that networks get right under attack (Adversarial Robustness Toolbox)",
-        *MEASURED,
+        ("checkpoints", {**MANY[1], "action": "store"}),  # one named again has nothing new
+        *(THREADS, DOWNLOADS, ROWS),
         option("--images", 1000, FIRST),
         option("--kinds", ["pgd"], ATTACK_HELP, nargs="+", choices=("pgd", "pgd200", "autoattack")),
     ),
@@ -135,6 +166,15 @@ COMMANDS = {
         "the registered study: what has rows, and every line with interval, p and word",
         option("--work", [], "also rows not merged yet", nargs="*", metavar="DIR"),
     ),
+    "verify": (
+        "commands.verify.verify_rows",
+        "shipped rows measured again from shipped checkpoints: do they agree to the count?",
+        THREADS,
+        DOWNLOADS,
+        option("--all", False, "every row, attacks too (hours)"),
+        option("--seconds", 40.0, "how long a sample is measured"),
+        option("--seed", None, "of the sample (default: drawn, and printed)", type=SEED),
+    ),
     "page": (
         "commands.look.make_page",
         "make figure3.html: Figure 3 with the shipped MNIST networks, in one file",
@@ -150,26 +190,59 @@ def help_of_train(command: argparse.ArgumentParser, file: TextIO | None = None) 
     print(command.format_help(), own_settings(), sep="\n", file=file)
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line as a Namespace; `given` in it holds the names of what was given."""
     example = "example: rsnl train --dataset digits --method robust --seed 1 --set C1=100"
     parser = argparse.ArgumentParser(prog="rsnl", description=__doc__, epilog=example)
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, (function, about, *options) in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about)
-        command.set_defaults(function=function)
+        command.register("action", None, Once)
+        command.set_defaults(function=function, given=frozenset())
         for flag, how in options:
             command.add_argument(flag, **how)
         if name == "train":
             command.print_help = functools.partial(help_of_train, command)
-    args = parser.parse_args(argv)
+    for word in sys.argv[1:] if argv is None else argv:
+        # rows and headers are text of one line
+        if word != word.encode(errors="replace").decode() or set(word) & set("\0\n\r"):
+            parser.error(f"{word!r} holds bytes that are no text; name or rename it without them")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do a command; what is wrong with its words or files ends it with one line."""
     module, _, function = args.function.rpartition(".")
     try:
         getattr(importlib.import_module(f".{module}", __package__), function)(args)
+        sys.stdout.flush()
     except ModuleNotFoundError as error:
         name = error.name.partition(".")[0]
         sys.exit(f"rsnl: {name} is not installed; pip install 'rsnl-lib[workbook,attack,ray]'")
-    except (ValueError, OSError, FloatingPointError) as error:
+    except BrokenPipeError:  # the reader of our words has gone, as in `rsnl networks | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        from .files import in_words
+
+        sys.exit(f"rsnl: {in_words(error)}")
+    except MemoryError:
+        sys.exit("rsnl: the memory does not suffice; ask for less, or for a smaller network")
+    except (ValueError, FloatingPointError) as error:
         sys.exit(f"rsnl: {error}")
+    except Exception as error:
+        if os.environ.get("RSNL_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        sys.exit(f"rsnl: {what}; rsnl should have said this better: RSNL_DEBUG=1 shows where")
+
+
+def main(argv: list[str] | None = None) -> None:
+    try:
+        run(parse(argv))
+    except KeyboardInterrupt:
+        print("rsnl: stopped", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 import math
 import numbers
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def labels(a: Tensor, y: Tensor) -> Tensor:
@@ -48,15 +49,66 @@ def points(x: Tensor) -> Tensor:
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"images must be a float tensor, not {kind}")
-    if x.device.type == "cpu" and not torch.isfinite(x).all():
+    if odd(x):
         raise ValueError("images hold NaN or infinite values; every pixel must be finite")
     return x
+
+
+def odd(t: Tensor) -> bool:
+    """Does `t` hold NaN or infinite values? Asked on the CPU only: a GPU would have to be waited
+    for.
+    """
+    return t.device.type == "cpu" and not bool(torch.isfinite(t).all())
+
+
+def some(x: Tensor, use: str) -> Tensor:
+    """`x` if it holds at least one image; `use` says what for."""
+    if not len(x):
+        raise ValueError(f"there are no images to {use}; x is empty")
+    return x
+
+
+def network(who: str, net: nn.Module) -> nn.Module:
+    """`net` if it is an nn.Module of finite tensors, no batch norm's variance below zero."""
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"the {who} is a {type(net).__name__}; give an nn.Module")
+    remedy = "train it again or load another checkpoint"
+    for name, t in [*net.named_parameters(), *net.named_buffers()]:
+        if odd(t):
+            raise ValueError(f"{name} of the {who} holds NaN or infinite values; {remedy}")
+    for name, m in net.named_modules():
+        var = getattr(m, "running_var", None)
+        if isinstance(var, Tensor) and odd((var + m.eps).log()):
+            raise ValueError(f"{name}.running_var of the {who} is negative; {remedy}")
+    return net
+
+
+def scores(who: str, a: Tensor) -> Tensor:
+    """`a` if all of these logits (n, k) are finite, of two classes at least."""
+    if a.dim() == 2 and a.shape[1] < 2:
+        raise ValueError(f"the {who} scores {a.shape[1]} classes; it must tell at least 2 apart")
+    if odd(a):
+        said = f"the logits of the {who} hold NaN or infinite values"
+        raise ValueError(f"{said}; train it again, or give images in the range it was trained on")
+    return a
+
+
+def radius(name: str, R: float | Tensor) -> float | Tensor:
+    """`R` if it is a length, or a tensor of lengths: zero or above, infinity too, never NaN."""
+    if isinstance(R, Tensor):
+        good = R.device.type != "cpu" or bool((R >= 0).all())
+    else:
+        good = isinstance(R, numbers.Real) and not isinstance(R, bool) and R >= 0
+    if not good:
+        raise ValueError(f"{name}={R!r} must be a length: zero or above")
+    return R
 
 
 def one_of(name: str, value: Any, choices: Iterable) -> Any:
     """`value` if it is one of `choices`."""
     if value not in list(choices):
         known = ", ".join(map(str, choices))
+        value = str(value) if isinstance(value, os.PathLike) else value
         raise ValueError(f"{name}={value!r} is unknown; choose one of: {known}")
     return value
 
@@ -87,6 +139,13 @@ def whole(name: str, value: Any, low: int = 0) -> int:
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not integer or value < low:
         raise ValueError(f"{name}={value!r} must be a whole number of at least {low}")
+    return value
+
+
+def seed(name: str, value: int) -> int:
+    """`value` if every random generator here takes it, and what is made of it: 0 to 2^32 - 1."""
+    if whole(name, value) >= 2**32:
+        raise ValueError(f"{name}={value!r} is too large; it must be a whole number below 2^32")
     return value
 
 

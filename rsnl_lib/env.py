@@ -53,7 +53,13 @@ def device(name: str = "auto") -> torch.device:
         name = "cuda" if gpu else "cpu"
     if str(name).startswith("cuda") and not gpu:
         raise ValueError(f"device={name!r}: torch sees no GPU here; use 'cpu' or 'auto'")
-    one_of("device", str(name).split(":")[0], ("cpu", "cuda"))
+    kind, colon, number = str(name).partition(":")
+    one_of("device", kind, ("cpu", "cuda"))
+    cards = torch.cuda.device_count() if kind == "cuda" else 0
+    if colon and not (number.isdecimal() and int(number) < cards):
+        highest = f"; after cuda: give 0 to {cards - 1}" if cards else ""
+        words = "write 'auto', 'cpu', 'cuda' or 'cuda:0'"
+        raise ValueError(f"device={name!r} is not here; {words}{highest}")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device(name)
 

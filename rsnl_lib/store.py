@@ -1,87 +1,38 @@
 """Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
 
-import contextlib
 import csv
 import datetime
-import hashlib
+import errno
 import io
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from . import networks
+from . import checks, networks
 from .env import AnyPath, commit, hardware
+from .files import can_write, digest, keep, kept, write, writing  # noqa: F401
+from .rows import (  # noqa: F401
+    COLUMNS,
+    CURVE_COLUMNS,
+    LADDER_COLUMNS,
+    MARGIN_COLUMNS,
+    RUN_COLUMNS,
+    SCHEMAS,
+    SIMILARITY_COLUMNS,
+    SPEED_COLUMNS,
+    TAKEN,
+    check_all,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-# what tells a run from others, what tells a run on its own images, and what ends a row
-RUN_COLUMNS = "dataset method network teacher recipe settings train_noise seed".split()
-_OWN = [c for c in RUN_COLUMNS if c != "train_noise"]
-_MADE = "hardware torch commit date".split()
-COLUMNS = [*RUN_COLUMNS, *"perturbation level unit space draws n correct".split(), *_MADE]
-MARGIN_COLUMNS = [*_OWN, *"image label f_S f_T lead slope_S slope_T gap gap_tau flip".split()]
-MARGIN_COLUMNS += "estimate sound wrong f_S_noisy f_T_noisy lead_noisy snr hardware commit".split()
-LADDER_COLUMNS = [*_OWN, *"space p box certificate kind image value flip seconds".split()]
-LADDER_COLUMNS += ["hardware", "commit"]
-CURVE_COLUMNS = [*_OWN, *"epoch quantity value hardware commit".split()]
-SIMILARITY_COLUMNS = [*RUN_COLUMNS, *"reference images pairs n undefined rate rate_T".split()]
-SIMILARITY_COLUMNS += "rate_S mag ang hardware commit".split()
-SPEED_COLUMNS = [*"network batch ms repeats threads".split(), *_MADE]
-
-
-def can_write(path: AnyPath) -> None:
-    """Say now if `path` could not be written later: its nearest folder must be open to you."""
-    place = pathlib.Path(path).absolute().parent
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise OSError(f"{place} is no folder that you may write to; name another for {path}")
-
-
-@contextlib.contextmanager
-def _writing(path):
-    """Makes the folder of a file that is written inside the block; says what fails, in words."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except (OSError, SafetensorError) as error:
-        remedy = "name a folder that you may write to"
-        raise OSError(f"{path} cannot be written ({error}); {remedy}") from error
-
-
-def write(path: AnyPath, content: bytes | dict) -> None:
-    """Write bytes, or a dict of tensors as safetensors, to `path` through a temporary file beside
-    it: the old content stays whole until the new one is.
-    """
-    path = pathlib.Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with _writing(path):
-        try:
-            if isinstance(content, dict):
-                part.touch()
-                rights = part.stat().st_mode
-                save_file(content, part)  # without a copy of them all, but for its owner alone
-                part.chmod(rights)
-            else:
-                part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def digest(*tensors: Tensor, words: str = "") -> str:
-    """sha256 over words and the bytes of tensors; those contiguous on the CPU are not copied."""
-    h = hashlib.sha256(words.encode())
-    for t in tensors:
-        h.update(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return h.hexdigest()
 
 
 def provenance() -> dict:
@@ -91,12 +42,24 @@ def provenance() -> dict:
     return {**made, "commit": commit(), "date": today}
 
 
+def halved(t: Tensor) -> Tensor:
+    """`t` in half precision; as it is where that would make a number infinite, or all of them 0."""
+    half = t.half()
+    fits = half.isfinite().all() and bool(half.any()) == bool(t.any())
+    return half if fits else t
+
+
 def save_checkpoint(path: AnyPath, net: nn.Module, half: bool = True, **header) -> None:
-    """Write the network's tensors, in half precision by default, under `header`, as text."""
+    """Write the network's tensors, all finite, under `header`, as text; by default in half
+    precision, but for tensors that it does not hold.
+    """
+    checks.network("network", net)
     tensors = {}
     for name, v in net.state_dict().items():
         v = v.detach().cpu()
-        tensors[name] = (v.half() if half and v.is_floating_point() else v).contiguous()
+        if not v.float().isfinite().all():
+            raise ValueError(f"{name} is too large for single precision; train with a smaller lr")
+        tensors[name] = (halved(v) if half and v.is_floating_point() else v).contiguous()
     write(path, save(tensors, {k: str(v) for k, v in {**provenance(), **header}.items()}))
 
 
@@ -113,19 +76,38 @@ def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "
     except (SafetensorError, OSError) as error:
         harm = f"{path} is damaged or no safetensors file ({error})"
         raise ValueError(f"{harm}; delete it and train or fetch it again") from None
+    for key, t in state.items():
+        if not t.isfinite().all():
+            harm = f"{path} is no usable checkpoint: its {key} holds NaN or infinite values"
+            raise ValueError(f"{harm}; train or fetch it again")
     name, classes = header.get("network"), header.get("classes", "10")
     if net is None:
         if name is None:
             raise ValueError(f"{path} names no network in its header; pass the module as `net`")
-        if not classes.isdecimal():
-            raise ValueError(f"{path} says classes={classes!r}, no whole number; train it again")
+        if not (classes.isdecimal() and len(classes) < 10):
+            few = f"classes={classes[:20]!r}, no whole number of up to nine digits"
+            raise ValueError(f"{path} says {few}; train it again")
+        try:
+            with torch.device("meta"):  # without memory, which the file alone may not ask for
+                sketch = networks.build(name, int(classes))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        _fill(sketch, state, path, name, assign=True)
         net = networks.build(name, int(classes))
+    _fill(net, state, path, name)
+    checks.network(f"network in {path}", net)
+    return net.to(device).eval(), header
+
+
+def _fill(net, state, path, name, **how):
+    """Lay the tensors of the file `path` into `net`, called `name` there."""
+    before = {key: t.clone() for key, t in net.state_dict().items()}
     try:
-        net.load_state_dict(state)
+        net.load_state_dict(state, **how)
     except RuntimeError as error:
+        net.load_state_dict(before)
         odd = f"{path} does not fit {name or type(net).__name__}: {error}"
         raise ValueError(f"{odd}; name the checkpoint of this network") from None
-    return net.to(device).eval(), header
 
 
 def table(rows: Iterable[dict], columns: list = COLUMNS) -> bytes:
@@ -137,55 +119,146 @@ def table(rows: Iterable[dict], columns: list = COLUMNS) -> bytes:
     return text.getvalue().encode()
 
 
-def append(path: AnyPath, rows: Iterable[dict], columns: list = COLUMNS) -> None:
-    """Append rows to a CSV file with a fixed header, in one write; a failed write is taken back."""
+def hold(handle: io.IOBase, wait: bool = True) -> None:
+    """Hold an open file for this process alone until it is closed (on Windows unguarded); without
+    `wait` another holder is a BlockingIOError.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def open_plain(path: AnyPath) -> io.FileIO:
+    """The file `path`, made if need be, to append to, unbuffered: closing must not write what was
+    taken back. A link, symbolic or hard, and what is no file are refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    odd = f"{path} is a link or no plain file; name a file of one name"
+    if os.path.islink(path):
+        raise ValueError(odd)
+    file = os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
+    told = os.fstat(file.fileno())
+    if not stat.S_ISREG(told.st_mode) or told.st_nlink > 1:
+        file.close()
+        raise ValueError(odd)
+    return file
+
+
+def append(
+    path: AnyPath,
+    rows: Iterable[dict],
+    columns: list = COLUMNS,
+    key: Callable[[dict], tuple] | None = None,
+) -> list[dict]:
+    """Append rows to a CSV file with a fixed header, one process at a time, in one write that is
+    taken back if it fails. With a `key` of rows, those whose key is there already are left out.
+    Returns what was appended, as text.
+    """
     path = pathlib.Path(path)
     rows = list(rows)
     known = ", ".join(columns)
-    for row in rows:
+    for i, row in enumerate(rows, 1):
         if odd := sorted(set(row) ^ set(columns)):
             raise ValueError(f"a row for {path.name} lacks or adds {odd}; its columns are {known}")
-    content = table(rows, columns)
-    if path.is_file() and path.stat().st_size:
-        if next(_cells(path)) != list(columns):
-            raise ValueError(f"{path} has other columns than {known}; name another file")
-        if path.read_bytes()[-1:] != b"\n":
-            raise ValueError(f"{path} ends in the middle of a row; delete that row")
-        content = content[content.index(b"\n") + 1 :]
-    # unbuffered: closing must not write what was taken back
-    with _writing(path), open(path, "ab", buffering=0) as f:
-        size = f.tell()
+        rows[i - 1] = {c: "" if row[c] is None else str(row[c]) for c in columns}
+    if list(columns) in SCHEMAS:
+        check_all(rows, f"rows for {path}", 1, "make that row again")
+    with writing(path), open_plain(path) as f:
+        hold(f)
+        if not os.path.samestat(os.fstat(f.fileno()), os.lstat(path)):
+            raise ValueError(f"{path} was replaced just now; call again")
+        size = os.fstat(f.fileno()).st_size
+        old = lines(path, columns=columns)
+        if key:
+            there = set(map(key, old))
+            rows = [row for row in rows if not (key(row) in there or there.add(key(row)))]
+        content = table(rows, columns)
+        if size:
+            content = content[content.index(b"\n") + 1 :]
         try:
             if f.write(content) != len(content):
-                raise OSError("it could not be written whole; is the disk full?")
+                raise OSError(errno.ENOSPC, "written in part")
         except OSError:
             os.truncate(path, size)
             raise
+    return rows
+
+
+def can_append(path: AnyPath, columns: list = COLUMNS) -> None:
+    """Say now if rows of these columns could not be appended to `path` later."""
+    can_write(path)
+    if os.path.lexists(path):
+        append(path, [], columns)
 
 
 def _cells(path) -> Iterator[list]:
-    """The rows of a CSV file as lists of text, its header first."""
-    with open(path, newline="", errors="replace") as f:
-        yield from csv.reader(f)
+    """The rows of a CSV file as lists of text, its header first, none of an empty file; one that
+    is no whole table in UTF-8 (with or without byte-order mark) is refused with its row.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no plain file; name a file of rows")
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+        bad = raw.find(b"\0")
+    except UnicodeDecodeError as error:
+        bad = error.start
+    if bad >= 0:
+        where = f"row {raw[:bad].count(10) + 1} holds bytes that are no text in UTF-8"
+        raise ValueError(f"{path} is no table: {where}; save it as UTF-8 or make the file again")
+    if text and text[-1] not in "\r\n":
+        raise ValueError(f"{path} ends in the middle of a row; delete that row, its last")
+    remedy = "delete that row or make the file again"
+    found = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header = None
+    try:
+        for i, row in enumerate(found, 1):
+            header = header or row
+            if len(row) != len(header) or not row:
+                odd = f"row {i} has {len(row)} cells, its header {len(header)}"
+                raise ValueError(f"{path} is no table: {odd}; {remedy}")
+            if i > 1 and row == header:
+                raise ValueError(f"{path} is no table: row {i} is its header again; {remedy}")
+            yield row
+    except csv.Error as error:
+        odd = f"{error} in line {found.line_num}"
+        raise ValueError(f"{path} is no table: {odd}; {remedy}") from None
 
 
-def lines(path: AnyPath, missing_ok: bool = False) -> list[dict]:
-    """The rows of a CSV file as dicts of text; with `missing_ok` none where there is no file."""
-    if missing_ok and not pathlib.Path(path).is_file():
+def lines(path: AnyPath, missing_ok: bool = False, columns: list | None = None) -> list[dict]:
+    """The rows of a CSV file as dicts of text; with `missing_ok` none where there is no file. Of a
+    file with `columns` no others are taken; rows of known columns are checked.
+    """
+    if missing_ok and not os.path.lexists(path):
         return []
     cells = _cells(path)
-    header = next(cells, [])
-    return [dict(zip(header, row)) for row in cells]
+    header = next(cells, columns or [])
+    if columns and header != list(columns):
+        known = ", ".join(columns)
+        raise ValueError(f"{path} has other columns than {known}; name another file")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path} has a column twice; make the file again")
+    rows = [dict(zip(header, row)) for row in cells]
+    if header in SCHEMAS:
+        check_all(rows, path, 2, "delete that row or make the file again")
+    return rows
 
 
 def result_rows(*folders: AnyPath) -> list[dict]:
-    """All rows of the result files in `folders`, once; others, and rows cut off, are left out."""
+    """All rows of the result files in `folders`, once; a file of unknown columns is named and left
+    out.
+    """
     rows = {}
     for folder in folders:
         for path in sorted(pathlib.Path(folder).glob("*.csv")):
-            found = _cells(path)
-            if next(found, None) == COLUMNS:
-                rows.update(dict.fromkeys(tuple(c) for c in found if len(c) == len(COLUMNS)))
+            header = next(_cells(path), COLUMNS)
+            if header == COLUMNS:
+                rows.update(dict.fromkeys(tuple(row.values()) for row in lines(path)))
+            elif header not in SCHEMAS and path.stem not in TAKEN:
+                print(f"left out: {path}, its columns are not {', '.join(COLUMNS)}")
     return [dict(zip(COLUMNS, row)) for row in rows]
 
 
@@ -194,18 +267,15 @@ def frame(*paths: AnyPath) -> "DataFrame":
     import pandas as pd
 
     for path in paths:
-        if not pathlib.Path(path).is_file():
+        if not os.path.lexists(path):
             remedy = "make them with: python -m rsnl_lib train"
             raise FileNotFoundError(f"there are no results {path}; {remedy}")
-        lengths = [len(row) for row in _cells(path)] or [0]
-        for i, n in enumerate(lengths, 1):
-            if n != lengths[0] or not n:
-                odd = f"row {i} has {n} cells, its header {lengths[0]}"
-                raise ValueError(
-                    f"{path} is no table: {odd}; delete that row or make the file again"
-                )
+        if next(_cells(path), None) is None:
+            raise ValueError(f"{path} is no table: it is empty; make the file again")
+        lines(path)
     numbers = MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2]  # they may be missing
     how = {"keep_default_na": False, "na_values": dict.fromkeys(numbers, [""])}
     how["dtype"] = dict.fromkeys(("settings", "teacher", "commit"), str)
+    how["encoding"] = "utf-8-sig"
     rows = pd.concat([pd.read_csv(p, **how) for p in paths], ignore_index=True)
     return rows.drop_duplicates(ignore_index=True)

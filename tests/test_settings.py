@@ -117,7 +117,7 @@ def test_outside_git_the_commit_is_unknown(monkeypatch, tmp_path):
     [
         (["--set", "C1"], "--set 'C1' is no setting; write KEY=VALUE, such as C1=100"),
         (["--set", "C1=much"], "--set 'C1=much' is no setting"),
-        (["--set", "C3=1"], "KEY one of: name, epochs"),
+        (["--set", "C3=1"], "KEY one of: epochs, optimiser"),
         (["--set", "tau_squared=yes"], "--set 'tau_squared=yes' is no setting"),
         (["--set", "tau=0"], "tau=0.0 must be a finite number above zero"),
         (["--method", "robst"], "method='robst' is unknown; choose one of: teacher"),
@@ -186,3 +186,10 @@ __main__.main(["reproduce", "--missing", "--device", "cpu"])
     assert done.returncode == 0, done.stderr[-1500:]
     lines = done.stdout.splitlines()
     assert "ms_per_image" in done.stderr and "2 1" in lines and lines[-1].endswith("of 180 cells")
+
+
+@pytest.mark.parametrize("threads", ["0", "two", "-1", "4.5", "99999999999", ""])
+def test_a_number_of_threads_that_is_none_is_refused_in_words(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    with pytest.raises(ValueError, match="OMP_NUM_THREADS=.* is no number of threads; set it to 1"):
+        chapter.parameters({}, seed=0)

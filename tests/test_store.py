@@ -2,16 +2,26 @@
 
 import os
 import pickle
+import platform
+import resource
+import subprocess
+import sys
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
-from rsnl_lib import networks, store
+from rsnl_lib import env, networks, store
 from rsnl_lib.study import jobs
 
 ROW = {c: "" for c in store.COLUMNS} | {
     "dataset": "digits",
+    "method": "kd",
+    "network": "digits_student",
+    "recipe": "short",
+    "perturbation": "gaussian",
+    "unit": "dB",
     "seed": 0,
     "level": 3,
     "n": 1000,
@@ -104,13 +114,14 @@ def test_a_missing_checkpoint_and_one_of_another_network_are_named(tmp_path):
 def test_rows_are_appended_under_one_header_and_read_back_once(tmp_path):
     path = tmp_path / "new" / "rows.csv"
     store.append(path, [ROW])
-    store.append(path, (dict(ROW, seed=s, settings='C1=100, "x"') for s in (1, 2)))
+    store.append(path, (dict(ROW, seed=s, settings="C1=100, x", torch='2, "x"') for s in (1, 2)))
     store.append(path, [ROW])  # the same row again
     lines = path.read_text().splitlines()
     assert len(lines) == 5 and lines[0] == ",".join(store.COLUMNS)
     rows = store.frame(path)
     assert rows["seed"].tolist() == [0, 1, 2] and rows["correct"].tolist() == [977] * 3
-    assert rows["settings"].tolist() == ["", 'C1=100, "x"', 'C1=100, "x"']
+    assert rows["settings"].tolist() == ["", "C1=100, x", "C1=100, x"]
+    assert rows["torch"].fillna("").tolist() == ["", '2, "x"', '2, "x"']
     assert len(store.frame(path, path)) == 3
 
 
@@ -163,6 +174,26 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, mo
     with pytest.raises(OSError, match="disk full"):
         store.write(path, b"new content")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for as POSIX does")
+@pytest.mark.parametrize("content", ["b'new'", "{'a': torch.ones(3)}"])
+def test_what_a_killed_write_left_goes_with_the_next_write_and_nothing_else(tmp_path, content):
+    kill = f"""
+import os, rsnl_lib.store as store, sys, torch
+store.os.replace = lambda *_: os.kill(os.getpid(), 9)
+store.write(sys.argv[1], {content})"""
+    kept = tmp_path / "a[1]"
+    for path in (kept, tmp_path / "b"):
+        assert subprocess.run([sys.executable, "-c", kill, path], cwd=env.ROOT).returncode == -9
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert len(left) == 2 and all(name.endswith(".part") for name in left)
+    other = [left[0].replace(platform.node()[:20], "elsewhere"), left[0].replace("a[1]", "a")]
+    mine = [f".a[1].{platform.node()[:20]}.{os.getpid()}.x.part"]  # of a write that goes on
+    for name in other + mine:
+        (tmp_path / name).mkdir()
+    store.write(kept, eval(content))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([left[1], *other, *mine, "a[1]"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file size limits are a POSIX facility")
@@ -234,9 +265,52 @@ def test_the_command_train_keeps_checkpoint_rows_and_curves(tmp_path, capsys):
     assert list((tmp_path / "down" / "runs").iterdir()) == []
 
 
+@pytest.mark.parametrize("twice", ["again", "killed after the rows"])
+def test_a_run_that_is_trained_twice_stands_once(tmp_path, monkeypatch, twice):
+    """Two calls at once end as this does: the second finds the rows of the first."""
+    from rsnl_lib.__main__ import main
+    from rsnl_lib.commands import train as command
+
+    words = ["train", "--method", "standard", "--network", "digits_mlp_student", "--draws", "1"]
+    words += ["--set", "epochs=1", "--device", "cpu", "--folder", str(tmp_path / "down")]
+    words += ["--out", str(tmp_path / "nets"), "--rows", str(tmp_path / "rows.csv")]
+    if twice != "again":
+        with monkeypatch.context() as patch:
+            patch.setattr(command.training, "forget", lambda state: 1 / 0)
+            with pytest.raises(SystemExit, match="ZeroDivisionError"):
+                main(words)
+    else:
+        main(words)
+    before = [(tmp_path / name).read_bytes() for name in ("rows.csv", "rows-curves.csv")]
+    main(words)
+    assert [(tmp_path / name).read_bytes() for name in ("rows.csv", "rows-curves.csv")] == before
+
+
+def test_a_name_that_no_row_may_hold_is_said_before_training(tmp_path, monkeypatch):
+    from rsnl_lib.study import training
+
+    odd = training.data.load("digits")._replace(name="../<b>")
+    monkeypatch.setattr(training, "training_data", lambda *a: odd)
+    monkeypatch.setattr(training.train, "fit", lambda *a: pytest.fail("it began"))
+    with pytest.raises(ValueError, match="tells no run: dataset='../<b>' is no plain name"):
+        training.do(jobs.Job("digits", "standard", "digits_mlp_student"), tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_write_follows_no_link(tmp_path):
+    other, path = tmp_path / "other", tmp_path / "a"
+    other.write_bytes(b"mine")
+    for link in (path, tmp_path / f".a.{os.getpid()}.part"):
+        link.symlink_to(other)
+    store.write(path, b"new")
+    assert other.read_bytes() == b"mine" and path.read_bytes() == b"new"
+    assert not path.is_symlink()
+
+
 def test_shipped_rows_are_of_the_own_pair_trained_on_its_own_images(tmp_path, monkeypatch):
     base = {
         **dict.fromkeys(store.COLUMNS, "0"),
+        **{"perturbation": "clean", "unit": "", "draws": "1", "n": "1", "date": ""},
         "dataset": "digits",
         "method": "kd",
         "network": "digits_student",
@@ -302,8 +376,9 @@ def test_everyone_holds_attacks_and_tells_whose_teacher_was_robust(tmp_path, mon
     store.append(
         tmp_path / "attacks.csv",
         [
-            {**own[0], "perturbation": "pgd", "level": 0.15},
-            {**own[0], "dataset": "mnist", "network": "mnist_student", "perturbation": "pgd"},
+            {**own[0], "perturbation": "pgd", "level": 0.15, "unit": "linf"},
+            {**own[0], "dataset": "mnist", "network": "mnist_student"}
+            | {"perturbation": "pgd", "unit": "linf"},
         ],
     )
     monkeypatch.setattr(jobs, "RESULTS", tmp_path)
@@ -333,3 +408,86 @@ def test_rows_of_the_second_register_are_not_shown_as_the_firsts():
     assert set(shown[shown.network == "mnist_student"].seed) <= set(range(6)) and set(
         shown[shown.method == "teacher"].seed
     ) <= {0, 1, 2}
+
+
+def foreign(path, header, net=None, **tensors):
+    """A checkpoint that `save_checkpoint` did not write."""
+    held = (net or networks.build("digits_mlp_student")).state_dict()
+    path.write_bytes(save({**held, **tensors}, header))
+    return path
+
+
+@pytest.mark.parametrize(
+    "header, said",
+    [
+        ({"network": "cifar_teacher@500"}, "up to 64"),
+        ({"network": "cifar_teacher@60"}, "does not fit cifar_teacher@60"),
+        ({"network": "mnist_student@1e9"}, "up to 64"),
+        ({"network": "digits_mlp_student@1e300"}, "up to 64"),
+        ({"network": "digits_mlp_student", "classes": "1000000000"}, "nine digits"),
+        ({"network": "digits_mlp_student", "classes": "999999999"}, "too many; give 2 to 100000"),
+        ({"network": "digits_mlp_student", "classes": "9" * 5000}, "nine digits"),
+        ({"network": "digits_mlp_student", "classes": "1"}, "at least 2"),
+    ],
+)
+def test_a_header_out_of_reason_asks_for_no_memory(tmp_path, header, said):
+    path = foreign(tmp_path / "a.safetensors", header)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="a.safetensors") as error:
+        store.load_checkpoint(path)
+    assert said in str(error.value)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    with pytest.raises(ValueError, match="up to 64"):
+        networks.build("mnist_student@1e9")
+    with pytest.raises(ValueError, match="too many"):
+        networks.build("mnist_student", 10**9)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_tensors_that_are_not_finite_are_neither_loaded_nor_saved(tmp_path, odd):
+    net = networks.build("digits_mlp_student")
+    net[1].layer.bias.data[3] = odd
+    path = foreign(tmp_path / "a", {"network": "digits_mlp_student"}, net)
+    mine = networks.build("digits_mlp_student")
+    for given in (None, mine):
+        with pytest.raises(ValueError, match="1.layer.bias holds NaN or infinite .* again"):
+            store.load_checkpoint(path, given)
+    with pytest.raises(ValueError, match="1.layer.bias of the network holds NaN"):
+        store.save_checkpoint(tmp_path / "b", net)
+    assert torch.isfinite(mine[1].layer.bias).all() and not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("value", [1e5, -3e38, 1e-9])
+def test_what_half_precision_does_not_hold_is_kept_in_single(tmp_path, value):
+    net = networks.build("digits_mlp_student")
+    net[1].layer.bias.data.fill_(value)
+    store.save_checkpoint(tmp_path / "a", net, network="digits_mlp_student")
+    back, _ = store.load_checkpoint(tmp_path / "a")
+    assert torch.equal(back[1].layer.bias, net[1].layer.bias)
+    assert torch.equal(back[1].layer.weight, net[1].layer.weight.half().float())
+
+
+def test_what_single_precision_does_not_hold_is_not_saved(tmp_path):
+    net = nn.Linear(2, 2).double()
+    nn.init.constant_(net.weight, 1e300)
+    with pytest.raises(ValueError, match="weight is too large for single precision"):
+        store.save_checkpoint(tmp_path / "a", net)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_network_leaves_ones_own_as_it_was(tmp_path):
+    saved(tmp_path / "a")
+    mine = networks.build("digits_student", 7)
+    before = {k: v.clone() for k, v in mine.state_dict().items()}
+    with pytest.raises(ValueError, match="does not fit"):
+        store.load_checkpoint(tmp_path / "a", mine)
+    assert all(torch.equal(v, before[k]) for k, v in mine.state_dict().items())
+
+
+def test_a_negative_variance_is_refused_by_name(tmp_path):
+    net = networks.build("digits_student+bn")
+    name = next(k for k in net.state_dict() if k.endswith("running_var"))
+    odd = {name: -torch.ones_like(net.state_dict()[name])}
+    path = foreign(tmp_path / "a", {"network": "digits_student+bn"}, net, **odd)
+    with pytest.raises(ValueError, match=f"{name} of the network in .*a is negative"):
+        store.load_checkpoint(path)

@@ -2,39 +2,108 @@
 
 import pathlib
 from argparse import Namespace
-from collections.abc import Iterator
 
 import torch
 
 from .. import data, env, store
 from ..checks import whole
+from ..data import own
 from ..env import RESULTS, AnyPath
+from ..networks import modules
+from ..rows import check_run, plain_name
 from ..study.jobs import Job
 
 
-def rows_file(args: Namespace, name: str) -> pathlib.Path:
+def _place(args, name):
     """The file that rows go to: the one named, else data/results/`name`."""
     return pathlib.Path(args.rows or RESULTS / name)
 
 
-def checkpoints(args: Namespace) -> Iterator[tuple]:
-    """(path, network, header, its Data) of each checkpoint made by `train` that a call names.
+def rows_file(args: Namespace, name: str, columns: list) -> pathlib.Path:
+    """The file that rows with these columns go to, the one named or data/results/`name`; a bad one
+    is said before the work.
+    """
+    file = _place(args, name)
+    store.can_append(file, columns)
+    return file
+
+
+def use_threads(args: Namespace) -> None:
+    """Let torch use --threads, 1 to 1,024."""
+    if whole("threads", args.threads, 1) > 1024:
+        raise ValueError(f"threads={args.threads} is more than any machine's; give 1 to 1024")
+    torch.set_num_threads(args.threads)
+
+
+def claim_rows(path: pathlib.Path, d: data.Data, keep: bool = False) -> None:
+    """Refuse rows of a reader's pictures in a file or folder with rows of others of that name. With
+    `keep` which they are is written down beside the file, as NAME.pictures.
+    """
+    if not d.pictures:
+        return
+    note = path.with_name(f"{d.name}.pictures")
+    said = note.read_text(errors="replace").strip() if note.is_file() else ""
+    have = any(row.get("dataset") == d.name for row in store.lines(path, missing_ok=True))
+    if said != d.pictures and (said or have):
+        other = f"{path.parent} has rows of other pictures in a folder {d.name!r}"
+        raise ValueError(f"{other}; rename the folder, name another --rows, or remove {note}")
+    if keep and not said:
+        store.write(note, d.pictures.encode())
+
+
+def checkpoints(args: Namespace, again: bool = False) -> list[tuple]:
+    """[(path, network, header, its Data)] of the checkpoints made by `train` that a call names, all
+    checked before the first is used.
 
     Of a run only the last epoch's is taken, for nothing in a row tells the best epoch's apart.
     """
-    torch.set_num_threads(whole("threads", args.threads, 1))
+    use_threads(args)
     whole("images", args.images, 1)
     paths = [pathlib.Path(p) for p in args.checkpoints]
-    for path in paths:
+    for i, path in enumerate(paths):
+        if not again and path.resolve() in [p.resolve() for p in paths[:i]]:
+            raise ValueError(f"{path} is named twice; name each checkpoint once")
         if path.stem.endswith(".best"):
             last = path.with_suffix("").with_suffix(".safetensors")
             raise ValueError(f"{path} is the best epoch of its run, not the last; name {last}")
+    found, sets = [], {}
     for path in paths:
         net, head = store.load_checkpoint(path)
         if lacking := {"dataset", "method", "network", "seed", "recipe"} - set(head):
             words = ", ".join(sorted(lacking))
             raise ValueError(f"{path} does not say its {words}; name one made by `rsnl train`")
-        yield path, net, head, data.load(head["dataset"], args.folder)
+        check_run(head, path)
+        name = head["dataset"]
+        d = sets[name] = sets.get(name) or data.load(name, args.folder)
+        own.same_pictures(path, head, d, "work where the folder that it was trained on lies")
+        claim_rows(_place(args, f"{d.name}.csv"), d)
+        modules.try_on(path, net, d.x_test[:1])
+        found.append((path, net, head, d))
+    return found
+
+
+def pairs(args: Namespace, alone: bool = False) -> list[tuple]:
+    """[(path, network, header, its Data, the teacher's file, the teacher)] of what `checkpoints`
+    gives, teachers checked too; with `alone` a teacher has none (None, None).
+    """
+    found = []
+    for path, net, head, d in checkpoints(args):
+        if alone and head["method"] == "teacher":
+            found.append((path, net, head, d, None, None))
+            continue
+        place = teacher_file(path, head, args.teacher)
+        if args.teacher and place.resolve() == path.resolve():
+            raise ValueError(f"{path} cannot be its own teacher; name another with --teacher")
+        teacher, told = store.load_checkpoint(place)
+        asked = modules.try_on(place, teacher, d.x_test[:1])
+        of = told.get("dataset", head["dataset"])
+        if of != head["dataset"] or asked.shape != (1, d.classes):
+            remedy = "name a teacher of the same data set with --teacher"
+            raise ValueError(
+                f"{path} is of {head['dataset']}, its teacher {place} of {of}; {remedy}"
+            )
+        found.append((path, net, head, d, place, teacher))
+    return found
 
 
 def teacher_file(path: pathlib.Path, head: dict, named: AnyPath | None = None) -> pathlib.Path:
@@ -42,7 +111,7 @@ def teacher_file(path: pathlib.Path, head: dict, named: AnyPath | None = None) -
     if named:
         return pathlib.Path(named)
     if head.get("teacher_file"):
-        return path.parent / head["teacher_file"]
+        return path.parent / plain_name("teacher_file", head["teacher_file"])
     network = head["network"].replace("student", "teacher")
     own, first = (
         Job(head["dataset"], "teacher", network, head["recipe"], seed=seed).path(path.parent)

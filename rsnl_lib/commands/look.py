@@ -17,13 +17,15 @@ from . import common
 
 def show_data(args: Namespace) -> None:
     folder = env.data_folder(args.folder)
+    if args.pack and args.unpack:
+        raise ValueError("--pack and --unpack undo each other; ask for one of them")
     if args.unpack:
-        parts.unpack(args.unpack, folder, args.name)
+        parts.unpack(args.unpack, folder, args.name, sums=sets.checksums(args.name))
         data.files(args.name, args.folder)
         return print(f"{args.name}: put together and verified in {folder}")
     if args.pack:
         place = data.files(args.name, args.folder)
-        files = {f: place / f for f in sets.SOURCES[catalogue.SETS[args.name].source]}
+        files = {f: place / f for f in sets.checksums(args.name)}
         made = parts.pack(files, args.pack, args.name)
         return print(*(f"{p} {p.stat().st_size / 2**20:.1f} MiB" for p in made), sep="\n")
     from ..workbook import figures, palette
@@ -37,7 +39,7 @@ def show_data(args: Namespace) -> None:
         print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, {told}")
     x = d.x_train[:60]
     x = x if d.space.startswith("pixels") else whiten.stretch(x, d.x_train)
-    path = folder / f"{pathlib.Path(args.name).name}.png"
+    path = folder / f"{d.name}.png"
     grid = figures.picture_grid(x, d.y_train[:60], f"{d.name}, first training images")
     store.write(path, palette.png(grid, colours=256))
     print(f"pictures: {path}")
@@ -46,7 +48,8 @@ def show_data(args: Namespace) -> None:
 @torch.no_grad()
 def show_networks(args: Namespace) -> None:
     checks.whole("repeats", args.repeats, 1)
-    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    common.use_threads(args)
+    file = args.rows and common.rows_file(args, "", store.SPEED_COLUMNS)
     line = "{:22}{:>7}{:>11}{:>17}{:>19}{:>10}{:>10}   {}"
     names = ("network", "layers", "weights", "multiplications", "ms/image, batch 1", "batch 64")
     print(line.format(*names, "speed-up", "Table VII or VI: weights, multiplications, speed-up"))
@@ -63,11 +66,11 @@ def show_networks(args: Namespace) -> None:
             ms[batch] = statistics.median(took[1:]) * 1000 / batch
         pair = "digits_mlp" if "mlp" in name else stem
         ratio = base.setdefault(pair, ms[64]) / ms[64]  # the teacher comes first
-        if args.rows:
+        if file:
             fixed = {"network": name, "repeats": args.repeats, "threads": args.threads}
             fixed |= store.provenance()
             rows = [{**fixed, "batch": n, "ms": f"{v:.4f}"} for n, v in ms.items()]
-            store.append(args.rows, rows, store.SPEED_COLUMNS)
+            store.append(file, rows, store.SPEED_COLUMNS)
         theirs = [printed.get((name, q), "") for q in ("weights", "multiplications", "speed-up")]
         took = (f"{ms[1]:.3f}", f"{ms[64]:.3f}", f"{ratio:.2f}")
         counts = (name, layers, f"{weights:,}", f"{mults:,}")
@@ -76,6 +79,8 @@ def show_networks(args: Namespace) -> None:
 
 def show_register(args: Namespace) -> None:
     folders = [pathlib.Path(f) for f in args.work]
+    if lacking := next((f for f in folders if not f.is_dir()), None):
+        raise ValueError(f"--work {lacking} is no folder; name one that a campaign worked in")
     done = Results(store.result_rows(common.RESULTS, *(f / "rows" for f in folders)))
     every, left = register.networks(), register.network_jobs(done)
     told = mistakes.collect(every, *(f / "mistakes" for f in folders))
@@ -96,4 +101,6 @@ def show_register(args: Namespace) -> None:
 def make_page(args: Namespace) -> None:
     from ..workbook.page import make
 
-    print(make.save_page(args.out or make.OUT))
+    path = pathlib.Path(args.out or make.OUT)
+    store.can_write(path)
+    print(make.save_page(path))

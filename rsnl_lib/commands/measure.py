@@ -4,17 +4,22 @@ from argparse import Namespace
 
 import torch
 
-from .. import store, theorem, train
+from .. import geometry, store, theorem, train
+from ..checks import finite, one_of, positive, whole
 from ..geometry import boundary
+from ..rows import row_key
 from ..study.results import Results
-from .common import checkpoints, five_digits, row_start, rows_file, teacher_file
+from .common import checkpoints, five_digits, pairs, row_start, rows_file
 
 
 def write_margins(args: Namespace) -> None:
-    for path, net, head, d in checkpoints(args):
-        teacher = None
-        if head["method"] != "teacher":
-            teacher, _ = store.load_checkpoint(teacher_file(path, head, args.teacher))
+    named = pairs(args, alone=True)
+    file = rows_file(args, "margins.csv", store.MARGIN_COLUMNS)
+    finite("snr", args.snr)
+    one_of("sound", args.sound, ("none", *theorem.SOUND))
+    whole("restarts", args.restarts, 1)
+    whole("steps", args.steps, 1)
+    for path, net, head, d, _, teacher in named:
         x, y = d.x_test[: args.images], d.y_test[: args.images]
         tau = train.recipe(head["recipe"], head["dataset"], head["method"]).tau
         dtype = torch.float32 if args.float32 else torch.float64
@@ -26,7 +31,7 @@ def write_margins(args: Namespace) -> None:
             | {k: five_digits(v) for k, v in row.items()}
             for i, row in enumerate(found)
         ]
-        store.append(rows_file(args, "margins.csv"), rows, store.MARGIN_COLUMNS)
+        store.append(file, rows, store.MARGIN_COLUMNS)
         lead = [row["lead"] > 0 for row in found if "lead" in row]
         leads = f", the student leads on {sum(lead)}" if lead else ""
         print(f"{path.name}: {len(found)} images{leads}", flush=True)
@@ -35,28 +40,31 @@ def write_margins(args: Namespace) -> None:
 def write_attacks(args: Namespace) -> None:
     from ..measure import toolbox
 
-    file = rows_file(args, "attacks.csv")
-    store.can_write(file)
-    for path, net, head, d in checkpoints(args):
+    named = checkpoints(args, again=True)
+    file = rows_file(args, "attacks.csv", store.COLUMNS)
+    plans = [toolbox.plan(head["dataset"]) for _, _, head, _ in named]
+    for (path, net, head, d), plan in zip(named, plans):
         known = Results(store.result_rows(file.parent) if file.is_file() else ())
         have = known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
-        plan = toolbox.plan(head["dataset"])
         wanted = [entry for entry in plan if entry not in have and entry[0] in args.kinds]
         found = toolbox.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
-        store.append(file, found)
+        store.append(file, found, store.COLUMNS, row_key)
         said = [f"{r['perturbation']} {r['level']:g} {r['correct'] / r['n']:.1%}" for r in found]
         print(f"{path.name}: {', '.join(said) or 'nothing new'}", flush=True)
 
 
 def write_ladder(args: Namespace) -> None:
-    for path, net, head, d in checkpoints(args):
-        if head["method"] == "teacher":
-            raise ValueError(f"{path} is a teacher; name a student's checkpoint")
-        teacher, _ = store.load_checkpoint(teacher_file(path, head, args.teacher))
-        with torch.no_grad():
-            parts = zip(d.x_test.split(100), d.y_test.split(100))
-            lead = torch.cat([theorem.head_start(net, teacher, y)(x) > 0 for x, y in parts])
-        pick = lead.nonzero()[: args.images, 0]
+    named = pairs(args, alone=True)
+    file = rows_file(args, "ladder.csv", store.LADDER_COLUMNS)
+    for name, known in (("spaces", geometry.SPACES), ("sound", theorem.SOUND)):
+        for word in getattr(args, name):
+            one_of(name, word, known)
+    positive("sigma", args.sigma)
+    whole("restarts", args.restarts, 1)
+    whole("steps", args.steps, 1)
+    picks = [_where_it_leads(*one) for one in named]
+    for (_, net, head, d, _, teacher), pick in zip(named, picks):
+        pick = pick[: args.images]
         pair = (net, teacher, d.x_test[pick], d.y_test[pick])
         search = {"restarts": args.restarts, "steps": args.steps}
         search["seeds"] = d.x_train[:1000].double()
@@ -72,8 +80,22 @@ def write_ladder(args: Namespace) -> None:
             for row in rows:
                 row |= {"image": int(pick[row["image"]]), "seconds": f"{row['seconds']:.1f}"}
                 row |= {k: five_digits(row[k]) for k in ("value", "flip")}
-            whole = [{**fixed, "space": space, **row} for row in rows]
-            store.append(rows_file(args, "ladder.csv"), whole, store.LADDER_COLUMNS)
+            told = [{**fixed, "space": space, **row} for row in rows]
+            store.append(file, told, store.LADDER_COLUMNS)
+
+
+@torch.no_grad()
+def _where_it_leads(path, net, head, d, place, teacher):
+    """The indices of the test images on which a student leads its teacher; none is refused."""
+    if teacher is None:
+        raise ValueError(f"{path} is a teacher; name a student's checkpoint")
+    parts = zip(d.x_test.split(100), d.y_test.split(100))
+    lead = torch.cat([theorem.head_start(net, teacher, y)(x) > 0 for x, y in parts])
+    if not lead.any():
+        raise ValueError(
+            f"{path} leads {place} on none of the {len(lead)} test images; name another teacher"
+        )
+    return lead.nonzero()[:, 0]
 
 
 def _print_rungs(rows):
@@ -91,16 +113,17 @@ def _print_rungs(rows):
 
 
 def write_similarity(args: Namespace) -> None:
+    named = pairs(args)
+    file = rows_file(args, "similarity.csv", store.SIMILARITY_COLUMNS)
     walks = {}  # of each reference, where its boundary lies
-    for path, net, head, d in checkpoints(args):
-        place = teacher_file(path, head, args.teacher)
+    for path, net, head, d, place, teacher in named:
         part = (d.x_test[: args.images], d.y_test[: args.images])
         if place not in walks:
-            walks[place] = boundary.vectors(store.load_checkpoint(place)[0], *part, eta=None)
+            walks[place] = boundary.vectors(teacher, *part, eta=None)
         found = boundary.similarity(walks[place], boundary.vectors(net, *part, eta=None))
         row = row_start(head, store.SIMILARITY_COLUMNS) | {"reference": place.stem}
         row |= {k: five_digits(v) if isinstance(v, float) else v for k, v in found.items()}
-        store.append(rows_file(args, "similarity.csv"), [row], store.SIMILARITY_COLUMNS)
+        store.append(file, [row], store.SIMILARITY_COLUMNS)
         near = f"MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}"
-        pairs = f"{found['n']} of {found['pairs']} pairs"
-        print(f"{path.name} and {place.name}: {near}, {pairs}", flush=True)
+        count = f"{found['n']} of {found['pairs']} pairs"
+        print(f"{path.name} and {place.name}: {near}, {count}", flush=True)

@@ -1,24 +1,37 @@
 """The command that trains one network, tests it and keeps checkpoint and rows."""
 
-import pathlib
 from argparse import Namespace
 
-import torch
-
-from .. import checks, env, store
-from ..data.catalogue import network_for
+from .. import checks, data, env, store
+from ..data.catalogue import DATASETS, name_of, network_for
 from ..env import CHECKPOINTS
+from ..rows import same_run
 from ..study import training
 from ..study.jobs import Job
 from ..train import METHODS, recipes
-from .common import rows_file
+from .common import claim_rows, rows_file, use_threads
+
+
+def _agree(args):
+    """Refuse options of a call that cannot all be meant."""
+    given = getattr(args, "given", ())
+    guided = checks.one_of("method", args.method, METHODS) and METHODS[args.method].scores
+    if not guided and (odd := {"teacher", "teacher_seed", "teacher_network"} & {*given}):
+        word = min(odd).replace("_", "-")
+        raise ValueError(f"method={args.method!r} asks no teacher; leave --{word} out")
+    if "train_snr" in given and not args.train_noise:
+        raise ValueError("--train-snr is the strength of a noise; give --train-noise too")
+    checks.finite("train_snr", args.train_snr)
+    checks.whole("draws", args.draws, 1)
+    checks.whole("seed", args.seed)
+    checks.whole("teacher_seed", args.teacher_seed)
 
 
 def train(args: Namespace) -> None:
-    torch.set_num_threads(checks.whole("threads", args.threads, 1))
+    use_threads(args)
+    _agree(args)
     device = env.device(args.device)
-    checks.one_of("method", args.method, METHODS)
-    words = [f"{k}={v}" for k, v in map(recipes.setting, args.set)]
+    words = [f"{k}={v}" for k, v in recipes.changes_of(args.set).items()]
     if args.init != "lsuv":
         words.append(f"init={args.init}")
     noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
@@ -26,20 +39,20 @@ def train(args: Namespace) -> None:
     own = (args.dataset, args.method, network, args.recipe, " ".join(words), noise)
     job = Job(*own, args.seed, args.teacher_seed, args.teacher_network)
     epochs = job.plan().epochs
-    rows_to = rows_file(args, f"{pathlib.Path(args.dataset).name}.csv")
-    curves_to = rows_to.with_name("curves.csv")
-    if args.rows:
-        curves_to = pathlib.Path(args.rows.removesuffix(".csv") + "-curves.csv")
+    rows_to = rows_file(args, f"{name_of(args.dataset)}.csv", store.COLUMNS)
+    beside = Namespace(rows=args.rows and args.rows.removesuffix(".csv") + "-curves.csv")
+    curves_to = rows_file(beside, "curves.csv", store.CURVE_COLUMNS)
     out = args.out or CHECKPOINTS
-    # a bad place is said before training, not after
-    for file, columns in ((rows_to, store.COLUMNS), (curves_to, store.CURVE_COLUMNS)):
+    for file in (job.path(out), env.data_folder(args.folder) / "runs/state"):
         store.can_write(file)
-        if file.exists():
-            store.append(file, [], columns)
-    store.can_write(pathlib.Path(out) / "checkpoint")
+    mine = None if args.dataset in DATASETS else data.load(args.dataset)
+    if mine:
+        claim_rows(rows_to, mine)
     rows, curves, state = training.do(job, out, args.folder, device, args.draws, args.teacher)
-    store.append(rows_to, rows)
-    store.append(curves_to, curves, store.CURVE_COLUMNS)
+    if mine:
+        claim_rows(rows_to, mine, keep=True)
+    store.append(rows_to, rows, store.COLUMNS, same_run)
+    store.append(curves_to, curves, store.CURVE_COLUMNS, same_run)
     training.forget(state)
     seen = [(float(c["value"]), c["epoch"]) for c in curves if c["quantity"] == "val_accuracy"]
     share = rows[0]["correct"] / rows[0]["n"]

@@ -1,5 +1,7 @@
 """The data sets: a row each with its shape, networks, levels of noise and defaults."""
 
+import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ class Data(NamedTuple):
     x_test: Tensor
     y_test: Tensor
     space: str = "pixels [0,1]"
+    pictures: str = ""  # what tells a reader's own from others in a folder of that name
 
 
 class DataSet(NamedTuple):
@@ -114,6 +117,8 @@ SETS = {
     "cifar100": CIFAR._replace(source="CIFAR100"),
 }
 DATASETS = tuple(SETS)
+# other files among the results; a folder of such a name would write into them
+RESULT_FILES = "attacks benchmarks clock curves ladder margins similarity speed"
 SHAPES = {one.stem: one.shape for one in SETS.values()}  # of an image, by the networks' stem
 CLEAN = Condition("clean", 0, "")  # images as they are
 
@@ -121,6 +126,24 @@ CLEAN = Condition("clean", 0, "")  # images as they are
 def about(dataset: str) -> DataSet:
     """The row of a data set; of a folder of pictures the defaults."""
     return SETS.get(dataset, DataSet())
+
+
+def name_of(dataset: str | os.PathLike) -> str:
+    """The name of a data set; of a folder its own, ValueError if it cannot name files or is taken.
+
+    Where the folder lies is no part of it: "own", "b/own" and "." inside one are all own.
+    """
+    if dataset in DATASETS:
+        return dataset
+    name = os.path.basename(os.path.abspath(dataset))
+    remedy = f"rename the folder, to my-{name or 'pictures'} say"
+    if name.casefold() in (*DATASETS, *RESULT_FILES.split()):
+        kind = "a built-in data set" if name.casefold() in DATASETS else "a file of results"
+        raise ValueError(f"the folder {os.fspath(dataset)!r} has the name of {kind}; {remedy}")
+    if not re.fullmatch(r"\w[\w .,+=@()&'-]*", name):
+        plain = "letters, digits and - _ . , + = @ ( ) & ', a letter or digit first"
+        raise ValueError(f"the folder {name!r} cannot name files: only {plain}; rename the folder")
+    return name
 
 
 def levels(dataset: str) -> list:
@@ -148,6 +171,16 @@ def needed(dataset: str) -> list:
         + [("poisson", s, "dB") for s in one.db if s in one.poisson]
         + [("occlusion", s, "pixels") for s in one.blocks if s <= 10]
     )
+
+
+def fitting(d: Data) -> list:
+    """Of `needed` those whose squares fit the images."""
+    side = min(d.x_test.shape[2:])
+    return [c for c in map(Condition._make, needed(d.name)) if not _too_large(c, side)]
+
+
+def _too_large(condition, side):
+    return condition.perturbation == "occlusion" and condition.level > side
 
 
 def network_for(dataset: str, method: str) -> str:

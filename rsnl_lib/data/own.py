@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..checks import whole
 from ..env import AnyPath
-from .catalogue import Data
+from .catalogue import Data, name_of
 
 MAX_PIXELS = 25_000_000  # of a picture
+MAX_BYTES = 2**28  # of its file
 HELD = 0.15  # share of a class's pictures to validate, and to test
 
 
@@ -27,6 +28,7 @@ def own_folder(path: AnyPath, side: int | None = None) -> Data:
     path = pathlib.Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is no folder that holds one folder of pictures for each class")
+    name = name_of(os.path.abspath(path))  # "digits" is a folder here too
     classes = _classes(path)
     pictures = [picture for mine in classes for picture in mine.values()]
     side = min(64, *pictures[0].size) if side is None else whole("side", side, 1)
@@ -43,19 +45,37 @@ def own_folder(path: AnyPath, side: int | None = None) -> Data:
     tensors = []
     for part in (train, val, test):
         tensors += [torch.stack([x for x, _ in part]), torch.tensor([y for _, y in part])]
-    return Data(path.name, len(classes), *tensors)
+    told = f"{side} {[sorted(mine) for mine in classes]}"
+    which = hashlib.sha256(told.encode()).hexdigest()[:12]
+    return Data(name, len(classes), *tensors, pictures=which)
+
+
+def class_folders(path: AnyPath) -> list[pathlib.Path]:
+    """The folders in a folder, in alphabetical order, but for hidden ones."""
+    inside = pathlib.Path(path).iterdir()
+    return sorted(p for p in inside if p.is_dir() and not p.name.startswith("."))
+
+
+def same_pictures(path: AnyPath, header: dict, d: Data, remedy: str) -> None:
+    """Refuse a checkpoint of other pictures, though their folder has the name of those of `d`."""
+    if header.get("pictures", "") != d.pictures:
+        raise ValueError(f"{path} is not of the pictures in this folder {d.name!r}; {remedy}")
 
 
 def _classes(path):
     """[{hash: picture}], a dict for each class: the pictures of a folder's folders."""
-    places = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    places = class_folders(path)
     if len(places) < 2:
         want = "a data set needs one folder of pictures for each of at least 2 classes"
         raise ValueError(f"{path} holds {len(places)} folders; {want}")
     classes, files = [], {}
     for place in places:
         mine = {}
-        for f in sorted(f for f in place.iterdir() if f.is_file() and not f.name.startswith(".")):
+        for f in sorted(f for f in place.iterdir() if not f.name.startswith(".")):
+            if not f.is_file():
+                raise ValueError(f"{f} is no file; a class holds pictures alone, move it away")
+            if f.stat().st_size > MAX_BYTES:
+                raise ValueError(f"{f} is larger than {MAX_BYTES:,} bytes; make it smaller")
             content = f.read_bytes()
             key = hashlib.md5(content).hexdigest()
             if (twin := files.setdefault(key, f)).parent != place:
@@ -76,18 +96,38 @@ def _open(source, name, remedy):
     limit = f"at most {MAX_PIXELS:,} pixels are read, make it smaller"
     try:
         picture = Image.open(source)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(f"{name} is {picture.width} x {picture.height} pixels; {limit}")
-        picture = ImageOps.exif_transpose(picture)
-        picture.load()
-        return picture
+        if picture.format == "EPS":
+            raise OSError("PostScript is a program, which is not run")
+        large = picture.width * picture.height > MAX_PIXELS
+        if not large:
+            picture = ImageOps.exif_transpose(picture)
+            picture.load()
     except FileNotFoundError:
         raise ValueError(f"there is no file {name!r}; give the path of a PNG or JPEG") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"{name} is too large ({error}); {limit}") from None
-    except (OSError, SyntaxError) as error:
-        why = f"{name} cannot be read as a picture ({error})"
+    except Exception as error:  # a damaged file may raise anything in Pillow
+        told = "of no known format" if isinstance(error, Image.UnidentifiedImageError) else error
+        why = f"{name} cannot be read as a picture ({told})"
         raise ValueError(f"{why}; {remedy} a PNG or JPEG") from None
+    if large:
+        raise ValueError(f"{name} is {picture.width} x {picture.height} pixels; {limit}")
+    return _eight_bits(picture, name)
+
+
+def _eight_bits(picture, name):
+    """The picture, of 16 bits a pixel taken to 8; others than 0 to 65535 are refused."""
+    from PIL import Image
+
+    if picture.mode == "F":
+        raise ValueError(f"{name} holds pixels as decimals; save it with 8 bits a pixel")
+    if not picture.mode.startswith("I"):
+        return picture
+    pixels = np.asarray(picture)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        span = f"{pixels.min()} to {pixels.max()}"
+        raise ValueError(f"{name} holds pixels of {span}, not of 0 to 65535; save it with 8 bits")
+    return Image.fromarray((pixels // 256).astype(np.uint8))
 
 
 def _on_white(picture):
@@ -100,11 +140,7 @@ def _on_white(picture):
 
 
 def _grey_or_rgb(picture):
-    """A picture in mode "L" or "RGB", transparent paper white, 16 bits a pixel taken to 8."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
+    """A picture in mode "L" or "RGB", transparent paper white."""
     mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
     return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)
 
@@ -123,6 +159,8 @@ def own_picture(source: AnyPath | bytes | bytearray | memoryview, size: int = 28
         source = io.BytesIO(source)
     elif not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
+    elif os.path.exists(source) and not os.path.isfile(source):
+        raise ValueError(f"{name} is no file; give the path of a PNG or JPEG")
     ink = _ink(_open(source, name, "give"))
     if ink is None:
         raise ValueError(f"{name} shows no ink: nothing stands out from its border")

@@ -34,8 +34,7 @@ def _draw(x, generator):
 
 def gaussian(x: Tensor, snr: float, generator: Generator | None = None, unit: str = "dB") -> Tensor:
     """x + white Gaussian noise whose power is each image's own power / SNR (Fig. 2)."""
-    ratio = snr_ratio(snr, unit)
-    return images(x) + _draw(x, generator) * (power(x) / ratio).sqrt()
+    return _noisy(images(x), snr_ratio(snr, unit), generator, power)
 
 
 def poisson(x: Tensor, snr: float, generator: Generator | None = None, unit: str = "dB") -> Tensor:
@@ -44,10 +43,36 @@ def poisson(x: Tensor, snr: float, generator: Generator | None = None, unit: str
     Poisson counts have a variance equal to their mean; scaled to an SNR and centred, that is
     Gaussian noise of standard deviation sqrt(P |x| / (mean|x| SNR)): none where the image is blank.
     """
-    ratio = snr_ratio(snr, unit)
-    mean = images(x).abs().mean(dim=(1, 2, 3), keepdim=True)
+    return _noisy(images(x), snr_ratio(snr, unit), generator, _poisson_power)
+
+
+def _poisson_power(x):
+    """The noise power of each pixel, in proportion to |x|; its mean is the image's own power."""
+    mean = x.abs().mean(dim=(1, 2, 3), keepdim=True)
     share = x.abs() / mean.clamp_min(torch.finfo(x.dtype).tiny)
-    return x + _draw(x, generator) * (share * power(x) / ratio).sqrt()
+    return share * power(x)
+
+
+def _noisy(x, ratio, generator, noise_power):
+    """x plus white noise of noise_power(x) / ratio. Where an image's squares leave the range of its
+    dtype they are taken in float64, of pixels scaled to 1 at most; ValueError if noise overflows.
+    """
+    deviation = (noise_power(x) / ratio).sqrt()
+    finfo = torch.finfo(x.dtype)
+    low, high = finfo.tiny / finfo.eps, finfo.max * finfo.eps
+    own = power(x)
+    plain = (own.minimum(own / ratio) > low) & (own.maximum(own / ratio) < high)
+    near = x.device.type == "cpu"  # elsewhere nothing is asked: the device would be waited for
+    if not near or not plain.all():
+        most = x.abs().amax(dim=(1, 2, 3), keepdim=True).double()
+        exact = (noise_power(x / most.where(most > 0, 1)) / ratio).sqrt() * most
+        deviation = deviation.where(plain, exact.to(x.dtype))
+    seen = x + _draw(x, generator) * deviation
+    if near and not (plain.all() or seen.isfinite().all()):
+        most = x.abs().max().item()
+        why = f"noise on pixels of up to {most:.3g} leaves the range of {x.dtype}"
+        raise ValueError(f"{why}; scale the images to [0, 1]")
+    return seen
 
 
 def occlude(

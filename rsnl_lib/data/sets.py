@@ -16,7 +16,7 @@ from ..checks import one_of, whole
 from ..env import GALLERY, AnyPath, data_folder
 from . import whiten
 from .catalogue import DATASETS, SETS, Data, about
-from .own import own_folder
+from .own import class_folders, own_folder
 
 # torchvision's class: {file: its publisher's MD5}
 SOURCES = {
@@ -51,7 +51,11 @@ def load(name: str = "digits", folder: AnyPath | None = None, device: str = "cpu
     """The data set called `name` as a Data of tensors on `device`: one of catalogue.DATASETS, which
     is downloaded into `folder` the first time, or a folder with one folder of pictures a class.
     """
-    if name not in DATASETS and isinstance(name, (str, os.PathLike)) and os.path.isdir(name):
+    is_folder = isinstance(name, (str, os.PathLike)) and os.path.isdir(name)
+    if is_folder and name in DATASETS and len(class_folders(name)) > 1:
+        both = f"{name!r} is a built-in data set, and a folder with folders in it lies here too"
+        raise ValueError(f"{both}; rename that folder, to my-{name} say, or work elsewhere")
+    if is_folder and name not in DATASETS:
         made = own_folder(name)
     elif one_of("dataset", name, DATASETS) == "digits":
         made = digits()
@@ -106,6 +110,12 @@ def _framed(x, row):
     return F.pad(x, [(row.shape[-1] - x.shape[-1]) // 2] * 4)
 
 
+def checksums(name: str) -> dict:
+    """{file in the data folder: its publisher's MD5} of a data set that has files."""
+    one_of("dataset", name, [known for known in SETS if SETS[known].source])
+    return SOURCES[SETS[name].source]
+
+
 def has_files(name: str, folder: AnyPath | None = None) -> bool:
     """Are the data set's files, if it has any, all in the data folder?"""
     return all((data_folder(folder) / f).is_file() for f in SOURCES.get(about(name).source, ()))
@@ -115,9 +125,8 @@ def files(name: str, folder: AnyPath | None = None) -> pathlib.Path:
     """The folder that holds the data set's files, downloaded the first time, each checked against
     the publisher's MD5. So CIFAR's pickles are safe to read: the published bytes, or refused.
     """
-    one_of("dataset", name, [known for known in SETS if SETS[known].source])
     folder = data_folder(folder)
-    md5 = {folder / f: told for f, told in SOURCES[SETS[name].source].items()}
+    md5 = {folder / f: told for f, told in checksums(name).items()}
     if not any(path.is_file() for path in md5):
         fetch(name, folder)
     for path, told in md5.items():
@@ -127,6 +136,9 @@ def files(name: str, folder: AnyPath | None = None) -> pathlib.Path:
             what = f"the folder {path.parent}" if alone else " and ".join(map(str, md5))
             again = f"delete {what} and load again, it will be downloaded anew"
             raise ValueError(f"{path} is {harm}: {again}")
+    old = folder / SETS[name].source / "processed"
+    if old.exists():  # torchvision would read it and leave the files alone
+        raise ValueError(f"{old} is what an old torchvision made, unverified; delete that folder")
     return folder
 
 
@@ -142,10 +154,11 @@ def fetch(name: str, folder: pathlib.Path) -> None:
         raise ValueError(f"{place} holds files, but none of {name}'s; {remedy}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(dir=folder, prefix=".loading-")
     except OSError as error:
         remedy = "name another folder, e.g. in RSNL_DATA"
-        raise OSError(f"{folder} cannot hold the data ({error}); {remedy}") from error
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".loading-") as part:
+        raise OSError(f"{folder} cannot hold the data ({error.strerror}); {remedy}") from error
+    with beside as part:
         try:
             for train in (True, False):
                 getattr(torchvision.datasets, source)(part, train=train, download=True)

@@ -7,11 +7,11 @@ import pathlib
 from collections.abc import Iterable
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..checks import points, some
 from ..env import AnyPath, progress
-from ..store import write
+from ..store import keep, kept
 
 SCALE = 55.0
 BIAS = 0.1
@@ -19,7 +19,7 @@ BIAS = 0.1
 
 def gcn(x: Tensor, scale: float = SCALE) -> Tensor:
     """Images 0-255 (n, c, h, w) -> float64 (n, d): minus its mean, over (its L2 norm / scale)."""
-    v = x.flatten(1).double()
+    v = points(x.flatten(1).double())
     v = v - v.mean(1, keepdim=True)
     return v.div_((v.norm(dim=1, keepdim=True) / scale).clamp_min(1e-8))
 
@@ -33,6 +33,8 @@ def zca(pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         n += len(piece)
         total = total + piece.sum(0)
         squares = piece.T @ piece if squares is None else squares.addmm_(piece.T, piece)
+    if not n:
+        raise ValueError("there are no images to fit the whitening on; give at least one")
     mean = total / n
     values, V = torch.linalg.eigh(squares.div_(n).sub_(torch.outer(mean, mean)))
     return mean, (V * (values.clamp_min(0) + BIAS).rsqrt()) @ V.T
@@ -43,24 +45,24 @@ def gcn_zca(x: Tensor, x_test: Tensor, folder: AnyPath, chunk: int = 2000) -> tu
     images, float32. Computed in float64 once and kept under `folder`, in a file named by a hash of
     images and constants: the matrix differs in its last digits from platform to platform.
     """
+    some(x, "fit the whitening on")
+    if x.shape[1:] != x_test.shape[1:]:
+        sizes = f"training images {tuple(x.shape[1:])}, test images {tuple(x_test.shape[1:])}"
+        raise ValueError(f"{sizes}: they must be of one size")
     h = hashlib.sha256(f"gcn {SCALE} zca {BIAS}".encode())
     for t in (x, x_test):
         h.update(f"{tuple(t.shape)}".encode())
         h.update(t.contiguous().numpy())
     path = pathlib.Path(folder) / f"zca-{h.hexdigest()[:16]}.safetensors"
-    if path.is_file():
-        try:
-            with safe_open(path, "pt") as f:
-                return f.get_tensor("train"), f.get_tensor("test")
-        except SafetensorError:
-            path.unlink()  # damaged: compute it again
+    if held := kept(path, {"train": x.shape, "test": x_test.shape}, (torch.float,)):
+        return held["train"], held["test"]
     mean, P = zca(map(gcn, progress(x.split(chunk), desc="covariance", leave=False)))
     made = []
     for t in (x, x_test):
         pieces = progress(t.split(chunk), desc="whiten", leave=False)
         flat = torch.cat([((gcn(piece) - mean) @ P).float() for piece in pieces])
         made.append(flat.view(t.shape))
-    write(path, {"train": made[0], "test": made[1], "mean": mean, "P": P})
+    keep(path, {"train": made[0], "test": made[1], "mean": mean, "P": P})
     return made[0], made[1]
 
 

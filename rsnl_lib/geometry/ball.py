@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..checks import one_of
+from ..checks import one_of, radius, some
 
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
@@ -23,7 +23,7 @@ def like(r: Tensor, x: Tensor) -> Tensor:
 
 def onto_ball(d: Tensor, R: float | Tensor, q: float = 2) -> Tensor:
     """The nearest point (in L2) to d (n, ...) in the q-ball of radius R, a number or (n,)."""
-    R = torch.as_tensor(R, dtype=d.dtype, device=d.device).expand(len(d))
+    R = torch.as_tensor(radius("R", R), dtype=d.dtype, device=d.device).expand(len(d))
     if one_of("q", q, DUAL) == math.inf:
         return d.clamp(-like(R, d), like(R, d))
     if q == 2:
@@ -51,6 +51,8 @@ def random_in_ball(
     x: Tensor, R: float | Tensor, q: float = 2, generator: Generator | None = None
 ) -> Tensor:
     """Perturbations like x: Gaussian directions, scaled to q-norm R u^(1/d), u uniform."""
+    radius("R", R)
+    some(x, "perturb")
     device = generator.device if generator else x.device
     kind: dict[str, Any] = dict(generator=generator, dtype=x.dtype, device=device)
     d = torch.randn(x.shape, **kind).to(x.device)

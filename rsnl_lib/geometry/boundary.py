@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import images, one_of, positive, room, true_class, whole
+from ..checks import images, network, one_of, positive, room, scores, some, true_class, whole
 from .ball import like, norm
+from .gradient import slope
 
 # the paper's; ETA is of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
 ETA = 0.3
@@ -56,9 +57,8 @@ def _startable(net, x):
     """The images x, of which there are some, if `net` answers the same every time."""
     if any(m.training for m in net.modules()):
         raise ValueError(f"the {type(net).__name__} is in training mode; call net.eval()")
-    if not len(images(x)):
-        raise ValueError("there are no images to start from; x is empty")
-    return x.detach()
+    network("network", net)
+    return some(images(x), "start from").detach()
 
 
 def search(
@@ -125,6 +125,7 @@ def _follow(net, x, b, k, eta, eps, steps, rule, bounds, path):
         a = net(at)
         L = gap(a, b, k)
         if i == 0:
+            scores("network", a)
             logits, before, after = (t.detach().clone() for t in (a, L, L))
         logits[now], after[now] = a.detach(), L.detach()
         if rule == "paper":
@@ -136,7 +137,7 @@ def _follow(net, x, b, k, eta, eps, steps, rule, bounds, path):
             on = a.argmax(1) == b
         if i == steps or not on.any():
             break
-        (g,) = torch.autograd.grad(L[on].sum(), at)
+        g = slope(L[on].sum(), at)
         now, b, k, g, L = (t[on] for t in (now, b, k, g, L.detach()))
         length = norm(g)
         inverse = torch.where(length > 0, 1 / length, 0)  # no slope, no step
@@ -173,7 +174,7 @@ def vectors(
     """
     with torch.no_grad():
         a = torch.cat([net(part) for part in _startable(net, x).split(whole("chunk", chunk, 1))])
-    right = a.argmax(1) == true_class(a, y)
+    right = scores("network", a).argmax(1) == true_class(a, y)
     asked = right[:, None] & (torch.arange(a.shape[1], device=a.device) != y[:, None])
     v, accepted = x.new_zeros(*a.shape, x[0].numel()), torch.zeros_like(asked)
     for i, k in (pairs.T for pairs in asked.nonzero().split(chunk) if len(pairs)):

@@ -20,6 +20,8 @@ def score(a: Tensor, y: Tensor, tau: float = 1.0) -> Tensor:
 def split_logits(a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """(a_y (n,), a with -inf at the true class (n, k)): the true class's logit and the others."""
     index = true_class(a, y)[:, None]
+    if a.shape[1] < 2:
+        raise ValueError("the logits are of 1 class; margins want at least 2")
     return a.gather(1, index)[:, 0], a.scatter(1, index, -math.inf)
 
 
@@ -29,6 +31,20 @@ def height(a: Tensor, y: Tensor, space: str = "logit", tau: float = 1.0) -> Tens
         return score(a, y, tau if space == "tempered" else 1.0)
     own, others = split_logits(a, y)
     return own - others.logsumexp(1)
+
+
+def slope(total: Tensor, x: Tensor, create_graph: bool = False) -> Tensor:
+    """The gradient of a number with respect to images x, on which it must depend."""
+    g = None
+    if total.requires_grad:
+        how = {"create_graph": create_graph, "allow_unused": True}
+        (g,) = torch.autograd.grad(total, x, **how)
+    if g is None:
+        raise ValueError(
+            "the network ignores its images, so there is no gradient; let its forward use them,"
+            " without detach or no_grad"
+        )
+    return g
 
 
 def input_gradient(
@@ -54,5 +70,5 @@ def input_gradient(
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         a = net(x)
-        (g,) = torch.autograd.grad(height(a, y, space, tau).sum(), x, create_graph=create_graph)
+        g = slope(height(a, y, space, tau).sum(), x, create_graph)
     return a, g

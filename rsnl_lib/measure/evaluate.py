@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..checks import whole
+from ..checks import network, points, some, whole
 from ..data import perturb
 from ..env import progress
 from ..networks import fast
@@ -41,8 +41,9 @@ def sweep(
     if not isinstance(nets, dict) or not nets:
         kind = type(nets).__name__
         raise ValueError(f"nets is a {kind}; give a dict of networks, one or more: {{'kd': net}}")
-    if not len(x):
-        raise ValueError("there are no images to evaluate; x is empty")
+    for key, net in nets.items():
+        network(f"network {key!r}", net)
+    some(points(x), "evaluate")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
     rows = []

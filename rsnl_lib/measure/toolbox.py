@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import env, store
-from ..checks import images, one_of, positive, true_class, whole
+from ..checks import images, network, one_of, positive, scores, some, true_class, whole
 from ..data import catalogue
 from ..networks import fast
 
@@ -79,11 +79,10 @@ def survives(
     steps = whole("steps", usual_steps if steps is None else steps, 1)
     starts = whole("restarts", usual_starts if restarts is None else restarts, 1)
     epsilon = positive("epsilon", epsilon)
-    if not len(images(x)):
-        raise ValueError("there are no images to attack; x is empty")
-    net.eval()
+    some(images(x), "attack")
+    network("network", net).eval()
     with torch.no_grad():
-        a = torch.cat([net(part) for part in x.split(CHUNK)])
+        a = scores("network", torch.cat([net(part) for part in x.split(CHUNK)]))
     alive = a.argmax(1) == true_class(a, y)
     attacks = _attacks(net, x, a.shape[1], kind, epsilon, steps, starts)
     with torch.random.fork_rng(devices=[]), fast.layers(net), contextlib.ExitStack() as stack:

@@ -1,6 +1,7 @@
 """Layers of the networks, and what can be asked of any network: its mode, its middle, its size."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -18,6 +19,17 @@ def put_back(things: Iterable, name: str) -> Iterator[None]:
     finally:
         for thing, value in before:
             setattr(thing, name, value)
+
+
+def twin(net: nn.Module) -> nn.Module:
+    """A deep copy of the network, which old-style weight_norm, spectral_norm and prune forbid."""
+    try:
+        return copy.deepcopy(net)
+    except RuntimeError as error:
+        remedy = "take its old-style weight_norm, spectral_norm or pruning off first"
+        how = "torch.nn.utils.remove_weight_norm, remove_spectral_norm, prune.remove"
+        name = type(net).__name__
+        raise ValueError(f"{name} cannot be copied ({error}); {remedy} ({how})") from None
 
 
 @contextlib.contextmanager

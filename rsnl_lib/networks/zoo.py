@@ -127,6 +127,10 @@ NETWORKS = {  # name: a function of classes and width
 }
 
 
+# beyond these a name or a header is a mistake, whose network would fill the memory
+WIDEST, MOST_CLASSES = 64, 100_000
+
+
 def build(name: str, classes: int = 10) -> nn.Module:
     """A fresh network by name, e.g. build("mnist_student"); "+bn" adds batch norm after each maxout
     convolution, "@0.25" a width. Both stay part of the name in rows and files.
@@ -137,12 +141,16 @@ def build(name: str, classes: int = 10) -> nn.Module:
     try:
         one_of("norm", plus + norm, ("", "+bn"))
         width = positive("width", float(width)) if at else 1
+        if width > WIDEST:
+            raise ValueError
     except ValueError:
         raise ValueError(
-            f"network={name!r}: after + only bn is known, after @ a finite number above zero, e.g."
-            f" {plain}+bn@0.25"
+            f"network={name!r}: after + only bn is known, after @ a finite number above zero and"
+            f" up to {WIDEST}, e.g. {plain}+bn@0.25"
         ) from None
-    net = make(classes=whole("classes", classes, 2), width=width)
+    if whole("classes", classes, 2) > MOST_CLASSES:
+        raise ValueError(f"classes={classes} are too many; give 2 to {MOST_CLASSES}")
+    net = make(classes=classes, width=width)
     if not norm:
         return net
     parts = []

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import torch
 
-from .. import checks, data, env, store
+from .. import checks, data, env, store, train
 from ..checks import whole
 from ..env import RESULTS, AnyPath
 from ..store import result_rows
+from ..train import recipes
 from . import claims, cost, paper, register, workers
 from .cost import paces, span
 from .jobs import Job, find, words
@@ -130,14 +131,47 @@ def wanted_jobs(args: Namespace, cells: list, done: Results, work: pathlib.Path)
     return {j: n for j, n in wanted.items() if j in mine}
 
 
+CELLS_ONLY = "table also seeds set teacher_set network teacher_network recipe".split()
+
+
+def _agree(args):
+    """Refuse options of a call that are out of range or cannot all be meant."""
+    given = set(getattr(args, "given", ()))
+    idle = {}  # what has no use beside an option
+    if args.merge:
+        idle["merge"] = given - {"merge", "work", "folder", "device"}
+    if args.lines:
+        idle["for"] = given & {*CELLS_ONLY}
+    if args.ray:
+        idle["ray"] = given & {"jobs"}
+    for option, others in idle.items():
+        if others:
+            word = min(others).replace("_", "-")
+            raise ValueError(f"--{word} has no use beside --{option}; leave one of them out")
+    if args.teachers and args.lines != ["register"]:
+        raise ValueError(f"--teachers {args.teachers} needs --for register; give it too")
+    if "gpus" in given and not args.ray:
+        raise ValueError("--gpus is a share of a Ray cluster's; give --ray too")
+    for method in [*(args.method or ()), *args.also]:
+        checks.one_of("method", method, train.METHODS)
+    for changes in (args.set, args.teacher_set):
+        recipes.changes_of(changes)
+    checks.positive("gpus", args.gpus, zero=True)
+    for name in ("draws", "jobs", "seeds"):
+        whole(name, getattr(args, name), 1)
+
+
 def campaign(args: Namespace) -> None:
     """The command: --merge, --missing, or the work itself."""
     torch.set_num_threads(1)
+    _agree(args)
     if args.merge:
         rows, nets = merge(args.merge)
         return print(f"{rows} new rows, {nets} new checkpoints")
+    seconds = budget(args.budget) if args.budget else 10**9
     cells = [] if args.lines else paper.cells(args.table, args.dataset)
     work = pathlib.Path(args.work or env.data_folder(args.folder) / "campaign")
+    store.can_write(work / "campaign.lock")
     device = str(env.device(args.device))
     done = Results(result_rows(RESULTS, work / "rows"))
     wanted = wanted_jobs(args, cells, done, work)
@@ -145,7 +179,7 @@ def campaign(args: Namespace) -> None:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:
         store.can_write(pathlib.Path(args.out) / "campaign.00")
-    deadline = time.time() + (budget(args.budget) if args.budget else 10**9)
+    deadline = time.time() + seconds
     with workers.lock(work):
         ranked = rank_jobs(wanted, done, device, (work,))
         if args.lines in IN_ORDER:

@@ -89,7 +89,7 @@ def seconds(
 def paces(curves: list, hardware: str) -> dict:
     """{(network, method): median ms per image and epoch} of this hardware in files of curves."""
     found = defaultdict(list)
-    for row in (row for path in curves for row in store.lines(path, missing_ok=True)):
+    for row in (row for path in curves for row in store.lines(path, True, store.CURVE_COLUMNS)):
         if row["quantity"] == "ms_per_image" and row["hardware"] == hardware:
             found[row["network"], row["method"]].append(float(row["value"]))
     return {key: statistics.median(values) for key, values in found.items()}

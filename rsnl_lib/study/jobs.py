@@ -5,7 +5,7 @@ from collections import namedtuple
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import checks, env, train
-from ..data.catalogue import network_for
+from ..data.catalogue import DATASETS, name_of, network_for
 from ..env import CHECKPOINTS, RESULTS
 from ..store import RUN_COLUMNS, frame
 from ..train import recipes
@@ -88,14 +88,15 @@ class Job(NamedTuple):
     def plan(self) -> recipes.Recipe:
         """Its Recipe."""
         mine = [w for w in self.settings.split() if not w.startswith(("init=", "images="))]
-        changes = dict(map(recipes.setting, mine))
+        changes = recipes.changes_of(mine)
         return train.recipe(self.recipe, self.dataset, self.method, **changes)
 
     def path(self, folder=CHECKPOINTS) -> pathlib.Path:
         """Where its checkpoint lies in a folder: network-method-recipe-seed.safetensors, the data
         set before it if the network's name is not its own, and what else tells it from others.
         """
-        own = "" if self.net.startswith(self.dataset) else f"{pathlib.Path(self.dataset).name}-"
+        told = self.dataset in DATASETS and self.net.startswith(self.dataset)
+        own = "" if told else f"{name_of(self.dataset)}-"
         name = f"{own}{self.net}-{self.method}-{self.recipe}-s{self.seed}"
         parts = [name, *self.settings.split()]
         if self.train_noise:
@@ -113,7 +114,7 @@ class Job(NamedTuple):
         other = f"seed {self.teacher_seed}" if self.teacher_seed != self.seed else ""
         guide = self.teacher().net
         teacher = words(guide, self.teacher_method, self.teacher_settings, noise, other)
-        own = {"dataset": pathlib.Path(self.dataset).name, "network": self.net}
+        own = {"dataset": name_of(self.dataset), "network": self.net}
         told = {**self._asdict(), **own, "teacher": teacher if self.guided else ""}
         return {k: told[k] for k in RUN_COLUMNS}
 

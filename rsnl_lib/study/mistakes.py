@@ -1,7 +1,10 @@
 """Which wrong label a network gives to a noisy image, and how often that is its teacher's."""
 
 import io
+import math
 import pathlib
+import zipfile
+import zlib
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from ..networks import fast
 RIGHT = 255  # in place of a label where the answer was right
 LEVEL = {"mnist": Condition("gaussian", 1, "dB")}  # where mistakes are kept, by data set
 MISTAKES = env.RESULTS / "mistakes"
+MOST_BYTES = 2**26  # bytes of an array of mistakes; a file that would unpack to more is refused
 
 
 @torch.no_grad()
@@ -49,17 +53,25 @@ def save_mistakes(path: AnyPath, said: np.ndarray) -> None:
 
 
 def load_mistakes(path: AnyPath) -> np.ndarray:
-    """An array that `save_mistakes` kept."""
+    """An array that `save_mistakes` kept: uint8 (draws, images), not empty, at most MOST_BYTES."""
+    broken = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
     try:
-        with np.load(path, allow_pickle=False) as f:
-            said = f["said"]
-        if said.ndim != 2 or said.dtype != np.uint8:
-            raise ValueError(f"{said.dtype} {said.shape} is not uint8 (draws, images)")
-    except (OSError, ValueError, KeyError) as error:
+        with zipfile.ZipFile(path) as box:
+            if box.namelist() != ["said.npy"] or (size := box.infolist()[0].file_size) > MOST_BYTES:
+                raise ValueError(f"{path} must hold one array of at most {MOST_BYTES} bytes")
+            with box.open("said.npy") as f:
+                raw = io.BytesIO(f.read(size + 1))
+        version = np.lib.format.read_magic(raw)
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(raw)
+        fits = len(shape) == 2 and 0 < math.prod(shape) == size - raw.tell()
+        if version != (1, 0) or dtype != np.uint8 or not fits:
+            raise ValueError(f"{dtype} {shape} is not uint8 (draws, images)")
+        said = np.frombuffer(raw.read(), np.uint8).reshape(shape, order="CF"[by_columns])
+    except (OSError, ValueError, KeyError, *broken) as error:
         raise ValueError(
             f"{path} holds no mistakes ({error}); delete it and measure the network again"
         ) from None
-    return said
+    return said.copy()
 
 
 def collect(jobs: list, *folders: pathlib.Path) -> dict:

@@ -69,7 +69,7 @@ def enough(cell: dict, seeds: int) -> int:
 
 def timed() -> dict[str, float]:
     """{network: milliseconds of an image in a batch of 64}, of `rsnl networks --rows` the last."""
-    rows = store.lines(RESULTS / "speed.csv", missing_ok=True)
+    rows = store.lines(RESULTS / "speed.csv", True, store.SPEED_COLUMNS)
     return {row["network"]: float(row["ms"]) for row in rows if row["batch"] == "64"}
 
 

@@ -2,17 +2,18 @@
 
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 
 import torch
 from torch import nn
 
 from .. import data, env, networks, store, train
 from ..checks import whole
-from ..data import Data, catalogue, perturb
+from ..data import Data, catalogue, own, perturb
 from ..data.catalogue import CLEAN
 from ..env import AnyPath
 from ..measure import evaluate
+from ..rows import check_run
 from .jobs import Job, find, words
 
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
@@ -51,23 +52,31 @@ def do(
     whole("draws", draws, 1)
     r = job.plan()
     d = training_data(job, folder, device)
+    _say_left_out(d)
     path = job.path(out)
     head = {**job.row(), "dataset": d.name}
     teacher, guide = None, ""
     if job.guided:
-        own = job.teacher().path(out)
-        place = pathlib.Path(teacher_file or find(job.teacher(), out) or own)
+        usual = job.teacher().path(out)
+        place = pathlib.Path(teacher_file or find(job.teacher(), out) or usual)
         guide = place.name
         teacher, told = store.load_checkpoint(place, device=device)
-        if guide != own.name:
+        if not teacher_file:
+            own.same_pictures(place, told, d, "train its teacher, or name it (--teacher)")
+        if guide != usual.name:
             path = path.with_stem(f"{path.stem}-by-{place.stem}")
             network = told.get("network", type(teacher).__name__)
             head["teacher"] = words(network, told.get("settings"))
+    if d.pictures and path.is_file():
+        _, told = store.load_checkpoint(path)
+        own.same_pictures(path, told, d, "move it away, or rename the folder")
+    check_run(head, f"training {path.name}")
     place = env.data_folder(folder)
     state = pathlib.Path(runs or place / "runs") / f"{path.stem}.state"
     net = networks.start(job.net, d, job.seed, job.word("init", "lsuv"))
     run = train.fit(net, d, job.method, r, job.seed, teacher, state, place / "cache")
     size = {"classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
+    size |= {"pictures": d.pictures} if d.pictures else {}
     fixed = {**head, "teacher_file": guide, **size}
     best = path.with_suffix(".best.safetensors")
     for net, epoch, file in ((run.last, r.epochs, path), (run.best, run.best_epoch, best)):
@@ -100,6 +109,14 @@ def measure_checkpoint(
     return [{**head, "space": d.space, **row, **made} for row in measured]
 
 
+def _say_left_out(d):
+    """Print which squares are larger than the images, before anything is trained."""
+    wide = [c[1] for c in map(tuple, catalogue.needed(d.name)) if c not in catalogue.fitting(d)]
+    if wide:
+        h, w = d.x_test.shape[2:]
+        print(f"squares of {', '.join(map(str, wide))} pixels are left out: images are {h} x {w}")
+
+
 def forget(state: pathlib.Path) -> None:
     """Delete the state file of a run whose rows are safe, and the rows beside it."""
     for file in (state, state.with_suffix(".rows")):
@@ -125,14 +142,19 @@ def measure_levels(
     name = store.digest(*net.state_dict().values(), words=f"{draws} {d.name}")
     rows = {}
     if kept and pathlib.Path(kept).is_file():
-        before = json.loads(pathlib.Path(kept).read_text())
-        if before["net"] == name:
-            rows = {tuple(row[k] for k in ENTRY): row for row in before["rows"]}
+        try:
+            before = json.loads(pathlib.Path(kept).read_bytes())
+            found = before["rows"] if before["net"] == name else []
+            rows = {tuple(row[k] for k in ENTRY): row for row in found}
+            if not all(0 <= row["correct"] <= row["n"] for row in found):
+                raise ValueError("a row has more correct answers than images")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{kept} is damaged ({error}); delete it and call again") from None
     have = {*but, *rows}
-    for entry, x, y in _views(d, folder, have):
+    for entry, x, y in views(d, folder, have):
         if entry in have:
             continue
-        seen = entry if entry in catalogue.needed(d.name) else CLEAN
+        seen = entry if entry in catalogue.fitting(d) else CLEAN
         (row,) = evaluate.sweep({"net": net}, x, y, [seen], draws)
         del row["key"]
         rows[entry] = {**row, **dict(zip(ENTRY, entry))}
@@ -142,11 +164,11 @@ def measure_levels(
     return [row for entry, row in rows.items() if entry not in but]
 
 
-def _views(d, folder, have):
+def views(d: Data, folder: AnyPath | None, have: Set) -> Iterator[tuple]:
     """(perturbation, level, unit), images, labels of what is measured of a data set's network, one
     by one. Another data set is left out if we `have` all of it or its files are not here.
     """
-    for entry in catalogue.needed(d.name):
+    for entry in catalogue.fitting(d):
         yield entry, d.x_test, d.y_test
     elsewhere = catalogue.about(d.name).elsewhere
     if d.classes <= 20 and not elsewhere:

@@ -2,10 +2,13 @@
 whole or not there.
 """
 
+import contextlib
 import io
 import multiprocessing
 import os
 import pathlib
+import shutil
+import signal
 import sys
 import threading
 import time
@@ -15,6 +18,7 @@ import torch
 
 from .. import env, store
 from ..env import AnyPath
+from ..rows import plain_name
 from . import mistakes, training
 from .cost import span
 from .jobs import Job, find
@@ -43,7 +47,7 @@ def finish(
     if place and not state.is_file():
         d = training.training_data(job, folder, device)
         new = training.measure_checkpoint(place, job.row(), d, draws, folder, state, have)
-        rows = store.lines(work / f"rows/{stem}.csv", missing_ok=True) + new
+        rows = store.lines(work / f"rows/{stem}.csv", True, store.COLUMNS) + new
         curves = None
     else:
         rows, curves, state = training.do(job, work, folder, device, draws, runs=work / "runs")
@@ -56,6 +60,19 @@ def finish(
     if curves is not None:
         store.write(work / f"curves/{stem}.csv", store.table(curves, store.CURVE_COLUMNS))
     training.forget(state)
+
+
+@contextlib.contextmanager
+def _deaf():
+    """What is started inside the block never hears a Ctrl-C: its parent ends it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _log(job, work):
@@ -142,7 +159,8 @@ def on_processes(
     def begin(job):
         how = (job, str(work), folder, device, draws, set(done.find(job)))
         running[job] = spawn.Process(target=child, args=how)
-        running[job].start()
+        with _deaf():
+            running[job].start()
 
     def ended():
         for job, process in list(running.items()):
@@ -199,7 +217,10 @@ def on_ray(
             del running[refs[ref]]
             try:
                 for name, content in ray.get(ref).items():
-                    store.write(work / name, content)
+                    *folders, file = pathlib.PurePosixPath(name).parts
+                    for part in (*folders, file):
+                        plain_name("file of a worker", part)
+                    store.write(work.joinpath(*folders, file), content)
                 yield refs[ref], None
             except ray.exceptions.RayError as error:
                 yield refs[ref], str(error).strip().splitlines()
@@ -224,23 +245,22 @@ def finish_away(
     return {str(p.relative_to(work)): p.read_bytes() for p in made if p.name not in files}
 
 
-def lock(work: pathlib.Path) -> io.TextIOBase:
+def lock(work: pathlib.Path) -> io.FileIO:
     """Hold a work folder for one campaign at a time; the system lets go of it with the process,
     however that ends.
     """
     work.mkdir(parents=True, exist_ok=True)
-    handle = open(work / "lock", "w")
+    handle = store.open_plain(work / "lock")
     try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows: unguarded
-        pass
-    except OSError:
+        store.hold(handle, wait=False)
+    except BlockingIOError:
         handle.close()
         raise ValueError(
             f"another campaign is at work in {work}; wait for it, or name another --work"
         ) from None
-    for half in work.rglob(".*.part"):  # of a write that was cut off
-        half.unlink()
+    for half in list(work.rglob(".*.part")):  # of a write that was cut off
+        if half.is_dir() and not half.is_symlink():
+            shutil.rmtree(half, ignore_errors=True)
+        else:
+            half.unlink()
     return handle

@@ -9,7 +9,6 @@ int_0^r G = h(x). A radius is as sound as its G: `search` ESTIMATES G from below
 (n,).
 """
 
-import copy
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,14 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import points, positive, whole
+from ..checks import network, points, positive, radius, scores, some, whole
 from ..geometry.ball import norm
-from ..geometry.gradient import height, split_logits
+from ..geometry.gradient import height, slope, split_logits
+from ..networks.modules import try_on, twin
 
 
 def exact(net: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
-    return copy.deepcopy(net).to(dtype).eval()
+    return twin(net).to(dtype).eval()
 
 
 def both(net_S: nn.Module, net_T: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,15 +38,13 @@ def both(net_S: nn.Module, net_T: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def fit_together(net_S: nn.Module, net_T: nn.Module, x: Tensor) -> None:
-    """Refuse images x that are not finite or that a network does not take, and unlike classes."""
-    try:
-        both(net_S, net_T, points(x)[:1])
-    except RuntimeError as error:
-        shape = tuple(x.shape[1:])
-        raise ValueError(
-            f"a network does not take images of shape {shape} ({error}); give it images of the size"
-            " that it was made for, or a network made for them"
-        ) from None
+    """Refuse images x that are not finite or that a network does not take, networks whose tensors
+    or logits are not finite, and unlike classes.
+    """
+    some(points(x), "measure")
+    for who, net in (("student", net_S), ("teacher", net_T)):
+        scores(who, try_on(f"the {who}", network(who, net), x[:1]))
+    both(net_S, net_T, x[:1])
 
 
 def head_start(net_S: nn.Module, net_T: nn.Module, y: Tensor, *space: str | float) -> Callable:
@@ -78,7 +76,7 @@ def gradient(h: Callable, z: Tensor, create_graph: bool = False) -> tuple[Tensor
     with torch.enable_grad():
         z = z if create_graph and z.requires_grad else z.detach().requires_grad_()
         value = h(z)
-        (g,) = torch.autograd.grad(value.sum(), z, create_graph=create_graph)
+        g = slope(value.sum(), z, create_graph)
     return value.detach(), g
 
 
@@ -114,12 +112,13 @@ def in_box(x: Tensor) -> Tensor:
 # Radii -------------------------------------------------------------------------------------------
 def printed_radius(m: Tensor, G: Tensor) -> Tensor:
     """m / G, Eqs. 7 and 14 as printed: NO bound unless G holds on a ball at least that large."""
-    return m.clamp_min(0) / G
+    return (m / G).where(m > 0, 0.0)
 
 
 def capped_radius(m: Tensor, G: Tensor, R: float | Tensor) -> Tensor:
     """min(R, m / G(R)): the corrected Theorem 1 for one radius R."""
-    return torch.minimum(printed_radius(m, G), torch.as_tensor(R, dtype=m.dtype))
+    R = torch.as_tensor(radius("R", R), dtype=m.dtype, device=m.device)
+    return torch.minimum(printed_radius(m, G), R)
 
 
 def fixed_point(
@@ -129,7 +128,7 @@ def fixed_point(
     the answer lies between s and m / G(s). m <= 0 gives 0.
     """
     m = m.clamp_min(0)
-    low, high = torch.zeros_like(m), torch.full_like(m, float(R))
+    low, high = torch.zeros_like(m), torch.full_like(m, float(radius("R", R)))
     s = m / G(torch.zeros_like(m)).clamp_min(1e-30) if start is None else start
     s = torch.minimum(s, high)
     for _ in range(whole("steps", steps, 1)):
@@ -153,13 +152,13 @@ def _right_end_sum(m, widths, sizes):
 
 def integral_radius(m: Tensor, G: Callable, upto: Tensor, steps: int = 16) -> Tensor:
     """r <= `upto` with int_0^r G = m, by `steps` right ends: on [a, b] the gap is at most G(b)."""
-    width = upto / whole("steps", steps, 1)
+    width = radius("upto", upto) / whole("steps", steps, 1)
     return _right_end_sum(m, [width] * steps, (G(width * k) for k in range(1, steps + 1)))
 
 
 def profile_radii(m: Tensor, radii: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
     """(r_fp, r_int), at most radii[-1], from G (K, n) at increasing radii (K, n)."""
-    r_fp = torch.minimum(radii, m.clamp_min(0) / G.clamp_min(1e-30)).amax(0)
+    r_fp = torch.minimum(radius("radii", radii), m.clamp_min(0) / G.clamp_min(1e-30)).amax(0)
     widths = radii.diff(dim=0, prepend=torch.zeros_like(radii[:1]))
     return r_fp, torch.maximum(r_fp, _right_end_sum(m, widths, G))
 

@@ -14,11 +14,11 @@ from torch import Generator, Tensor, nn
 from torch.nn import Module
 
 from .. import geometry
-from ..checks import one_of, points, positive, true_class, whole
+from ..checks import one_of, points, positive, some, true_class, whole
 from ..networks.modules import Maxout
 from . import bound
-from .interval import sound_interval, sound_lead
-from .jacobian import BATCH_NORMS, POOLS, SLACK, known_layers, linear_map, split_last
+from .interval import fitting_layers, sound_interval, sound_lead
+from .jacobian import BATCH_NORMS, LAYERS, POOLS, SLACK, known_layers, linear_map, split_last
 from .lipsdp import sound_lipsdp
 
 SOUND = ("spectral", "interval", "lipsdp")
@@ -77,13 +77,15 @@ def lipschitz(
     margin a_y - a_j; f's slope is at most 1/4.
     """
     q = geometry.DUAL[one_of("p", p, geometry.DUAL)]
-    share = {"logit": 1, "probability": 0.25, "tempered": 0.25 / tau}
+    share = {"logit": 1, "probability": 0.25, "tempered": 0.25 / positive("tau", tau)}
     flat, last = split_last(known_layers(net))
+    some(y, "bound")
     size = math.prod(operator_norm(m, q) for m in flat)
     w = torch.eye(int(y.max()) + 2, dtype=torch.float64) if last is None else last.weight
     true_class(torch.empty(len(y), len(w)), y)
     steep = torch.linalg.vector_norm(w[:, None] - w[None], p, dim=2).amax(1)[y] * size
-    return steep.detach() * share[one_of("space", space, geometry.SPACES)] * (1 + SLACK)
+    most = steep.detach() * share[one_of("space", space, geometry.SPACES)] * (1 + SLACK)
+    return most.nan_to_num(nan=math.inf, posinf=math.inf)  # NaN: an infinite norm times zero
 
 
 def sound_spectral(
@@ -106,10 +108,11 @@ def sound_radii(
     parts: int = 12,
 ) -> tuple[Tensor, Tensor]:
     """(r_fp, r_int), both (n,) and SOUND: no perturbation shorter than them (in the dual q-norm)
-    lets the teacher catch up; 0 where it leads already, or rounding cannot exclude it.
+    lets the teacher catch up; 0 where the student does not lead, or rounding cannot exclude it.
 
-    `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense layers). Each takes the least
-    of its bound and the cheaper ones, so the order never turns. Computed on the CPU.
+    The certificate is for the float64 copy of both networks: run in float32, rounding may tie a
+    nearly equal pair even at x. `method`: "spectral", "interval", or "lipsdp" (p=2, no box, dense
+    layers). Each takes the least of its bound and the cheaper ones, so the order never turns.
     """
     if one_of("method", method, SOUND) == "lipsdp" and (p != 2 or box):
         raise ValueError(
@@ -119,25 +122,32 @@ def sound_radii(
         pair = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
         radii = sound_radii(*pair, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
         return tuple(r.to(x.device) for r in radii)
-    with torch.no_grad():
-        plain = (nn.Sequential(*known_layers(net)) for net in (net_S, net_T))
-        a_S, _ = bound.both(*plain, x[:1].double())
-    true_class(a_S.expand(len(x), -1), y)
-    m = sound_lead(net_S, net_T, x, y, space, tau).clamp_min(0)
+    fitting_layers(net_S, net_T, x, y)
+    lead = sound_lead(net_S, net_T, x, y, space, tau)
+    m = lead.where(lead > 0, 0.0)  # 0 where rounding errors are infinite, too
     most = sound_spectral(net_S, net_T, y, p, space, tau)
 
     def G(s):
         size = most
         if method != "spectral":
-            size = torch.minimum(size, sound_interval(net_S, net_T, x, y, s, p, space, tau, box))
+            size = torch.fmin(size, sound_interval(net_S, net_T, x, y, s, p, space, tau, box))
         if method == "lipsdp":
-            size = torch.minimum(size, sound_lipsdp(net_S, net_T, x, y, s, space, tau, steps=20))
+            size = torch.fmin(size, sound_lipsdp(net_S, net_T, x, y, s, space, tau, steps=20))
         return size
 
-    r_fp = torch.maximum(bound.fixed_point(m, G, steps=8), m / most)
+    r_fp = torch.maximum(bound.fixed_point(m, G, steps=8), bound.printed_radius(m, most))
     upto = torch.minimum(math.e * r_fp, m / G(torch.zeros_like(m)).clamp_min(1e-300))
     r_int = torch.maximum(r_fp, bound.integral_radius(m, G, upto, parts))
     return r_fp * (1 - SLACK), r_int * (1 - SLACK)
+
+
+def _at_rest(who, net):
+    """Refuse a network in training mode, but for layers of `LAYERS` that have no such mode."""
+    calm = tuple({nn.Sequential, *LAYERS} - {nn.Dropout, *BATCH_NORMS})
+    for name, m in net.named_modules():
+        if m.training and not isinstance(m, calm):
+            kind = f"{name or 'itself'} ({type(m).__name__})"
+            raise ValueError(f"the {who} is in training mode: {kind}; call eval() on it first")
 
 
 def votes(
@@ -160,6 +170,9 @@ def votes(
     positive("sigma", sigma)
     if positive("alpha", alpha) >= 1:
         raise ValueError(f"alpha={alpha!r}, the chance to be wrong, must lie between 0 and 1")
+    for who, net in (("student", net_S), ("teacher", net_T)):
+        _at_rest(who, net)
+    bound.fit_together(net_S, net_T, x)
     h = bound.head_start(net_S, net_T, y)
     wins = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     device = generator.device if generator else x.device

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Module
 
 from .. import geometry
-from ..checks import labels, one_of, positive
+from ..checks import one_of, positive, radius, true_class
 from . import bound
 from .jacobian import SLACK, Ball, State, known_layers, logits_over
 
@@ -38,14 +38,26 @@ class Height(NamedTuple):
     layers: list
 
 
+def fitting_layers(net_S: Module, net_T: Module, x: Tensor, y: Tensor) -> list[list]:
+    """The known layers of student and teacher, if they, images and labels fit each other."""
+    pair = [known_layers(net) for net in (net_S, net_T)]
+    plain = [nn.Sequential(*flat) for flat in pair]
+    bound.fit_together(*plain, x.double())
+    with torch.no_grad():
+        a = plain[0](x[:1].double())
+    true_class(a.expand(len(x), -1), y)
+    return pair
+
+
 def heights_over(
     net_S: Module, net_T: Module, x: Tensor, y: Tensor, ball: Ball, space: str, tau: float
 ) -> list[Height]:
     """The Heights of both networks at images x with labels y over a ball, the arguments checked."""
     one_of("space", space, geometry.SPACES)
     positive("tau", tau)
-    labels(torch.empty(len(y), 1), y)
-    pair = [known_layers(net) for net in (net_S, net_T)]
+    pair = fitting_layers(net_S, net_T, x, y)
+    if radius("R", ball.R).shape != y.shape:
+        raise ValueError(f"R {tuple(ball.R.shape)} must be one radius for each of {len(y)} images")
     return [_height_over(flat, x.double(), y, ball, space, tau) for flat in pair]
 
 

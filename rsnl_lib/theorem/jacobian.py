@@ -12,7 +12,6 @@ norms and square roots are a few roundings each: the final numbers are widened b
 themselves. Softplus is taken as the exact function.
 """
 
-import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -23,7 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import geometry
-from ..networks.modules import Maxout
+from ..checks import network
+from ..networks.modules import Maxout, twin
 
 GAMMA = 1e-11
 SLACK = 1e-9
@@ -35,8 +35,38 @@ NEURONS = (nn.ReLU, nn.Softplus)
 LAYERS = (nn.Linear, nn.Conv2d, Maxout, *NEURONS, *POOLS, *BATCH_NORMS, *RESHAPES, *AT_REST)
 
 
+# what makes a module's answer: a subclass or an instance that has its own may compute anything
+ANSWER = "forward __call__ _call_impl _wrapped_call_impl _conv_forward train _apply __getattr__"
+HOOKS = "_forward_hooks _forward_pre_hooks"
+
+
+def _as_written(name, m, kind):
+    """Refuse a module `m`, called `name`, that may answer otherwise than its `kind` of layer."""
+    who = f"layer {name or 'at the top'} ({type(m).__name__})"
+    everywhere = nn.modules.module
+    if any(getattr(everywhere, f"_global{hooks}") for hooks in HOOKS.split()):
+        raise ValueError("hooks are registered for every module, and may change any; remove them")
+    if any(getattr(m, hooks) for hooks in HOOKS.split()):
+        raise ValueError(
+            f"{who} has hooks, which the bounds cannot see; remove them (of old-style"
+            " spectral_norm, weight_norm or prune: torch.nn.utils.remove_spectral_norm,"
+            " remove_weight_norm, prune.remove)"
+        )
+    own = [a for a in ANSWER.split() if getattr(type(m), a, None) is not getattr(kind, a, None)]
+    own += {*ANSWER.split(), "weight", "bias"} & {*vars(m)}
+    if own or m._compiled_call_impl is not None:
+        what = ", ".join(own) or "compiled call"
+        raise ValueError(f"{who} has its own {what}, which the bounds cannot see; take a plain one")
+
+
 def known_layers(net: nn.Module) -> list[nn.Module]:
-    """The layers of a network in order, in float64 and evaluation mode; an unknown one is named."""
+    """The layers of a network in order, in float64 and evaluation mode; an unknown one is named,
+    as is one whose tensors are not finite, with hooks, or with a call of its own.
+    """
+    return _flat(network("network", net), "")
+
+
+def _flat(net, path):
     inner = net.layer if isinstance(net, Maxout) else net
     plain = (nn.Linear, nn.Conv2d) if inner is not net else (nn.Sequential, *LAYERS)
     # the forward of a subclass may compute anything
@@ -47,13 +77,27 @@ def known_layers(net: nn.Module) -> list[nn.Module]:
             f"{name} is no layer that the sound bounds know; they know nn.Sequential of"
             f" {', '.join(c.__name__ for c in LAYERS)}. For any other network: certify.votes"
         )
+    _as_written(path, net, Maxout if inner is not net else _kind(net, plain))
+    if inner is not net:
+        _as_written(f"{path}.layer", inner, _kind(inner, plain))
     if isinstance(net, nn.Sequential):
-        return [flat for m in net for flat in known_layers(m)]
+        dot = path and f"{path}."
+        return [flat for i, m in enumerate(net) for flat in _flat(m, f"{dot}{i}")]
     if inner is not net and getattr(inner, "groups", 1) > 1:
         raise ValueError(f"Maxout of Conv2d with groups={inner.groups}: the bounds know groups=1")
     if getattr(net, "track_running_stats", True) is False:
         raise ValueError(f"{name} without running statistics mixes the images of a batch")
-    return [copy.deepcopy(net).double().eval()]
+    flat = twin(net).double().eval()
+    for name in ("weight", "bias"):  # of a parametrisation no tensor of the network
+        w = getattr(inner, name, None)
+        if isinstance(w, Tensor) and not w.isfinite().all():
+            raise ValueError(f"the {name} of layer {path} ({type(inner).__name__}) is not finite")
+    return [flat]
+
+
+def _kind(m, plain):
+    """The one of the `plain` kinds of layer whose forward that of `m` is."""
+    return next(k for k in plain if k.forward is type(m).forward)
 
 
 def split_last(flat: list) -> tuple[list, nn.Linear | None]:

@@ -17,6 +17,8 @@ from ..networks.modules import Maxout
 from .interval import heights_over
 from .jacobian import AT_REST, NEURONS, RESHAPES, SLACK, Ball, columns, linear_map
 
+TRIES = 500  # steps towards feasible multipliers; of numbers that overflow there may be none
+
 
 def _signals(height, y, x, first, total, divisor):
     """One network as a linear system of x and bounded unknowns w_i, |w_i| <= |a_i|: (A (n, N,
@@ -92,12 +94,14 @@ def _squared(t, A_x, A_w, c_x, c_w):
     TA = T[..., None] * A_w
     P = torch.diag_embed(T) - A_w.mT @ TA - c_w[:, :, None] * c_w[:, None]
     root, info = torch.linalg.cholesky_ex(P)
-    good = info == 0
+    good = (info == 0) & P.isfinite().all(2).all(1)
     root = torch.where(good[:, None, None], root, torch.eye(len(t[0]), dtype=t.dtype))
     X = A_x.mT @ TA + c_x[:, :, None] * c_w[:, None]
     Y = torch.linalg.solve_triangular(root, X.mT, upper=False)
     M = A_x.mT @ (T[..., None] * A_x) + c_x[:, :, None] * c_x[:, None] + Y.mT @ Y
-    return torch.linalg.eigvalsh(M)[:, -1], good
+    finite = M.isfinite()
+    good = good & finite.all(2).all(1)
+    return torch.linalg.eigvalsh(M.where(finite, 0.0))[:, -1], good
 
 
 def _feasible(A_x, A_w, c_x, c_w, depth):
@@ -116,7 +120,9 @@ def _feasible(A_x, A_w, c_x, c_w, depth):
     for _ in range(depth + 4):
         floor = ((A_w != 0).double() * (floor[:, :, None] + 1)).amax(1)
     t = t + 0.3 * (floor + 1)  # off the edge of P > 0, where the descent would stick
-    while not (good := _squared(t, A_x, A_w, c_x, c_w)[1]).all():
+    for _ in range(TRIES):
+        if (good := _squared(t, A_x, A_w, c_x, c_w)[1]).all():
+            break
         t = torch.where(good[:, None], t, t + 0.3 * (floor + 1))
     return t
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
-from ..checks import one_of, points, positive, whole
+from ..checks import one_of, points, positive, radius, some, whole
 from ..geometry.ball import DUAL, like, norm, onto_ball, random_in_ball, steepest
 from .bound import gradient, head_start, in_box
 from .interval import sound_interval
@@ -23,7 +23,19 @@ def _clip(z, box):
 # Estimates of G from below -----------------------------------------------------------------------
 def point_gap(h: Callable, x: Tensor, p: float = 2) -> Tensor:
     """||grad h(x)||_p, which is G(0): what L_G sees. m / point_gap is NOT a bound."""
+    return _a_number("the gradient of h", _gap(h, some(points(x), "measure"), p))
+
+
+def _gap(h, x, p):
     return norm(gradient(h, x)[1], p)
+
+
+def _a_number(what, values):
+    """The values (n,), if none is NaN."""
+    if values.device.type == "cpu" and (odd := values.isnan()).any():
+        i = int(odd.nonzero()[0])
+        raise ValueError(f"{what} is NaN at image {i}; give networks of finite weights and scores")
+    return values
 
 
 def estimate_sampling(
@@ -36,10 +48,11 @@ def estimate_sampling(
     generator: Generator | None = None,
 ) -> Tensor:
     """The largest ||grad h||_p at x and `draws` random points of the ball: G(R) from below."""
+    radius("R", R)
     best = point_gap(h, x, p)
     for _ in range(whole("draws", draws, 1)):
         z = x + random_in_ball(x, R, DUAL[p], generator)
-        best = torch.maximum(best, point_gap(h, _clip(z, box), p))
+        best = torch.maximum(best, _gap(h, _clip(z, box), p))
     return best
 
 
@@ -60,6 +73,7 @@ def estimate_ascent(
     (mean value theorem): 65 points of the segment keep the fixed-point radius below the flip.
     """
     q = DUAL[one_of("p", p, DUAL)]
+    radius("radii", radii)
     best, kept = point_gap(h, x, p), x
     rows = []
     for R in radii:
@@ -101,7 +115,7 @@ def _climb(h, x, z, R, p, steps, box):
 
 def _steepest_of(h, tried, p):
     """For each image the one of `tried`, a list, with the largest ||grad h||_p, and that (n,)."""
-    sizes = torch.stack([point_gap(h, z, p) for z in tried])
+    sizes = torch.stack([_gap(h, z, p) for z in tried])
     numbers = torch.arange(sizes.shape[1], device=sizes.device)
     return torch.stack(tried)[sizes.argmax(0), numbers], sizes.amax(0)
 
@@ -154,7 +168,9 @@ class _Flips:
     def __init__(self, h, x, q, box):
         self.h, self.x, self.q, self.box = h, x, q, box
         self.z = x.clone()
-        self.r = torch.where(h(x) <= 0, 0.0, torch.full_like(x.flatten(1)[:, 0], math.inf))
+        self.r = torch.where(
+            _a_number("h", h(x)) <= 0, 0.0, torch.full_like(x.flatten(1)[:, 0], math.inf)
+        )
 
     @property
     def found(self):  # and away from x
@@ -224,7 +240,8 @@ def smallest_flip(
     ball. With box=True every point stays in [0, 1]. Every certificate must stay below r.
     """
     one_of("q", q, DUAL)
-    flips = _Flips(h, in_box(points(x)) if box else points(x), q, box)
+    some(points(x), "flip")
+    flips = _Flips(h, in_box(x) if box else x, q, box)
     if seeds is not None:
         order = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)
         m = len(seeds)

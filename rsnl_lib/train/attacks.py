@@ -89,7 +89,7 @@ def pgd(
     with frozen(net), standing(net, mode), torch.enable_grad():
         for _ in range(steps if len(x) else 0):
             z.requires_grad_()
-            (g,) = torch.autograd.grad(loss(net(z), z).sum(), z)
+            g = geometry.slope(loss(net(z), z).sum(), z)
             ahead = z.detach() + step * geometry.steepest(g, q)
             z = bounded(x + geometry.onto_ball(ahead - x, epsilon, q))
     return z

@@ -4,7 +4,6 @@ import pathlib
 import time
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .. import checks, geometry, store
@@ -32,19 +31,26 @@ def teacher_constants(
     """
     if teacher.training:
         raise ValueError("the teacher is in training mode; call teacher.eval()")
-    if not len(checks.images(x)):
-        raise ValueError("there are no images for the teacher; x is empty")
+    checks.some(checks.images(x), "ask the teacher about")
     checks.whole("chunk", chunk, 1)
+    few = modules.try_on("the teacher", checks.network("teacher", teacher), x[:4])
+    _check_logits(few, y[:4])
+    checks.true_class(few[:1].expand(len(x), -1), y)
     words = f"{tau} {gradients} {teacher}"
-    name = store.digest(*teacher.state_dict().values(), x, y, words=words)[:16]
+    weights = teacher.state_dict().values()
+    # two classes of one name and equal weights may answer differently
+    name = store.digest(*weights, x, y, few, words=words)[:16]
     path = folder and pathlib.Path(folder) / f"teacher-{name}.safetensors"
-    if path and (kept := _read_constants(path, gradients, x.device)):
-        return kept
+    shapes = {"a": (None, few.shape[1]), **({"g": (None, *x.shape[1:])} if gradients else {})}
+    if path and (held := _kept(path, shapes, len(x), x.device)):
+        return held
     parts, pieces, begun = [], [], 0  # parts: one a piece, then one a chunk from image `begun` on
-    while path and (kept := _read_constants(_piece(path, begun), gradients, x.device)):
-        parts.append(kept)
+    while path and (held := _kept(_piece(path, begun), shapes, None, x.device)):
+        if begun + len(held[0]) > len(x):
+            break  # no piece of this answer
+        parts.append(held)
         pieces.append(_piece(path, begun))
-        begun += len(kept[0])
+        begun += len(held[0])
     half = torch.half if x.dtype == torch.float else x.dtype
     last = time.monotonic()
     with modules.frozen(teacher), fast.layers(teacher):
@@ -60,7 +66,7 @@ def teacher_constants(
                 begun = done
                 last = time.monotonic()
     a, g = _joined(parts)
-    _check_logits(a, y)
+    _check_logits(a, y, g)
     if path:
         _write_constants(path, a, g)
         for piece in pieces:
@@ -78,7 +84,10 @@ def _piece(path, first):
     return path.with_stem(f"{path.stem}.from-{first}")
 
 
-def _check_logits(a, y):
+def _check_logits(a, y, g=None):
+    if g is not None and not g.isfinite().all():
+        odd = f"the teacher's input gradients are NaN or too large for {g.dtype}"
+        raise ValueError(f"{odd}; train it again or divide its logits by a number")
     checks.true_class(a, y)
     if not a.isfinite().all():
         raise ValueError("the teacher's logits hold NaN or infinite values; train it again")
@@ -89,19 +98,18 @@ def _check_logits(a, y):
 
 
 def _write_constants(path, a, g):
-    store.write(path, {"a": a.cpu()} if g is None else {"a": a.cpu(), "g": g.cpu()})
+    store.keep(path, {"a": a.cpu()} if g is None else {"a": a.cpu(), "g": g.cpu()})
 
 
-def _read_constants(path, gradients, device):
-    """(a, g) out of a file, g None without `gradients`; None where there is no whole file."""
-    if not path.is_file():
+def _kept(path, shapes, n, device):
+    """(a, g) of n images out of a file, of a piece with n None; g None where there is no such
+    shape; None where there is no whole file.
+    """
+    shapes = {name: (n, *shape[1:]) for name, shape in shapes.items()}
+    held = store.kept(path, shapes, (torch.half, torch.float, torch.double), device)
+    if not held or any(len(t) != len(held["a"]) for t in held.values()):
         return None
-    try:
-        with safe_open(path, "pt", device=str(device)) as f:
-            return f.get_tensor("a"), f.get_tensor("g") if gradients else None
-    except SafetensorError:
-        path.unlink()  # damaged: compute it again
-        return None
+    return held["a"], held.get("g")
 
 
 def _ask(teacher, x, y, tau, gradients):

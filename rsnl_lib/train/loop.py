@@ -22,7 +22,7 @@ from ..networks.modules import try_on
 from . import hints, losses
 from .constants import _ask, teacher_constants
 from .methods import METHODS, Batch, Method
-from .recipes import Recipe, fingerprint, lam_at, optimiser, rate_at
+from .recipes import Recipe, checked, fingerprint, lam_at, optimiser, rate_at
 from .steps import EVERY, RunFile, descend
 
 
@@ -61,6 +61,7 @@ class Task(NamedTuple):
     y: Tensor
     a_T: Tensor | None
     g_T: Tensor | None
+    student: str  # the layers of the network as they were given
 
 
 def fit(
@@ -85,10 +86,10 @@ def fit(
     for rounding; False is PyTorch's own step.
     """
     how = METHODS[one_of("method", method, METHODS)]
-    if not isinstance(r, Recipe):
-        raise ValueError(f"r={r!r} is no recipe; make one with train.recipe('short', ...)")
+    checked(r, method)
     whole("seed", seed)
-    _check_inputs(net, data, method, how, teacher)
+    student = repr(net)
+    _check_inputs(net, data, method, how, teacher, _hint_epochs(r, how))
     x, y = data.x_train, data.y_train
     if r.flip:  # the mirrored image of i stands at len(x) + i
         x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
@@ -111,7 +112,7 @@ def fit(
             running.append(teacher)
         for network in running if quick else ():
             stack.enter_context(fast.layers(network))
-        task = Task(data, method, how, r, seed, teacher, x, y, a_T, g_T)
+        task = Task(data, method, how, r, seed, teacher, x, y, a_T, g_T, student)
         return _epochs(net, task, state, every)
 
 
@@ -119,16 +120,20 @@ def _epochs(net, task, path=None, every=EVERY):
     """The hint stage and the epochs of `fit`."""
     r, data = task.r, task.data
     step = optimiser(net, r)
-    state = RunFile(path, _identity(task) if path else (), every)
+    epochs = _hint_epochs(r, task.how)
+    asked = path and (task.how.scores or epochs)
+    answers = try_on("the teacher", task.teacher, data.x_train[:4]).cpu() if asked else None
+    state = RunFile(path, _identity(task) if path else (), every, answers)
     held = state.load(next(net.parameters()).device)
     if "net" in held:
-        net.load_state_dict(held["net"])
-        step.load_state_dict(held["step"])
-        run = {k: held[k] for k in ("best", "best_epoch", "history")}
+        try:
+            net.load_state_dict(held["net"])
+            step.load_state_dict(held["step"])
+            run = {k: held[k] for k in ("best", "best_epoch", "history")}
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            harm = f"{path} is damaged or of another network ({error})"
+            raise ValueError(f"{harm}; delete it to start again") from None
     else:
-        epochs = r.hint_epochs or (max(1, r.epochs // 4) if task.how.hint else 0)
-        if epochs and task.teacher is None:
-            raise ValueError(f"hint_epochs={epochs} needs a teacher; pass one, or set it to 0")
         if epochs:
             at = held.get("hint")
             hints.hint_stage(net, task.teacher, data, r, epochs, task.seed, at, state)
@@ -159,8 +164,13 @@ def _epochs(net, task, path=None, every=EVERY):
     return Outcome(net, winner, run["best_epoch"], history)
 
 
+def _hint_epochs(r, how):
+    """How many epochs the hint stage has: none where there is no such stage."""
+    return r.hint_epochs or (max(1, r.epochs // 4) if how.hint else 0)
+
+
 def _identity(task):
-    """What a state file must say to belong to this run."""
+    """What a state file must say to belong to this run; its last word, states of old lack."""
     data, teacher = task.data, task.teacher
     guide = "no teacher"
     if task.how.scores:
@@ -168,6 +178,12 @@ def _identity(task):
         guide = f"a teacher {name[:12]}"
     images = f"{len(data.x_train)} images of {data.name}"
     pixels = store.digest(data.x_train, data.y_train)[:12]
+    parts = (data.x_train, data.x_val, data.y_val)
+    words = f"{[(t.shape, t.dtype) for t in parts]} {task.student}"
+    weights = []
+    if teacher is not None and _hint_epochs(task.r, task.how):
+        weights = teacher.state_dict().values()
+    more = store.digest(*parts, *weights, words=words)[:12]
     return [
         fingerprint(task.r, task.method),
         task.method,
@@ -175,6 +191,7 @@ def _identity(task):
         images,
         pixels,
         guide,
+        more,
     ]
 
 
@@ -239,7 +256,7 @@ def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
     return Batch(x, y, a_T, g_T, lam, live)
 
 
-def _check_inputs(net, data, method, how, teacher):
+def _check_inputs(net, data, method, how, teacher, hint_epochs):
     """Stop before the first step if images, student and teacher do not fit."""
     for part, use in (("train", "train on"), ("val", "validate with")):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
@@ -255,16 +272,24 @@ def _check_inputs(net, data, method, how, teacher):
         raise ValueError(
             f"method={method!r} needs a teacher; pass one, such as store.load_checkpoint(FILE)[0]"
         )
+    if hint_epochs and teacher is None:
+        raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set it to 0")
+    asked = bool(how.scores or hint_epochs)
+    if asked and isinstance(teacher, nn.Module) and teacher.training:
+        raise ValueError("the teacher is in training mode; call teacher.eval()")
     x = data.x_train[:2]
-    for who, n in [("teacher", teacher)] * how.scores + [("network", net)]:
+    for who, n in [("teacher", teacher)] * asked + [("network", net)]:
         if not isinstance(n, nn.Module):
             raise ValueError(f"the {who} is a {type(n).__name__}; give an nn.Module")
-        got = tuple(try_on(f"the {who}", n, x).shape)
-        if got != (len(x), data.classes):
+        a = try_on(f"the {who}", n, x)
+        checks.network(who, n)
+        got = tuple(a.shape)
+        if got != (len(x), data.classes) and (how.scores or n is net):
             has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to two images"
             raise ValueError(
                 f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
             )
+        checks.scores(who, a)
     if how.live and {*net.parameters()} & {*teacher.parameters()}:
         raise ValueError(
             "the teacher and the student share weights; give the student a copy (copy.deepcopy)"

@@ -5,20 +5,27 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import one_of, positive, true_class
+from ..checks import one_of, positive, scores, true_class
 
 
 def same_shape(name_S: str, S: Tensor, name_T: str, T: Tensor) -> None:
-    """Refuse two tensors of different shapes, by their names."""
+    """Refuse two tensors of different shapes, by their names, and empty batches."""
     if S.shape != T.shape:
         raise ValueError(
             f"{name_S} {tuple(S.shape)} and {name_T} {tuple(T.shape)} must have one shape"
         )
+    _some(name_S, S)
+
+
+def _some(name, batch):
+    if not len(batch):
+        raise ValueError(f"{name} {tuple(batch.shape)}: an empty batch has no mean; give some")
 
 
 def correct(a: Tensor, y: Tensor) -> Tensor:
     """How many images have their largest logit at the true class, a tensor of one number."""
-    return (a.argmax(1) == true_class(a, y)).sum()
+    true_class(a, y)
+    return (scores("network", a).argmax(1) == y).sum()
 
 
 def soft_cross_entropy(a_S: Tensor, a_T: Tensor, tau: float) -> Tensor:
@@ -63,6 +70,7 @@ def score_loss(f_S: Tensor, f_T: Tensor, gamma: float) -> Tensor:
 
 def score_floor(f_T: Tensor, gamma: float) -> Tensor:
     """What no student can get below in Eq. 15: mean max(0, gamma + f_T - 1), since f_S < 1."""
+    _some("teacher scores", f_T)
     return F.relu(positive("gamma", gamma, zero=True) + f_T - 1).mean()
 
 

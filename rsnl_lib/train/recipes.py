@@ -4,6 +4,7 @@ optimiser that follow from them.
 
 import math
 from collections import namedtuple
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -67,7 +68,7 @@ def recipe(
         values = {"epochs": data.epochs, "batch": 64 if dataset == "digits" else 128}
         if method == "teacher":
             values |= {"epochs": data.teacher_epochs or data.epochs, "dropout": data.dropout}
-    colour = dataset.startswith("cifar")
+    colour = data.stem == "cifar"
     values = {
         **{key: one.value for key, one in how.settings.items()},
         **values,
@@ -101,6 +102,15 @@ def _check_setting(key, value, method):
         one_of(key, value, rule)
     if key not in SHARED and key not in own:
         raise ValueError(f"method={method!r} has no {key}; its own: {', '.join(own) or 'none'}")
+
+
+def checked(r: Recipe, method: str) -> Recipe:
+    """`r` if it is a recipe whose settings, shared and of this method, can be trained with."""
+    if not isinstance(r, Recipe):
+        raise ValueError(f"r={r!r} is no recipe; make one with train.recipe('short', ...)")
+    for key in {**SHARED, **METHODS[method].settings}:
+        _check_setting(key, getattr(r, key), method)
+    return r
 
 
 def fingerprint(r: Recipe, method: str) -> str:
@@ -139,19 +149,31 @@ def optimiser(net: nn.Module, r: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, weight_decay=r.weight_decay)
 
 
+def changes_of(words: Iterable[str]) -> dict:
+    """{setting: value} of words such as "C1=100", each setting named once."""
+    pairs = [setting(word) for word in words]
+    keys = [key for key, _ in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        both = " ".join(word for word in words if word.startswith(f"{twice}="))
+        raise ValueError(f"{twice} stands twice in {both!r}; give it one value")
+    return dict(pairs)
+
+
 def setting(text: str) -> tuple[str, int | float | bool | str]:
     """("C1", 100.0) from "C1=100": a setting and its value, of the type that the setting has."""
     key, _, value = text.partition("=")
-    kind = type(SETTINGS[key].value) if key in SETTINGS else None
+    free = [name for name in SETTINGS if name != "name"]  # that one is the recipe's own
+    kind = type(SETTINGS[key].value) if key in free else None
     try:
         return key, {"True": True, "False": False}[value] if kind is bool else kind(value)
     except (KeyError, TypeError, ValueError):
-        if kind:
+        if kind and value:
             what = {int: "a whole number", float: "a number", bool: "True or False"}[kind]
-            raise ValueError(f"--set {text!r}: {key} must be {what}") from None
+            words = f"write KEY=VALUE, VALUE of {key} {what}"
+            raise ValueError(f"--set {text!r} is no setting; {words}") from None
         raise ValueError(
             f"--set {text!r} is no setting; write KEY=VALUE, such as C1=100, KEY one of:"
-            f" {', '.join(SETTINGS)}"
+            f" {', '.join(free)}"
         ) from None
 
 

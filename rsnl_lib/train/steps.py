@@ -12,15 +12,25 @@ from torch.optim import Optimizer
 from .. import store
 from ..networks import modules
 
+OLD = 6  # words by which states of old tell their run; younger ones say more
 EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
 
 
 class RunFile:
-    """The file of an unfinished run, which `run` tells from others; without a path none is kept."""
+    """The file of an unfinished run, which `run` tells from others; without a path none is kept.
+    `answers` are a few logits of its teacher, if it has one: rounding may change them a little.
+    """
 
-    def __init__(self, path: str | pathlib.Path | None = None, run=(), every: float = EVERY):
+    def __init__(
+        self,
+        path: str | pathlib.Path | None = None,
+        run=(),
+        every: float = EVERY,
+        answers: Tensor | None = None,
+    ):
         self.path = path
         self.run = list(run)
+        self.answers = answers
         self.every = every
         self.last = time.monotonic()
 
@@ -30,23 +40,33 @@ class RunFile:
             return {}
         try:
             held = torch.load(self.path, weights_only=True, map_location=device)
-            whose = held["run"]
+            whose = list(held["run"])
+            answers = held.get("answers", self.answers)  # states of old have none
+            told = [whose[:OLD], whose[OLD:] or self.run[OLD:]]
         except Exception as error:
             raise ValueError(
                 f"{self.path} is damaged and cannot be resumed ({type(error).__name__}); delete it"
                 " to start again"
             ) from None
-        if whose != self.run:
+        if told != [self.run[:OLD], self.run[OLD:]] or not self._same(answers):
             raise ValueError(
                 f"{self.path} belongs to another run ({', '.join(map(str, whose[1:4]))}, its own"
                 " teacher and images); delete it or name another file"
             )
         return held
 
+    def _same(self, answers):
+        """Are these the answers of this run's teacher, but for rounding?"""
+        own = self.answers
+        if own is None or answers is None:
+            return own is answers
+        near = 1e-3 * float(own.abs().max())
+        return answers.shape == own.shape and bool(torch.allclose(answers.to(own), own, 0, near))
+
     def keep(self, content: dict) -> None:
         if self.path:
             raw = io.BytesIO()
-            torch.save({"run": self.run, **content}, raw)
+            torch.save({"run": self.run, "answers": self.answers, **content}, raw)
             store.write(self.path, raw.getvalue())
             self.last = time.monotonic()
 

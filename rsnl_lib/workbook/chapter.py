@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .. import store
-from ..checks import finite, one_of, positive, whole
+from ..checks import finite, one_of, positive, seed, whole
 from ..data.catalogue import DATASETS, Data, network_for
 from ..data.sets import load
 from ..env import data_folder, device
@@ -23,7 +23,7 @@ PROFILES = ("read", "smoke", "full")
 CHECKS = {
     "profile": lambda name, v: one_of(name, v, PROFILES),
     "dataset": lambda name, v: one_of(name, v, DATASETS),
-    "seed": whole,
+    "seed": seed,
     "epochs": whole,
     "tau": positive,
     **dict.fromkeys(("gamma", "C1", "C2"), functools.partial(positive, zero=True)),
@@ -39,16 +39,32 @@ def parameters(given: dict, **used) -> None:
     name for one more variable and only warns; here it is an error, and so is a bad value. Sets
     torch's seed and one thread (OMP_NUM_THREADS changes that); prints the run in one line.
     """
-    injected = (s for s in given.get("In", []) if s.startswith("# Parameters"))  # by papermill
-    for node in ast.walk(ast.parse("\n".join(injected))):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id not in used:
-            raise ValueError(f"unknown parameter {node.id!r}; this notebook has: {', '.join(used)}")
+    for name in _injected(given.get("In", [])):
+        if name not in used:
+            raise ValueError(f"unknown parameter {name!r}; this notebook has: {', '.join(used)}")
     for name, value in used.items():
         if name in CHECKS:
             CHECKS[name](name, value)
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    if not (threads.isdecimal() and 0 < int(threads) < 1025):
+        raise ValueError(f"OMP_NUM_THREADS={threads!r} is no number of threads; set it to 1")
     torch.manual_seed(used.get("seed", 0))
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(int(threads))
     print(" · ".join(f"{n} {v}" for n, v in used.items()))
+
+
+def _injected(cells) -> list[str]:
+    """The names set in papermill's cell, of the cells that IPython lists as `In`."""
+    if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
+        return ["In"]  # a parameter of that name hid them
+    text = "\n".join(cell for cell in cells if cell.startswith("# Parameters"))
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        harm = f"the cell that starts with '# Parameters' is no Python ({type(error).__name__})"
+        raise ValueError(f"{harm}; write lines such as seed = 1 there") from None
+    stored = (n for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    return [node.id for node in stored]
 
 
 def environment() -> None:

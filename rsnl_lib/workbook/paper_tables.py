@@ -33,15 +33,20 @@ def print_form(value: float, cell: dict) -> str:
 
 def _cell_html(c, a):
     """One cell: paper above, ours below, hover for what is behind it."""
-    ours = a["mark"]
+
+    def form(value):
+        return html.escape(print_form(value, c))
+
+    ours = html.escape(a["mark"])
     if not math.isnan(a["ours"]):
-        ours = f"{print_form(a['ours'], c)} "
+        ours = f"{form(a['ours'])} "
         if not math.isnan(a["low"]):
-            ours += f"[{print_form(a['low'], c)}, {print_form(a['high'], c)}] "
+            ours += f"[{form(a['low'])}, {form(a['high'])}] "
         ours += MARKS[a["mark"]]
     if a["profile"]:
-        ours += f" <i>{a['profile']}</i>"
-    return f'<td title="{html.escape(a["told"])}">{c["printed"]}<br><small>{ours}</small></td>'
+        ours += f" <i>{html.escape(a['profile'])}</i>"
+    printed = html.escape(c["printed"])
+    return f'<td title="{html.escape(a["told"])}">{printed}<br><small>{ours}</small></td>'
 
 
 def table_html(cells: Sequence[dict], answers: Sequence[dict], name: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from rsnl_lib import data, env
-from rsnl_lib.data import sets
+from rsnl_lib.data import own, sets
 from rsnl_lib.data.catalogue import SETS
 
 HERE = env.data_folder()
@@ -604,3 +604,84 @@ def test_a_folder_of_other_files_is_said_before_anything_is_downloaded(tmp_path)
     with pytest.raises(ValueError, match="holds files, but none of mnist's; delete that folder"):
         data.load("mnist", tmp_path)
     assert (tmp_path / "MNIST" / "raw" / "notes.txt").read_text() == "mine"
+
+
+def encoded(pixels, kind="tiff"):
+    raw = io.BytesIO()
+    Image.fromarray(pixels).save(raw, kind)
+    return raw.getvalue()
+
+
+ODD_PICTURES = {
+    "no picture": (b"hello", "of no known format"),
+    "nothing": (b"", "of no known format"),
+    "a damaged PNG": (b"\x89PNG\r\n\x1a\n" + bytes(40), "cannot be read"),
+    "a cut TIFF": (b"II*\0" + b"\xff" * 50, "cannot be read"),
+    "NaN": (encoded(np.full((8, 8), np.nan, np.float32)), "holds pixels as decimals; save it"),
+    "infinite": (encoded(np.full((8, 8), np.inf, np.float32)), "holds pixels as decimals"),
+    "decimals in [0, 1]": (encoded(np.full((8, 8), 0.5, np.float32)), "holds pixels as decimals"),
+    "more than 16 bits": (encoded(np.full((8, 8), 70_000, np.int32)), "pixels of 70000 to 70000"),
+    "below zero": (encoded(np.full((8, 8), -5, np.int32)), "pixels of -5 to -5, not of 0 to 65535"),
+    "PostScript": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) print\n%%EOF\n",
+        "PostScript is a program, which is not run",
+    ),
+}
+
+
+@pytest.mark.parametrize("content, said", ODD_PICTURES.values(), ids=ODD_PICTURES)
+@pytest.mark.filterwarnings("ignore:.*EXIF")
+def test_an_odd_picture_is_refused_by_the_name_of_its_file_and_no_address(tmp_path, content, said):
+    (pictures(tmp_path, {"a": 5, "b": 5}) / "b" / "bad.png").write_bytes(content)
+    with pytest.raises(ValueError, match=f"/b/bad.png .*{said}") as refused:
+        data.load(str(tmp_path))
+    assert " at 0x" not in str(refused.value) and "BytesIO" not in str(refused.value)
+    for source in (content, str(tmp_path / "b" / "bad.png")):
+        with pytest.raises(ValueError, match=said) as refused:
+            data.own_picture(source)
+        assert " at 0x" not in str(refused.value) and "BytesIO" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["png", "gif", "bmp", "tiff", "ppm", "webp", "ico", "tga"])
+def test_a_damaged_picture_is_read_or_refused_in_words(tmp_path, kind):
+    good = encoded(np.arange(256, dtype=np.uint8).reshape(16, 16), kind)
+    random = np.random.default_rng(0)
+    for cut in (*range(0, len(good), max(1, len(good) // 20)), *[len(good)] * 80):
+        raw = bytearray(good[:cut])
+        for i in random.integers(0, max(1, min(cut, 200)), 3) if cut else ():
+            raw[i] = random.integers(256)
+        try:
+            own._open(io.BytesIO(raw), "mine", "give")
+        except ValueError as error:
+            assert str(error).startswith("mine ") and " at 0x" not in str(error)
+
+
+def test_sixteen_bits_of_a_digit_are_read_as_eight():
+    pixels = np.zeros((40, 40), np.uint16)
+    pixels[8:30, 15:25] = 40_000
+    want = data.own_picture(encoded((pixels // 256).astype(np.uint8), "png"))
+    assert torch.equal(data.own_picture(encoded(pixels, "png")), want) and want.max() > 0.9
+
+
+def test_what_is_no_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match=f"{place} is no file; give the path"):
+            data.own_picture(str(place))
+    pictures(tmp_path / "own", {"a": 3, "b": 3})
+    (tmp_path / "own" / "b" / "more").mkdir()
+    with pytest.raises(ValueError, match="own/b/more is no file; a class holds pictures alone"):
+        data.own_folder(tmp_path / "own")
+    (tmp_path / "own" / "b" / "more").rmdir()
+    os.mkfifo(tmp_path / "own" / "b" / "pipe.png")
+    with pytest.raises(ValueError, match="own/b/pipe.png is no file"):
+        data.own_folder(tmp_path / "own")
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path):
+    pictures(tmp_path, {"a": 3, "b": 3})
+    with open(tmp_path / "a" / "hole.png", "wb") as f:
+        f.truncate(own.MAX_BYTES + 1)
+    with pytest.raises(ValueError, match="a/hole.png is larger than 268,435,456 bytes"):
+        data.own_folder(tmp_path)

@@ -176,3 +176,55 @@ X = torch.rand(1, 1, 4, 4)
 def test_bad_input_is_refused_with_the_value_and_what_is_allowed(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "poisson"])
+@pytest.mark.parametrize("unit, snr", [("dB", 3), ("ratio", 2.5), ("dB", -150), ("dB", 60)])
+@pytest.mark.parametrize("scale", [2.0**-120, 2.0**-100, 2.0**-70, 1, 2.0**60, 2.0**66, 2.0**83])
+def test_the_snr_is_right_however_small_or_large_the_pixels_are(kind, unit, snr, scale):
+    """A power of two changes no digit, so the noise must scale with the pixels exactly."""
+    x = big(3, 20)
+    exact = perturb.apply(kind, x.double(), snr, gen(), unit) - x
+    seen = perturb.apply(kind, x.double() * scale, snr, gen(), unit) - x.double() * scale
+    torch.testing.assert_close(seen / scale, exact, rtol=1e-9, atol=1e-12)
+    if snr == -150 and scale > 2.0**82:
+        with pytest.raises(ValueError, match=r"leaves the range of torch.float32; scale"):
+            perturb.apply(kind, x * 2.0**40 * scale, snr, gen(), unit)
+        return
+    want = perturb.apply(kind, x, snr, gen(), unit)
+    seen = perturb.apply(kind, x * scale, snr, gen(), unit) / scale
+    torch.testing.assert_close(seen, want, rtol=1e-5, atol=1e-5 * want.abs().max().item())
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "poisson"])
+@pytest.mark.parametrize("pixel", [1e25, 1e-30, 1e-44])
+def test_extreme_pixels_get_noise_and_their_neighbours_the_same_as_without_them(kind, pixel):
+    x = big(5, 20)
+    alone = perturb.apply(kind, x, 3, gen())
+    x[1] = pixel
+    seen = perturb.apply(kind, x, 3, gen())
+    assert torch.equal(seen[0], alone[0]), "bit for bit"
+    assert seen.isfinite().all() and (seen[1] - pixel).abs().max() > 0
+    if pixel != 1e-44:  # of which float32 has but two digits
+        assert ((seen[1] / pixel).double() - 1).std().item() == pytest.approx(0.708, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "poisson"])
+def test_noise_of_float64_images_beyond_its_squares_and_of_the_largest_pixels(kind):
+    x = torch.full((1, 1, 30, 30), 1e200, dtype=torch.float64)
+    seen = perturb.apply(kind, x, 3, gen())
+    assert (seen / 1e200 - 1).std().item() == pytest.approx(0.708, abs=0.05)
+    with pytest.raises(ValueError, match=r"pixels of up to 3e\+38 leaves the range"):
+        perturb.apply(kind, torch.full((1, 1, 30, 30), 3e38), 3, gen())
+
+
+def test_the_noise_of_ordinary_pixels_is_what_it_was_bit_for_bit():
+    """The rows that are there were made by these lines."""
+    x = torch.cat([big(7, 28), torch.zeros(1, 1, 28, 28)])
+    power = x.square().mean(dim=(1, 2, 3), keepdim=True)
+    draw = torch.randn(x.shape, generator=gen())
+    ratio = perturb.snr_ratio(3)
+    assert torch.equal(perturb.gaussian(x, 3, gen()), x + draw * (power / ratio).sqrt())
+    mean = x.abs().mean(dim=(1, 2, 3), keepdim=True)
+    share = x.abs() / mean.clamp_min(torch.finfo(x.dtype).tiny)
+    assert torch.equal(perturb.poisson(x, 3, gen()), x + draw * (share * power / ratio).sqrt())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from rsnl_lib import store
 from rsnl_lib.data import catalogue, sets, whiten
@@ -139,7 +140,7 @@ def test_a_write_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
 
     with monkeypatch.context() as m:
         m.setattr(store.os, "replace", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="could not be written whole: the disk is full"):
             whiten.gcn_zca(images(), images(50, 1), tmp_path)
     assert list(tmp_path.iterdir()) == []
     whiten.gcn_zca(images(), images(50, 1), tmp_path)
@@ -181,3 +182,44 @@ def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, m
     )
     np.testing.assert_allclose(d.x_test.numpy(), want[1], rtol=1e-5, atol=1e-6)
     assert [p.parent.name for p in tmp_path.rglob("zca-*")] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: {**held, "train": torch.zeros(3)},
+        lambda held: {**held, "train": held["train"] * float("nan")},
+        lambda held: {**held, "test": held["test"].double()},
+        lambda held: {k: v for k, v in held.items() if k != "test"},
+        lambda held: {**held, "test": held["test"] + 1e-3},  # one digit changed: the digest knows
+    ],
+)
+def test_a_whole_file_of_another_answer_is_computed_anew(tmp_path, change):
+    x, x_test = images(), images(50, 1)
+    first, (file,) = whiten.gcn_zca(x, x_test, tmp_path), list(tmp_path.iterdir())
+    whole = file.read_bytes()
+    save_file(change(load_file(file)), file)
+    assert all(map(torch.equal, whiten.gcn_zca(x, x_test, tmp_path), first))
+    assert file.read_bytes() == whole
+
+
+def test_a_cache_of_old_without_a_digest_is_still_used(tmp_path, monkeypatch):
+    x, x_test = images(), images(50, 1)
+    first, (file,) = whiten.gcn_zca(x, x_test, tmp_path), list(tmp_path.iterdir())
+    save_file({k: v for k, v in load_file(file).items() if k != "sha256"}, file)
+    monkeypatch.setattr(whiten, "zca", None)
+    assert all(map(torch.equal, whiten.gcn_zca(x, x_test, tmp_path), first))
+
+
+def test_images_without_numbers_or_of_two_sizes_are_not_whitened(tmp_path):
+    x = images()
+    for train, test, said in (
+        (x[:0], x, "x is empty"),
+        (x, x[..., :2], "must be of one size"),
+        (x * float("nan"), x, "NaN or infinite"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            whiten.gcn_zca(train, test, tmp_path)
+    with pytest.raises(ValueError, match="no images to fit"):
+        whiten.zca([whiten.gcn(x[:0])])
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ from torch import nn
 
 from rsnl_lib import networks
 from rsnl_lib.data import catalogue, sets
+from rsnl_lib.geometry import boundary
 from rsnl_lib.measure import evaluate, inference
 
 D = sets.digits()
@@ -140,3 +141,40 @@ def test_wilson_against_published_values(correct, n, low, high):
 def test_bad_input_is_refused(x, plan, draws, said):
     with pytest.raises(ValueError, match=said):
         evaluate.sweep({"net": Recorder()}, x, Y, plan, draws)
+
+
+class Odd(nn.Module):
+    """NaN where an image is dark, though every weight is finite."""
+
+    def forward(self, x):
+        sizes = x.flatten(1).sum(1, keepdim=True)
+        return (sizes / sizes).expand(-1, 10)
+
+
+def test_a_network_of_nan_is_refused_before_anything_is_counted():
+    d = sets.digits()
+    good, bad = networks.build("digits_mlp_student"), networks.build("digits_mlp_student")
+    bad[1].layer.weight.data[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="1.layer.weight of the network 'bad' holds NaN"):
+        evaluate.sweep({"good": good, "bad": bad}, d.x_test, d.y_test, [("clean", 0.0, "")])
+    x = torch.cat([d.x_test[:70], 0 * d.x_test[:1]])
+    with pytest.raises(ValueError, match="logits of the network hold NaN"):
+        evaluate.sweep({"odd": Odd()}, x, d.y_test[:71], [("clean", 0.0, "")])
+    with pytest.raises(ValueError, match="images hold NaN"):
+        evaluate.sweep({"good": good}, x * float("inf"), d.y_test[:71], [("clean", 0.0, "")])
+
+
+def test_nan_and_one_class_are_no_boundary():
+    d = sets.digits()
+    bad = networks.build("digits_mlp_student").eval()
+    bad[1].layer.weight.data[0, 0] = float("nan")
+    x, y = d.x_test[:5], d.y_test[:5]
+    for call in (
+        lambda net: boundary.vectors(net, x, y),
+        lambda net: boundary.search(net, x, y, (y + 1) % 10),
+    ):
+        with pytest.raises(ValueError, match="1.layer.weight of the network holds NaN"):
+            call(bad)
+        with pytest.raises(ValueError, match="logits of the network hold NaN"):
+            x[0] = 0
+            call(Odd().eval())

@@ -167,11 +167,12 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
         1,
     ] and len(file.read_text().splitlines()) == 2
     for command in ("attack", "similarity", "margins", "ladder"):
+        to = file if command == "attack" else tmp_path / f"{command}.csv"
         with pytest.raises(
             SystemExit,
             match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors",
         ):
-            cli.main([command, str(KD), str(best), "--images", "20", "--rows", str(file)])
+            cli.main([command, str(KD), str(best), "--images", "20", "--rows", str(to)])
     assert len(file.read_text().splitlines()) == 2
 
 
@@ -196,3 +197,10 @@ def test_our_own_attack_is_no_stronger_than_the_toolbox_on_the_network_it_shaped
     with torch.no_grad():
         ours = (net(z).argmax(1) == Y).float().mean().item()
     assert toolbox.survives(net, X, Y, 0.1).float().mean().item() <= ours + 0.003
+
+
+def test_a_network_of_nan_withstands_nothing_and_is_refused():
+    bad = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.constant_(bad[1].bias, float("nan"))
+    with pytest.raises(ValueError, match="1.bias of the network holds NaN"):
+        toolbox.survives(bad, X[:2], Y[:2], 0.1)

@@ -76,8 +76,8 @@ MUTANTS = [
     (
         "create_graph lost",
         "geometry/gradient",
-        "create_graph=create_graph)",
-        "create_graph=False)",
+        "'create_graph': create_graph",
+        "'create_graph': False",
         "losses::test_input_gradient_is",
     ),
     (
@@ -188,8 +188,8 @@ MUTANTS = [
     (
         "Poisson noise like Gaussian",
         "data/perturb",
-        "(share * power(x) / ratio)",
-        "(0 * share + power(x) / ratio)",
+        "return share * power(x)",
+        "return 0 * share + power(x)",
         "perturb::test_poisson",
     ),
     (
@@ -272,7 +272,7 @@ MUTANTS = [
     (
         "cap R dropped",
         "theorem/bound",
-        "return torch.minimum(printed_radius(m, G), torch.as_tensor(R, dtype=m.dtype))",
+        "return torch.minimum(printed_radius(m, G), R)",
         "return printed_radius(m, G)",
         "bound::test_counterexample_4_without",
     ),
@@ -419,8 +419,8 @@ MUTANTS = [
     (
         "weights rounded to float32",
         "theorem/jacobian",
-        "copy.deepcopy(net).double()",
-        "copy.deepcopy(net).float().double()",
+        "twin(net).double()",
+        "twin(net).float().double()",
         "certify::test_the_sound_lead_is_below_the_rational_one_under",
     ),
     (
@@ -440,8 +440,8 @@ MUTANTS = [
     (
         "LipSDP: feasibility not checked",
         "theorem/lipsdp",
-        "good = info == 0",
-        "good = info >= 0",
+        "good = (info == 0)",
+        "good = (info >= 0)",
         "certify::test_lipsdp_of_two",
     ),
     (
@@ -762,8 +762,8 @@ MUTANTS = [
     (
         "whitened in float32",
         "data/whiten",
-        "v = x.flatten(1).double()",
-        "v = x.flatten(1).float()",
+        "v = points(x.flatten(1).double())",
+        "v = points(x.flatten(1).float())",
         "whiten::test_gcn",
     ),
     (
@@ -876,7 +876,7 @@ MUTANTS = [
     ),
     (
         "cell filled by any recipe",
-        "store",
+        "rows",
         "network teacher recipe settings train_noise seed'.split",
         "network teacher train_noise seed'.split",
         "reproduce::test_a_cell_is",
@@ -924,6 +924,55 @@ MUTANTS = [
         "reproduce::test_a_trained_network",
     ),
     (
+        "rows: more right than images",
+        "rows",
+        "if not 0 < int(row['n']) >= int(row['correct']):",
+        "if False:",
+        "rows::test_a_bad_cell",
+    ),
+    (
+        "rows: a data set called as another file",
+        "rows",
+        "if plain_name(column, text).casefold() in TAKEN:",
+        "if False:",
+        "rows::test_a_bad_cell",
+    ),
+    (
+        "store: two append at once",
+        "store",
+        "        hold(f)\n",
+        "",
+        "rows::test_processes_that_append",
+    ),
+    (
+        "store: half a line read as a row",
+        "store",
+        "if text and text[-1] not in '\\r\\n':",
+        "if False:",
+        "rows::test_a_broken_table",
+    ),
+    (
+        "train: every row twice",
+        "commands/train",
+        "store.append(rows_to, rows, store.COLUMNS, same_run)",
+        "store.append(rows_to, rows)",
+        "store::test_a_run_that_is_trained_twice",
+    ),
+    (
+        "merge: a link followed",
+        "study/merge",
+        "if path.is_symlink() or not path.is_file():",
+        "if False:",
+        "merge::test_a_link",
+    ),
+    (
+        "merge: results not asked before",
+        "study/merge",
+        "store.can_append(results / 'curves.csv', CURVE_COLUMNS)",
+        "pass",
+        "merge::test_results_that_cannot",
+    ),
+    (
         "merge counts twice",
         "study/merge",
         "        if twin is row:\n",
@@ -940,8 +989,8 @@ MUTANTS = [
     (
         "two campaigns in one folder",
         "study/workers",
-        "fcntl.LOCK_EX | fcntl.LOCK_NB",
-        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        "store.hold(handle, wait=False)",
+        "pass",
         "reproduce::test_two_campaigns",
     ),
     (
@@ -961,9 +1010,23 @@ MUTANTS = [
     (
         "parts: the whole not checked",
         "study/parts",
-        "if _sha256(raw) != sum_of_all:",
-        "if False:",
+        "or _sha256(raw) != sum_of_all:",
+        "or False:",
         "parts::test_damage",
+    ),
+    (
+        "parts: names inside not asked",
+        "study/parts",
+        "if not known.fullmatch(member.name):",
+        "if False:",
+        "parts::test_of_a_campaign",
+    ),
+    (
+        "parts: a bad file over a good one",
+        "study/parts",
+        "!= sums.get(inside):",
+        "== '':",
+        "parts::test_good_files",
     ),
     (
         "names of students by another teacher",
@@ -978,6 +1041,34 @@ MUTANTS = [
         "guide = seed % jobs.TEACHERS",
         "guide = 0",
         "reproduce::test_a_cell_is",
+    ),
+    (
+        "own folder: checkpoints of other pictures taken",
+        "data/own",
+        "if header.get('pictures', '') != d.pictures:",
+        "if False:",
+        "own::test_two_folders",
+    ),
+    (
+        "own folder: rows of other pictures joined",
+        "commands/common",
+        "if said != d.pictures and (said or have):",
+        "if False:",
+        "own::test_two_folders",
+    ),
+    (
+        "own folder: a checkpoint named like a built-in set's",
+        "study/jobs",
+        "self.dataset in DATASETS and self.net",
+        "self.net",
+        "own::test_a_folders_checkpoints",
+    ),
+    (
+        "noise lost where squares underflow",
+        "data/perturb",
+        "deviation.where(plain, exact.to(x.dtype))",
+        "deviation",
+        "perturb::test_the_snr_is",
     ),
     (
         "own folder: twins kept",
@@ -1087,7 +1178,7 @@ MUTANTS = [
     (
         "measured anew, old rows lost",
         "study/workers",
-        "rows = store.lines(work / f'rows/{stem}.csv', missing_ok=True) + new",
+        "rows = store.lines(work / f'rows/{stem}.csv', True, store.COLUMNS) + new",
         "rows = new",
         "reproduce::test_a_trained",
     ),
@@ -1756,13 +1847,14 @@ def main(names):
         sys.exit(f"unknown mutant among {names}; there are: {', '.join(m[0] for m in MUTANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder).resolve()
-        for part in ("rsnl_lib", "tests", "data"):
+        for part in ("rsnl_lib", "tests", "data", "benchmarks"):
             shutil.copytree(
                 ROOT / part,
                 copy / part,
                 ignore=shutil.ignore_patterns("__pycache__", "downloads"),
             )
-        shutil.copy(ROOT / "pyproject.toml", copy)
+        for name in ("pyproject.toml", "CONTRIBUTING.md", "README.md"):
+            shutil.copy(ROOT / name, copy)
         status, output = run_tests(copy, *{m[4] for m in chosen})
         if status:
             sys.exit(f"the tests must pass before anything is broken:\n{output[-3000:]}")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rsnl_lib import geometry
-from rsnl_lib.train import losses
+from rsnl_lib.train import attacks, losses
 
 LN3 = math.log(3)
 NET = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
@@ -151,3 +151,51 @@ def test_shapes_that_would_broadcast_are_refused():
         losses.soft_cross_entropy(torch.zeros(2, 3), torch.zeros(1, 3), 1.0)
     with pytest.raises(ValueError, match=r"\(2, 1, 4, 4\) and teacher gradients \(1, 1, 4, 4\)"):
         losses.gradient_loss(torch.zeros(2, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a, y, f, x: losses.kd_loss(a, a, y, 1.0, 2.0),
+        lambda a, y, f, x: losses.mimic_loss(a, a),
+        lambda a, y, f, x: losses.hint_loss(x, x),
+        lambda a, y, f, x: losses.score_loss(f, f, 0.1),
+        lambda a, y, f, x: losses.score_floor(f, 0.1),
+        lambda a, y, f, x: losses.gradient_loss(x, x),
+        lambda a, y, f, x: losses.direct_loss(f, f, x, x, 0.1, 0.1),
+    ],
+)
+def test_an_empty_batch_has_no_loss(call):
+    empty = torch.zeros(0, 3), torch.zeros(0).long(), torch.zeros(0), torch.zeros(0, 1, 2, 2)
+    with pytest.raises(ValueError, match="an empty batch has no mean"):
+        call(*empty)
+
+
+def test_a_network_that_ignores_its_images_and_a_single_class_have_no_gradient():
+    net, x, y = smooth_net()
+    one = nn.Linear(3, 3).double()
+    for blind in (
+        lambda x: torch.ones(len(x), 3, dtype=x.dtype),
+        lambda x: one(torch.ones(len(x), 3, dtype=x.dtype)),
+        lambda x: net(x.detach()),
+    ):
+        module = nn.Module()
+        module.forward = blind
+        with pytest.raises(ValueError, match="ignores its images"):
+            geometry.input_gradient(module, x, y)
+        with pytest.raises(ValueError, match="ignores its images"):
+            attacks.pgd(module, x, attacks.cross_entropy(y), 0.1, 0.1, low=None, high=None)
+    with pytest.raises(ValueError, match="1 class; margins want at least 2"):
+        geometry.height(torch.zeros(2, 1), torch.zeros(2).long())
+
+
+@pytest.mark.parametrize("R", [-1.0, float("nan"), torch.tensor([1.0, -1.0])])
+@pytest.mark.parametrize("q", [1, 2, math.inf])
+def test_a_ball_of_a_negative_radius_is_refused(R, q):
+    d = torch.ones(2, 1, 2, 2)
+    with pytest.raises(ValueError, match="must be a length: zero or above"):
+        geometry.onto_ball(d, R, q)
+    with pytest.raises(ValueError, match="must be a length: zero or above"):
+        geometry.random_in_ball(d, R, q)
+    assert not geometry.onto_ball(d, 0.0, q).any()
+    assert torch.equal(geometry.onto_ball(d, math.inf, q), d)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rsnl_lib import geometry, networks, train
@@ -444,3 +445,160 @@ def test_a_setting_has_the_type_that_the_recipe_gives_it():
     for text in ("epochs=0.5", "clip=x", "flip=1", "colour=2", "clip"):
         with pytest.raises(ValueError, match="is no setting; write KEY=VALUE"):
             recipes.setting(text)
+
+
+class Bent(nn.Module):
+    """A teacher whose forward can be another under the same name and weights."""
+
+    def __init__(self, bend):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(64, 10)
+        self.bend = bend
+
+    def forward(self, x):
+        return self.bend(self.layer(x.flatten(1))) * 5
+
+
+def test_teachers_of_one_name_and_equal_weights_share_no_cache(tmp_path):
+    def ask(bend, folder=tmp_path):
+        net = Bent(bend).eval()
+        return train.teacher_constants(net, D.x_train, D.y_train, 3.0, "tempered", folder)
+
+    for bend in (torch.relu, torch.tanh, lambda a: a * 1.001):
+        assert all(map(torch.equal, ask(bend), ask(bend, None)))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: {**held, "a": torch.zeros(3, 10)},
+        lambda held: {**held, "a": held["a"] * float("nan")},
+        lambda held: {**held, "a": held["a"][:, :7].contiguous()},
+        lambda held: {**held, "g": held["g"][:, :, :4].contiguous()},
+        lambda held: {"a": held["a"]},
+        lambda held: {**held, "a": held["a"] + 1e-3},
+    ],
+)
+def test_a_teacher_cache_of_another_shape_or_changed_is_made_again(tmp_path, change):
+    def ask():
+        return train.teacher_constants(
+            teacher(), D.x_train, D.y_train, 3.0, "tempered", tmp_path, chunk=16, every=1e9
+        )
+
+    fresh, (file,) = ask(), list(tmp_path.iterdir())
+    whole = file.read_bytes()
+    odd = change({k: v for k, v in load_file(file).items()})
+    save_file(odd, file)
+    assert all(map(torch.equal, ask(), fresh)) and file.read_bytes() == whole
+    save_file(odd, file.with_stem(f"{file.stem}.from-0"))
+    file.unlink()
+    assert all(map(torch.equal, ask(), fresh)) and file.read_bytes() == whole
+
+
+def test_a_state_knows_how_its_teacher_answers_and_the_validation_images(tmp_path):
+    state, guide = tmp_path / "run.state", Bent(torch.relu).eval()
+    train.fit(student(), D, "kd", R, 0, guide, state)
+    before = state.read_bytes()
+    bent = Bent(torch.tanh).eval()
+    other = nn.Sequential(nn.Flatten(), networks.dense(64, 8), nn.Tanh(), nn.Linear(8, 10))
+    thin = D._replace(x_train=D.x_train.view(-1, 1, 4, 16), x_val=D.x_val.view(-1, 1, 4, 16))
+    for net, d, T in (
+        (student(), D, bent),
+        (student(), D._replace(y_val=D.y_val.roll(1)), guide),
+        (student(), thin, guide),
+        (other, D, guide),
+    ):
+        with pytest.raises(ValueError, match="run.state belongs to another run .*; delete it"):
+            train.fit(net, d, "kd", R, 0, T, state)
+        assert state.read_bytes() == before
+
+
+def test_a_state_knows_the_teacher_of_its_hints(tmp_path):
+    state, r = tmp_path / "run.state", R._replace(hint_epochs=1)
+    train.fit(student(), D, "standard", r, 0, teacher(), state)
+    other = teacher()
+    other[1].layer.weight.data += 1e-3
+    with pytest.raises(ValueError, match="run.state belongs to another run"):
+        train.fit(student(), D, "standard", r, 0, other, state)
+
+
+def test_a_state_of_old_still_resumes(tmp_path, monkeypatch):
+    """One that says neither how the teacher answers nor what the validation images are."""
+    whole = fit()
+    state = tmp_path / "run.state"
+    stopped(state, monkeypatch)
+    held = torch.load(state, weights_only=True)
+    del held["answers"]
+    held["run"] = held["run"][:6]
+    torch.save(held, state)
+    assert same(whole, fit(state=state)) and len(held["history"]) < R.epochs
+    held["run"][5] = "a teacher 0123456789ab"
+    torch.save(held, state)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        fit(state=state)
+
+
+@pytest.mark.parametrize("lacking", ["step", "best", "run"])
+def test_a_state_without_a_part_is_refused_in_words(tmp_path, lacking):
+    state = tmp_path / "run.state"
+    fit(state=state)
+    held = torch.load(state, weights_only=True)
+    torch.save({k: v for k, v in held.items() if k != lacking}, state)
+    with pytest.raises(ValueError, match="run.state is damaged.*; delete it"):
+        fit(state=state)
+
+
+class Blind(nn.Module):
+    def forward(self, x):
+        return torch.ones(len(x), 10)
+
+
+def nan_teacher():
+    net = teacher()
+    net[1].layer.bias.data.fill_(float("nan"))
+    return net
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: fit(r=R._replace(epochs=None)), "epochs=None must be a whole number"),
+        (lambda: fit(r=R._replace(batch=0)), "batch=0"),
+        (lambda: fit(r=R._replace(lr=float("nan"))), "lr=nan"),
+        (lambda: fit(r=R._replace(C1="many")), "C1='many'"),
+        (lambda: train.fit(student(), D, "robust", R, 0, Blind().eval()), "ignores its images"),
+        (lambda: train.fit(student(), D, "kd", R, 0, nan_teacher()), "of the teacher holds NaN"),
+        (lambda: train.fit(student(), D, "kd", R, 0, teacher().train()), "in training mode"),
+        (
+            lambda: train.fit(nan_teacher(), D, "standard", R),
+            "1.layer.bias of the network holds NaN",
+        ),
+        (
+            lambda: train.teacher_constants(nan_teacher(), D.x_train, D.y_train, 3.0, ""),
+            "1.layer.bias of the teacher holds NaN",
+        ),
+        (
+            lambda: train.teacher_constants(teacher(), D.x_train[..., 1:], D.y_train, 3.0, ""),
+            "(1, 8, 7)",
+        ),
+        (
+            lambda: train.teacher_constants(teacher(), D.x_train, D.y_train[1:], 3.0, ""),
+            "do not fit",
+        ),
+        (lambda: loop.accuracy(nan_teacher(), D.x_val, D.y_val), "logits of the network hold NaN"),
+    ],
+)
+def test_networks_recipes_and_teachers_of_no_use_are_refused(call, said):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert said in str(error.value)
+
+
+def test_gradients_too_large_for_half_precision_are_refused(tmp_path):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    net[1].weight.data *= 1e7
+    with pytest.raises(ValueError, match="input gradients are NaN or too large for torch.float16"):
+        train.teacher_constants(net, D.x_train, D.y_train, 3.0, "logit", tmp_path)
+    assert not list(tmp_path.iterdir())

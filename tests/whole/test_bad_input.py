@@ -39,7 +39,9 @@ A, F_S = torch.zeros(20, 10), torch.full((20,), 0.5)
 ROWS = pd.DataFrame(
     [{"method": "kd", "perturbation": "gaussian", "level": 3, "unit": "dB", "n": 10, "correct": 9}]
 )
-ROW = dict.fromkeys(store.COLUMNS, "")
+ROW = dict.fromkeys(store.COLUMNS, "") | {"dataset": "digits", "method": "kd", "recipe": "short"}
+ROW |= {"network": "digits_student", "seed": 0, "perturbation": "clean", "level": 0}
+ROW |= {"n": 10, "correct": 9}
 HEADER = {"network": "digits_mlp_student", "classes": 10}
 SHIPPED = {
     "STUDENT": jobs.Job("digits", "robust", "digits_mlp_student", "tau4").path(),
@@ -203,6 +205,43 @@ bad(
     "tau=None",
     "finite number above zero",
 )
+bad(
+    "settings.parameters (of a kernel)",
+    "a parameter hides the cells",
+    lambda: chapter.parameters({"In": 3}, tau=3.0),
+    "unknown parameter 'In'",
+    "this notebook has: tau",
+)
+bad(
+    "settings.parameters (of a kernel)",
+    "a list in their place",
+    lambda: chapter.parameters({"In": [None]}, tau=3.0),
+    "unknown parameter 'In'",
+    "this notebook has: tau",
+)
+for cell in ("!ls", "seed =", "tau = '\0'", "-" * 9999 + "1"):
+    bad(
+        "settings.parameters (cells)",
+        f"a cell that is no Python: {cell[:8]!r}",
+        lambda cell=cell: chapter.parameters({"In": [f"# Parameters\n{cell}"]}, tau=3.0),
+        "'# Parameters' is no Python",
+        "write lines such as seed = 1",
+    )
+bad(
+    "settings.parameters (of a kernel)",
+    "a seed no generator takes",
+    lambda: chapter.parameters({}, seed=2**64),
+    "seed=18446744073709551616",
+    "whole number below 2^32",
+)
+for name in ("cpu:x", "cpu:", "cpu:-1", "cpu:" + "9" * 30):
+    bad(
+        "settings.device",
+        f"index of {name[:6]}",
+        lambda name=name: env.device(name),
+        f"device={name!r}",
+        "write 'auto', 'cpu', 'cuda' or 'cuda:0'",
+    )
 bad(
     "settings.device",
     "unknown",
@@ -1471,6 +1510,36 @@ bad(
     files={"here": b""},
 )
 bad(
+    "store.append (cells)",
+    "more right than images",
+    lambda: store.append("r.csv", [ROW, {**ROW, "correct": 11}]),
+    "row 2: correct=11 of n=10",
+    "make that row again",
+)
+bad(
+    "store.append (cells)",
+    "a data set that is a path",
+    lambda: store.append("r.csv", [{**ROW, "dataset": "../x"}]),
+    "dataset='../x'",
+    "rename it",
+)
+bad(
+    "store.read",
+    "header twice",
+    lambda: store.frame("r.csv"),
+    "row 3 is its header again",
+    "delete that row",
+    files={"r.csv": b"epoch,loss\n1,2\nepoch,loss\n"},
+)
+bad(
+    "store.read",
+    "latin-1",
+    lambda: store.frame("r.csv"),
+    "r.csv is no table: row 2",
+    "save it as UTF-8",
+    files={"r.csv": b"epoch,loss\n1,\xe9\n"},
+)
+bad(
     "store.read",
     "missing",
     lambda: store.frame("r.csv"),
@@ -1495,7 +1564,7 @@ bad(
     files={"r.csv": b"epoch,loss\n1,2,3\n"},
 )
 bad(
-    "store.read",
+    "store.read (cells)",
     "empty file",
     lambda: store.frame("r.csv"),
     "r.csv is no table",

@@ -286,5 +286,6 @@ def test_numbers_of_a_gpu_are_single_precision_and_its_index_is_kept(monkeypatch
 
     with monkeypatch.context() as m:
         m.setattr(torch.cuda, "is_available", lambda: True)
+        m.setattr(torch.cuda, "device_count", lambda: 2)
         m.setattr(torch.backends.cudnn, "allow_tf32", True)
         assert str(env.device("cuda:1")) == "cuda:1" and not torch.backends.cudnn.allow_tf32

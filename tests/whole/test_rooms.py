@@ -14,6 +14,8 @@ FLOORS = (
     "env",
     "geometry",
     "networks",
+    "rows",
+    "files",
     "store",
     "data",
     "train",

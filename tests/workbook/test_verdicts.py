@@ -253,7 +253,7 @@ def test_bounds_are_medians_seed_by_seed(tmp_path):
         "digits,digits_mlp_student,short,,robust,0,99",
         "digits,digits_student,short,,robust,0,",
     ]
-    (tmp_path / "m.csv").write_text("\n".join(lines))
+    (tmp_path / "m.csv").write_text("\n".join([*lines, ""]))
     assert claims.bounds(tmp_path / "m.csv", ["robust"])[0]["effects"] == {0: 1.0, 1: 2.0}
 
 

@@ -6,6 +6,7 @@ Made by: python -m rsnl_lib page
 
 import base64
 import hashlib
+import html
 import json
 import pathlib
 import re
@@ -20,7 +21,7 @@ from ... import data, networks, store
 from ...data import catalogue
 from ...env import ROOT
 from ...study import jobs
-from .. import palette, score_cache
+from .. import palette, paper_tables, score_cache
 
 HERE = pathlib.Path(__file__).parent
 OUT = ROOT / "figure3.html"
@@ -148,7 +149,7 @@ def claim_words(rows: dict[str, DataFrame]) -> dict[str, str]:
         ),
         "short": f"{', '.join(most)} and {last}",
         "wins": f"{int((seeds.robust > seeds.kd).sum())} of {len(seeds)}",
-        "heads": "".join(f'<th scope="col">{palette.style(m)["label"]}</th>' for m in SHOWN),
+        "heads": paper_tables.cells_html((palette.style(m)["label"] for m in SHOWN), "col"),
         "verdicts": lines,
     }
 
@@ -175,15 +176,16 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
     for m, (net, _) in loaded.items():
         count, multiplications = networks.count(net, catalogue.SHAPES["mnist"])
         table += (
-            f'<tr class="{m}"><th scope="row"><span class="key"></span>{labels[m]}</th>'
+            f'<tr class="{html.escape(m)}"><th scope="row"><span class="key"></span>'
+            f"{html.escape(labels[m])}</th>"
             f"<td>{count:,}</td><td>{multiplications / 1e6:.1f}</td>"
             f"<td>{tests.get(m, {}).get('clean 0', '–')}</td></tr>"
         )
     heads = [head for _, head in loaded.values()]
     words = {
         **claim_words(rows),
-        "commit": ", ".join(sorted({h["commit"] for h in heads})),
-        "recipe": ", ".join(sorted({h["recipe"] for h in heads})),
+        "commit": html.escape(", ".join(sorted({h["commit"] for h in heads}))),
+        "recipe": html.escape(", ".join(sorted({h["recipe"] for h in heads}))),
         "epochs": " or ".join(map(str, sorted({int(h["epochs"]) for h in heads}))),
         "mnist_runs": trainings(rows["mnist"], SHOWN),
         "digits_runs": trainings(rows["digits"], SHOWN),
@@ -211,7 +213,7 @@ def page_bytes() -> bytes:
     """The page's bytes."""
     facts, weights, words = page_parts()
     words |= {
-        "data": json.dumps(facts, separators=(",", ":")),
+        "data": json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"),
         "weights64": text64(weights.astype("<f2").tobytes()),
         "wasm64": text64((HERE / "conv.wasm").read_bytes()),
         **{name: (HERE / f"{name}.js").read_text("utf-8") for name in ("page", "worker")},

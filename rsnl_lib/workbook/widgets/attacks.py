@@ -1,6 +1,7 @@
 """Live: attacks and walks to the boundary (chapters 07 and 08)."""
 
 import functools
+import html
 
 import ipywidgets as W
 import torch
@@ -77,7 +78,8 @@ def _walk_row(net, method: str, s, b: int, k: int, at: int) -> str:
     )
     image = grey_image(z[0], f"the image after {at} steps", 112)
     return (
-        f'<div><b>{palette.style(method)["label"]}</b> <span class="rsnl-said">{said}</span>'
+        f"<div><b>{html.escape(palette.style(method)['label'])}</b>"
+        f' <span class="rsnl-said">{said}</span>'
         f"{side_by_side(image, step_plot(curves, at), align='center')}</div>"
     )
 

@@ -51,7 +51,7 @@ def verdicts(lines: list[dict]) -> None:
         seeds = ", ".join(f"seed {s}: {v:+.2f}" for s, v in c["effects"].items())
         return (
             f"<b>{verdict}</b> if {matters:.2f} points matter (the file"
-            f" says {c['matters']:g}: {c['verdict']})<br>effect {c['mean']:+.2f} "
+            f" says {c['matters']:g}: {html.escape(c['verdict'])})<br>effect {c['mean']:+.2f} "
             f"[{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p {c['p_corrected']:.3f};"
             f" {html.escape(seeds)}<br>"
             f"five seeds of this spread find an effect of {c['detectable']:.2f} points four times"

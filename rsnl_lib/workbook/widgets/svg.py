@@ -18,9 +18,10 @@ def svg(said: str, width: int, height: int, inside: str, more: str = "") -> str:
 
 
 def _label(x, y, words: str, colour: str = "currentColor", anchor: str = "") -> str:
-    """Words, 11 pixels high, at (x, y)."""
+    """Words, 11 pixels high, at (x, y), escaped."""
     held = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x}" y="{y}"{held} font-size="11" fill="{colour}">{words}</text>'
+    said = html.escape(words)
+    return f'<text x="{x}" y="{y}"{held} font-size="11" fill="{colour}">{said}</text>'
 
 
 def _place(v, low: float, high: float, start: float, length: float):
@@ -92,7 +93,7 @@ def step_plot(curves: dict, at: int) -> str:
     inside = f'<path d="M{X(at):.1f} 6V134" stroke="#767676"/>'
     for name, (path, colour) in curves.items():
         inside += _polyline(map(X, range(steps)), map(Y, path), colour)
-        inside += _label(266, f"{ends[name]:.1f}", html.escape(name), colour)
+        inside += _label(266, f"{ends[name]:.1f}", name, colour)
     inside += _label(125.0, 147, f"step {at} of {steps - 1}")
     said = "; ".join(f"{name} {path[at]:+.2f}" for name, (path, _) in curves.items())
     return svg(f"step {at}: {said}", 330, 150, inside)
@@ -107,7 +108,9 @@ def bars(method: str, p: Tensor, clean: Tensor, y: int | None, classes: Sequence
     if y is not None:
         said += f" · true class {classes[y]}: {p[y]:.2f} ({p[y] - clean[y]:+.2f} from clean)"
         true = f'<path class="rsnl-true" d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>'
-    names = "".join(f'<tspan x="{26 * i + 15}">{c}</tspan>' for i, c in enumerate(classes))
+    names = "".join(
+        f'<tspan x="{26 * i + 15}">{html.escape(c)}</tspan>' for i, c in enumerate(classes)
+    )
     now, before = (
         "".join(f"M{26 * i + 6} 54v{-50 * v:.1f}h18V54z" for i, v in enumerate(scores.tolist()))
         for scores in (p, clean)
@@ -120,7 +123,8 @@ def bars(method: str, p: Tensor, clean: Tensor, y: int | None, classes: Sequence
     )
     drawn = svg(f"{look['label']} {said}", 26 * len(p) + 8, 84, inside, BLOCK)
     return (
-        f'<div style="margin:2px 0"><b>{look["label"]}</b> <span class="rsnl-said">{said}</span>'
+        f'<div style="margin:2px 0"><b>{html.escape(look["label"])}</b>'
+        f' <span class="rsnl-said">{html.escape(said)}</span>'
         f"{drawn}</div>"
     )
 
