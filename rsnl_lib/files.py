@@ -37,8 +37,7 @@ def can_write(path: AnyPath) -> None:
             pass
     except OSError as error:
         if full(error):
-            cause = getattr(error, "strerror", None) or error
-            raise OSError(f"{path} could not be written whole: {FULL} ({cause})") from error
+            raise _full_disk(path, error) from error
         raise OSError(
             f"{place} is no folder that you may write to; name another for {path}"
         ) from None
@@ -49,6 +48,11 @@ def full(error: Exception) -> bool:
     told = re.search(r"\(os error (\d+)\)", str(error))
     code = int(told[1]) if told else getattr(error, "errno", None)
     return code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
+def _full_disk(path, error):
+    cause = getattr(error, "strerror", None) or error
+    return OSError(f"{path} could not be written whole: {FULL} ({cause})")
 
 
 def in_words(error: OSError) -> str:
@@ -69,8 +73,7 @@ def writing(path: pathlib.Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         if full(error):
-            cause = getattr(error, "strerror", None) or error
-            raise OSError(f"{path} could not be written whole: {FULL} ({cause})") from error
+            raise _full_disk(path, error) from error
         remedy = "name a folder that you may write to"
         raise OSError(f"{path} cannot be written ({error}); {remedy}") from error
 

@@ -239,6 +239,11 @@ def lines(path: AnyPath, missing_ok: bool = False, columns: list | None = None) 
     if columns and header != list(columns):
         known = ", ".join(columns)
         raise ValueError(f"{path} has other columns than {known}; name another file")
+    return _below(path, header, cells)
+
+
+def _below(path, header, cells):
+    """The rows below a header as dicts; of known columns they are checked."""
     if len(set(header)) < len(header):
         raise ValueError(f"{path} has a column twice; make the file again")
     rows = [dict(zip(header, row)) for row in cells]
@@ -254,9 +259,11 @@ def result_rows(*folders: AnyPath) -> list[dict]:
     rows = {}
     for folder in folders:
         for path in sorted(pathlib.Path(folder).glob("*.csv")):
-            header = next(_cells(path), COLUMNS)
+            cells = _cells(path)
+            header = next(cells, COLUMNS)
             if header == COLUMNS:
-                rows.update(dict.fromkeys(tuple(row.values()) for row in lines(path)))
+                found = _below(path, header, cells)
+                rows.update(dict.fromkeys(tuple(row.values()) for row in found))
             elif header not in SCHEMAS and path.stem not in TAKEN:
                 print(f"left out: {path}, its columns are not {', '.join(COLUMNS)}")
     return [dict(zip(COLUMNS, row)) for row in rows]
@@ -270,9 +277,11 @@ def frame(*paths: AnyPath) -> "DataFrame":
         if not os.path.lexists(path):
             remedy = "make them with: python -m rsnl_lib train"
             raise FileNotFoundError(f"there are no results {path}; {remedy}")
-        if next(_cells(path), None) is None:
+        cells = _cells(path)
+        header = next(cells, None)
+        if header is None:
             raise ValueError(f"{path} is no table: it is empty; make the file again")
-        lines(path)
+        _below(path, header, cells)
     numbers = MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2]  # they may be missing
     how = {"keep_default_na": False, "na_values": dict.fromkeys(numbers, [""])}
     how["dtype"] = dict.fromkeys(("settings", "teacher", "commit"), str)

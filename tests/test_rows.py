@@ -273,4 +273,4 @@ def test_a_file_that_is_replaced_while_one_waits_loses_no_row(tmp_path, monkeypa
 
 def test_every_row_that_is_shipped_is_right():
     for path in pathlib.Path(RESULTS).glob("*.csv"):
-        store.lines(path)
+        assert store.lines(path), path

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..rows import TAKEN
+
 
 class Condition(NamedTuple):
     """What is done to test images, how much of it, and in what unit."""
@@ -117,8 +119,6 @@ SETS = {
     "cifar100": CIFAR._replace(source="CIFAR100"),
 }
 DATASETS = tuple(SETS)
-# other files among the results; a folder of such a name would write into them
-RESULT_FILES = "attacks benchmarks clock curves ladder margins similarity speed"
 SHAPES = {one.stem: one.shape for one in SETS.values()}  # of an image, by the networks' stem
 CLEAN = Condition("clean", 0, "")  # images as they are
 
@@ -137,7 +137,7 @@ def name_of(dataset: str | os.PathLike) -> str:
         return dataset
     name = os.path.basename(os.path.abspath(dataset))
     remedy = f"rename the folder, to my-{name or 'pictures'} say"
-    if name.casefold() in (*DATASETS, *RESULT_FILES.split()):
+    if name.casefold() in (*DATASETS, *TAKEN):
         kind = "a built-in data set" if name.casefold() in DATASETS else "a file of results"
         raise ValueError(f"the folder {os.fspath(dataset)!r} has the name of {kind}; {remedy}")
     if not re.fullmatch(r"\w[\w .,+=@()&'-]*", name):
