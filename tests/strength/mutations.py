@@ -1796,29 +1796,43 @@ def child(copy, out, words):
     sys.exit(int(pytest.main(words)))
 
 
-def run_tests(copy, *chosen):
-    """(exit status, output) of the chosen tests on a copy; "losses::test_score" is each test of
-    test_losses.py named so far.
-    """
-    files = sorted({str(*copy.glob(f"tests/*/test_{c.split('::')[0]}.py")) for c in chosen})
-    names = " or ".join(c.split("::")[1] for c in chosen)
-    words = [
-        *files,
-        "-k",
-        names,
-        "-x",
-        "-q",
-        "--tb=short",
-        "--noconftest",
-        "-p",
-        "no:cacheprovider",
-    ]
+def copied(folder):
+    """What tests need of the project, copied into a folder: the library there may be broken."""
+    copy = pathlib.Path(folder).resolve()
+    for part in ("rsnl_lib", "tests", "data", "benchmarks"):
+        shutil.copytree(
+            ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "downloads")
+        )
+    for name in ("pyproject.toml", "CONTRIBUTING.md", "README.md"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def run_words(copy, words, seconds=None):
+    """(exit status, output) of pytest with these words on a copy; after `seconds` it is killed."""
+    words = [*words, "-x", "-q", "--tb=short", "--noconftest", "-p", "no:cacheprovider"]
     process = multiprocessing.get_context("fork").Process(
         target=child, args=(copy, copy / "out.txt", words)
     )
     process.start()
-    process.join()
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
     return process.exitcode, (copy / "out.txt").read_text()
+
+
+def files_of(copy, names):
+    """The test files of these names, wherever they lie."""
+    return sorted({str(*copy.glob(f"tests/*/test_{name}.py")) for name in names})
+
+
+def run_tests(copy, *chosen):
+    """(exit status, output) of the chosen tests on a copy; "losses::test_score" is each test of
+    test_losses.py named so far.
+    """
+    names = " or ".join(c.split("::")[1] for c in chosen)
+    return run_words(copy, [*files_of(copy, [c.split("::")[0] for c in chosen]), "-k", names])
 
 
 def verdict(status, output):
@@ -1846,15 +1860,7 @@ def main(names):
     if len(chosen) < len(names) or not chosen:
         sys.exit(f"unknown mutant among {names}; there are: {', '.join(m[0] for m in MUTANTS)}")
     with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder).resolve()
-        for part in ("rsnl_lib", "tests", "data", "benchmarks"):
-            shutil.copytree(
-                ROOT / part,
-                copy / part,
-                ignore=shutil.ignore_patterns("__pycache__", "downloads"),
-            )
-        for name in ("pyproject.toml", "CONTRIBUTING.md", "README.md"):
-            shutil.copy(ROOT / name, copy)
+        copy = copied(folder)
         status, output = run_tests(copy, *{m[4] for m in chosen})
         if status:
             sys.exit(f"the tests must pass before anything is broken:\n{output[-3000:]}")
