@@ -166,6 +166,7 @@ X = torch.rand(1, 1, 4, 4)
         (lambda: perturb.occlude(X, -1), "size=-1"),
         (lambda: perturb.occlude(X, 1.5), "size=1.5"),
         (lambda: perturb.occlude(X, 2, at=(3, 0)), r"at=\(3, 0\).*rows 0 to 2, columns 0 to 2"),
+        (lambda: perturb.occlude(X[..., :3], 2, at=(3, 0)), r"rows 0 to 2, columns 0 to 1"),
         (lambda: perturb.occlude(X, 2, at=(0, -1)), r"at=\(0, -1\)"),
         (
             lambda: perturb.apply("fog", X, 1),
@@ -218,13 +219,14 @@ def test_noise_of_float64_images_beyond_its_squares_and_of_the_largest_pixels(ki
         perturb.apply(kind, torch.full((1, 1, 30, 30), 3e38), 3, gen())
 
 
-def test_the_noise_of_ordinary_pixels_is_what_it_was_bit_for_bit():
+@pytest.mark.parametrize("snr", [3, 60])
+def test_the_noise_of_ordinary_pixels_is_what_it_was_bit_for_bit(snr):
     """The rows that are there were made by these lines."""
     x = torch.cat([big(7, 28), torch.zeros(1, 1, 28, 28)])
     power = x.square().mean(dim=(1, 2, 3), keepdim=True)
     draw = torch.randn(x.shape, generator=gen())
-    ratio = perturb.snr_ratio(3)
-    assert torch.equal(perturb.gaussian(x, 3, gen()), x + draw * (power / ratio).sqrt())
+    ratio = perturb.snr_ratio(snr)
+    assert torch.equal(perturb.gaussian(x, snr, gen()), x + draw * (power / ratio).sqrt())
     mean = x.abs().mean(dim=(1, 2, 3), keepdim=True)
     share = x.abs() / mean.clamp_min(torch.finfo(x.dtype).tiny)
-    assert torch.equal(perturb.poisson(x, 3, gen()), x + draw * (share * power / ratio).sqrt())
+    assert torch.equal(perturb.poisson(x, snr, gen()), x + draw * (share * power / ratio).sqrt())
