@@ -1,9 +1,11 @@
 """Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
 
+import codecs
 import csv
 import datetime
 import errno
 import io
+import lzma
 import os
 import pathlib
 import stat
@@ -30,6 +32,8 @@ from .rows import (  # noqa: F401
     TAKEN,
     check_all,
 )
+
+PACKED_MOST = 10**8  # bytes of the rows of a table that lie packed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -193,14 +197,55 @@ def can_append(path: AnyPath, columns: list = COLUMNS) -> None:
         append(path, [], columns)
 
 
+def _packed(path):
+    """Where the older rows of a table may lie packed: beside it, under its name and .xz."""
+    return path.with_name(f"{path.name}.xz")
+
+
+def _content(path):
+    """The bytes of a CSV file; rows that lie packed beside it stand first."""
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no plain file; name a file of rows")
+    raw, old = path.read_bytes(), _packed(path)
+    if not old.is_file():
+        return raw
+    again = f"fetch {old} again, or delete it"
+    reader = lzma.LZMADecompressor()
+    try:
+        packed = reader.decompress(old.read_bytes(), PACKED_MOST)
+    except (lzma.LZMAError, EOFError) as error:
+        raise ValueError(f"{old} is damaged ({error}); {again}") from None
+    if not reader.eof or reader.unused_data:
+        raise ValueError(f"{old} is cut off, or holds more than {PACKED_MOST} bytes; {again}")
+    header, _, rest = raw.removeprefix(codecs.BOM_UTF8).partition(b"\n")
+    if header.rstrip() != packed.partition(b"\n")[0] and raw:
+        raise ValueError(f"{old} has other columns than {path.name}; {again}")
+    return packed + rest
+
+
+def pack(path: AnyPath) -> None:
+    """Pack the rows of a CSV file into NAME.csv.xz beside it, which every reader reads first; only
+    its header stays. For a file of the tree that has grown: nothing else writes to it meanwhile.
+    """
+    path = pathlib.Path(path)
+    rows = list(_cells(path))
+    if not rows:
+        raise ValueError(f"{path} is empty; name a file of rows")
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    content = text.getvalue().encode()
+    if len(content) > PACKED_MOST:
+        raise ValueError(f"{path} holds more than {PACKED_MOST} bytes; split it")
+    write(_packed(path), lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))
+    write(path, content[: content.index(b"\n") + 1])
+
+
 def _cells(path) -> Iterator[list]:
     """The rows of a CSV file as lists of text, its header first, none of an empty file; one that
     is no whole table in UTF-8 (with or without byte-order mark) is refused with its row.
     """
-    path = pathlib.Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no plain file; name a file of rows")
-    raw = path.read_bytes()
+    raw = _content(path)
     try:
         text = raw.decode("utf-8-sig")
         bad = raw.find(b"\0")
@@ -286,5 +331,6 @@ def frame(*paths: AnyPath) -> "DataFrame":
     how = {"keep_default_na": False, "na_values": dict.fromkeys(numbers, [""])}
     how["dtype"] = dict.fromkeys(("settings", "teacher", "commit"), str)
     how["encoding"] = "utf-8-sig"
-    rows = pd.concat([pd.read_csv(p, **how) for p in paths], ignore_index=True)
+    tables = [pd.read_csv(io.BytesIO(_content(p)), **how) for p in paths]
+    rows = pd.concat(tables, ignore_index=True)
     return rows.drop_duplicates(ignore_index=True)

@@ -1,6 +1,7 @@
 """What comes from outside as rows: taken right, or refused with file, row and remedy."""
 
 import csv
+import lzma
 import multiprocessing
 import os
 import pathlib
@@ -269,6 +270,45 @@ def test_a_file_that_is_replaced_while_one_waits_loses_no_row(tmp_path, monkeypa
     with pytest.raises(ValueError, match="digits.csv was replaced just now; call again"):
         store.append(path, [ROW])
     assert path.read_bytes() == WHOLE
+
+
+def test_packed_rows_are_read_first_and_new_ones_are_appended_behind_them(tmp_path):
+    path = tmp_path / "digits.csv"
+    path.write_bytes(WHOLE)
+    before, seen = store.lines(path), store.frame(path)
+    store.pack(path)
+    assert path.read_bytes() == WHOLE[: WHOLE.index(b"\n") + 1]
+    assert store.lines(path) == before and store.frame(path).equals(seen)
+    assert store.append(path, before, key=rows.row_key) == []
+    new = {**ROW, "seed": "9"}
+    assert store.append(path, [new], key=rows.row_key) == [new]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert store.lines(path) == [*before, new] == store.result_rows(tmp_path)
+    store.pack(path)
+    assert store.lines(path) == [*before, new]
+
+
+@pytest.mark.parametrize(
+    "harm, said",
+    [
+        (lambda raw: raw[:-20], "digits.csv.xz is cut off"),
+        (lambda raw: raw + b"more", "digits.csv.xz is cut off, or holds more than"),
+        (lambda raw: raw[:40] + b"!!!!" + raw[44:], "digits.csv.xz is damaged"),
+        (lambda raw: b"", "digits.csv.xz is cut off"),
+        (lambda raw: lzma.compress(b"a,b\n1,2\n"), "digits.csv.xz has other columns"),
+        (lambda raw: lzma.compress(bytes(10**6 + 1)), "holds more than 1000000 bytes"),
+    ],
+)
+def test_packed_rows_that_are_damaged_are_named(tmp_path, monkeypatch, harm, said):
+    monkeypatch.setattr(store, "PACKED_MOST", 10**6)
+    path = tmp_path / "digits.csv"
+    path.write_bytes(WHOLE)
+    store.pack(path)
+    packed = tmp_path / "digits.csv.xz"
+    packed.write_bytes(harm(packed.read_bytes()))
+    for read in (store.lines, store.frame, lambda p: store.append(p, [ROW])):
+        with pytest.raises(ValueError, match=said):
+            read(path)
 
 
 def test_every_row_that_is_shipped_is_right():

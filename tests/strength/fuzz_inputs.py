@@ -6,6 +6,8 @@ import io
 
 from hypothesis import strategies as st
 
+from rsnl_lib import store
+
 OUTSIDE = "@OUTSIDE@"  # stands for a folder that nothing may be written to
 NUMBERS = "0 -0 1 -1 -5 900 1.5 1e9 1e400 nan inf -inf 0x10 1_000 ١ ² 1000000000".split()
 NUMBERS += ["9" * 30, "9" * 5000, "2025-1", " 1", "1 ", ""]
@@ -50,9 +52,9 @@ def edited(raw: bytes, edits) -> bytes:
 
 @functools.cache
 def head(path, lines=5) -> bytes:
-    """The first lines of a file."""
-    with open(path, "rb") as f:
-        return b"".join(f.readline() for _ in range(lines))
+    """The first lines of a CSV file, those that lie packed beside it first."""
+    rows = store.lines(path)[: lines - 1]
+    return store.table(rows, list(rows[0]))
 
 
 @functools.cache
