@@ -469,7 +469,8 @@ MUTANTS = [
         "certificate from the slope at x",
         "theorem/certify",
         "sound_interval(net_S, net_T, x, y, s, p, space, tau, box))",
-        "bound.point_gap(bound.head_start(net_S, net_T, y, space, tau), x.double(), p))",
+        "__import__('rsnl_lib').theorem.point_gap("
+        "bound.head_start(net_S, net_T, y, space, tau), x.double(), p))",
         "certify::test_no_certificate",
     ),
     (
@@ -1839,6 +1840,8 @@ def verdict(status, output):
     """(killed?, the test, the assertion) from what pytest printed."""
     failed = re.search(r"^FAILED \S+?::(\S+)", output, re.M)
     error = re.search(r"^E +(.*)", output, re.M)
+    if not error:  # several failures of one property
+        error = re.search(r"^ *\| (AssertionError.*)", output, re.M)
     said = error[1].strip() if error else (output).strip()[-300:]
     if status == 0:
         return False, "", "SURVIVED: every test passed"

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from torch import nn
 
 from rsnl_lib import geometry, theorem
+from rsnl_lib.theorem import search
 
 inf = math.inf
 D = torch.float64
@@ -834,3 +835,18 @@ H = affine((1.0, 1.0), 1.0)
 def test_bad_input_is_named(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_the_search_inside_the_ball_takes_fifteen_shorter_and_shorter_steps(monkeypatch):
+    """Down h = 9 + 3 x_1 from the ball's edge at x_0: steps of half the radius, then less."""
+    x, inside, seen = torch.zeros(1, 1, 1, 2, dtype=D), t(0.8), []
+    h = lambda z: 9 + 3 * z[:, 0, 0, 1]  # noqa: E731
+    search_from = search._Flips(h, x, 2, False)
+    monkeypatch.setattr(search_from, "offer", lambda z: seen.append(z.flatten().clone()))
+    search_from.descend(x + t(0.8, 0).view(1, 1, 1, 2), inside)
+    z = t(0.8, 0)
+    for j, found in enumerate(seen):
+        z = z - t(0, 0.4 * (15 - j) / 15)
+        z = z * (0.8 / max(0.8, z.norm().item()))
+        torch.testing.assert_close(found, z)
+    assert len(seen) == 15
