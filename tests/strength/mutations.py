@@ -686,8 +686,8 @@ MUTANTS = [
     (
         "noise_augmented without distillation",
         "train/methods/controls",
-        "return kd(net, b._replace(x=b.x +",
-        "return standard(net, b._replace(x=b.x +",
+        "return kd(net, b._replace(x=b.x + r.sigma * noise), r)",
+        "return {'kd': (1.0, nn.functional.cross_entropy(net(b.x + r.sigma * noise), b.y))}",
         "foreign::test_noise_augmented",
     ),
     (

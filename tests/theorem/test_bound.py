@@ -850,3 +850,13 @@ def test_the_search_inside_the_ball_takes_fifteen_shorter_and_shorter_steps(monk
         z = z * (0.8 / max(0.8, z.norm().item()))
         torch.testing.assert_close(found, z)
     assert len(seen) == 15
+
+
+def test_a_point_beyond_the_best_flip_is_drawn_back_to_its_distance():
+    h = lambda z: 0.3 - z[:, 0, 0, 0]  # noqa: E731
+    flips = search._Flips(h, point(0, 0), 2, False)
+    flips.offer(point(0.3, 0))
+    assert flips.r.item() == pytest.approx(0.3)
+    torch.testing.assert_close(flips.offer(point(0, 0.6)), point(0, 0.3))
+    torch.testing.assert_close(flips.offer(point(0, 0.2)), point(0, 0.2))
+    assert flips.r.item() == pytest.approx(0.3) and flips.z.flatten().tolist() == [0.3, 0]
