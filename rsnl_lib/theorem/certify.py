@@ -18,7 +18,16 @@ from ..checks import one_of, points, positive, some, true_class, whole
 from ..networks.modules import Maxout
 from . import bound
 from .interval import fitting_layers, sound_interval, sound_lead
-from .jacobian import BATCH_NORMS, LAYERS, POOLS, SLACK, known_layers, linear_map, split_last
+from .jacobian import (
+    BATCH_NORMS,
+    LAYERS,
+    POOLS,
+    SLACK,
+    known_layers,
+    linear_map,
+    seen_options,
+    split_last,
+)
 from .lipsdp import sound_lipsdp
 
 SOUND = ("spectral", "interval", "lipsdp")
@@ -31,6 +40,7 @@ def operator_norm(layer: Module, q: float) -> float:
     times the unfolded kernel's.
     """
     one_of("q", q, geometry.DUAL)
+    seen_options(layer)
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
     if isinstance(inner, POOLS):
         return _pool_norm(inner, q)
@@ -38,7 +48,7 @@ def operator_norm(layer: Module, q: float) -> float:
         scale, _ = linear_map(inner)
         return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
     if not isinstance(inner, (nn.Linear, nn.Conv2d)):
-        return 1.0  # ReLU, softplus, flatten, dropout at rest
+        return max(1.0, abs(getattr(inner, "negative_slope", 0)))  # ReLU, flatten, dropout at rest
     w = inner.weight
     if isinstance(inner, nn.Conv2d) and inner.groups > 1:
         raise ValueError(f"Conv2d with groups={inner.groups}: the product of norms knows groups=1")
@@ -58,7 +68,13 @@ def operator_norm(layer: Module, q: float) -> float:
 
 
 def _pool_norm(pool, q):
-    """The norm of a layer of windows, from how many of them overlap and what each may add up to."""
+    """The norm of a layer of windows, from how many of them overlap and what each may add up to; of
+    an adaptive one, which may repeat a pixel in all its places, whatever size it gets.
+    """
+    if isinstance(pool, nn.AdaptiveAvgPool2d):
+        out = pool.output_size
+        overlap = math.prod(v or 1 for v in ((out, out) if isinstance(out, int) else out or ()))
+        return {1: overlap, 2: math.sqrt(overlap), math.inf: 1.0}[q]
     k, step = ((v, v) if isinstance(v, int) else v for v in (pool.kernel_size, pool.stride))
     overlap = math.prod(math.ceil(a / b) for a, b in zip(k, step))
     share, rows = 1.0, 1.0

@@ -30,9 +30,18 @@ SLACK = 1e-9
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 RESHAPES = (nn.Flatten, nn.Unflatten)
 AT_REST = (nn.Dropout, nn.Identity)
-POOLS = (nn.AvgPool2d, nn.MaxPool2d)
-NEURONS = (nn.ReLU, nn.Softplus)
+AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+POOLS = (*AVERAGES, nn.MaxPool2d)
+NEURONS = (nn.ReLU, nn.LeakyReLU, nn.Softplus)
 LAYERS = (nn.Linear, nn.Conv2d, Maxout, *NEURONS, *POOLS, *BATCH_NORMS, *RESHAPES, *AT_REST)
+OPTIONS = (  # layer, option, whether the bounds see a value, which values they see
+    (nn.Conv2d, "padding_mode", lambda v: v == "zeros", "'zeros'"),
+    (nn.MaxPool2d, "dilation", lambda v: v in (1, (1, 1)), "1"),
+    (nn.MaxPool2d, "return_indices", lambda v: not v, "False"),
+    (nn.LeakyReLU, "negative_slope", math.isfinite, "a finite number"),
+    (nn.Softplus, "beta", lambda v: 0 < v < math.inf, "a number above zero"),
+    (nn.Softplus, "threshold", lambda v: v >= 20, "20 or more, where it is softplus"),
+)
 
 
 # what makes a module's answer: a subclass or an instance that has its own may compute anything
@@ -66,6 +75,16 @@ def known_layers(net: nn.Module) -> list[nn.Module]:
     return _flat(network("network", net), "")
 
 
+def seen_options(layer: nn.Module) -> None:
+    """Refuse an option of a layer, or of the layer inside a maxout, that the bounds do not see."""
+    inner = layer.layer if isinstance(layer, Maxout) else layer
+    for kind, option, seen, values in OPTIONS:
+        value = getattr(inner, option, None)
+        if isinstance(inner, kind) and not seen(value):
+            given = f"{kind.__name__} with {option}={value!r}"
+            raise ValueError(f"{given}: the bounds know {option} {values}; use that")
+
+
 def _flat(net, path):
     inner = net.layer if isinstance(net, Maxout) else net
     plain = (nn.Linear, nn.Conv2d) if inner is not net else (nn.Sequential, *LAYERS)
@@ -87,7 +106,9 @@ def _flat(net, path):
         raise ValueError(f"Maxout of Conv2d with groups={inner.groups}: the bounds know groups=1")
     if getattr(net, "track_running_stats", True) is False:
         raise ValueError(f"{name} without running statistics mixes the images of a batch")
+    seen_options(net)
     flat = twin(net).double().eval()
+    flat.inplace = False  # the caller's images stay as they are
     for name in ("weight", "bias"):  # of a parametrisation no tensor of the network
         w = getattr(inner, name, None)
         if isinstance(w, Tensor) and not w.isfinite().all():
@@ -107,8 +128,8 @@ def split_last(flat: list) -> tuple[list, nn.Linear | None]:
 
 def linear_map(layer: nn.Module, absolute: bool = False, rows: Tensor | None = None) -> tuple:
     """(a linear layer without its bias, the bias or None); with |weights|, or other `rows`."""
-    if isinstance(layer, nn.AvgPool2d):
-        return layer, None
+    if isinstance(layer, AVERAGES):
+        return (lambda t: layer(t).abs()) if absolute else layer, None  # a divisor may be negative
     if isinstance(layer, BATCH_NORMS):
         weight = 1 if layer.weight is None else layer.weight
         scale = (layer.running_var + layer.eps).rsqrt() * weight
@@ -119,8 +140,6 @@ def linear_map(layer: nn.Module, absolute: bool = False, rows: Tensor | None = N
     w = w.abs() if absolute else w
     if isinstance(layer, nn.Linear):
         return (lambda t: F.linear(t, w)), layer.bias
-    if layer.padding_mode != "zeros":
-        raise ValueError(f"Conv2d with padding_mode={layer.padding_mode!r}: use 'zeros'")
     how = (layer.stride, layer.padding, layer.dilation, layer.groups)
     return (lambda t: F.conv2d(t, w, None, *how)), layer.bias
 
@@ -210,6 +229,20 @@ def _maxout(m, s, ball, slopes):
     return _largest(states, alive)
 
 
+def _relu(m, s, ball, slopes):
+    """ReLU, or one that leaks: slope 1 above zero and `leak` below."""
+    leak, one = getattr(m, "negative_slope", 0.0), torch.ones_like(s.z)
+    up, down = ball.high(s) >= 0, ball.low(s) <= 0
+    ends = torch.where(up, one, leak), torch.where(down, leak, one)
+    slopes.append((torch.minimum(*ends), torch.maximum(*ends)))
+    below = State(*map(torch.zeros_like, s))
+    if leak:
+        e, r = (abs(leak) * (t + GAMMA * of.abs()) for t, of in ((s.e, s.z), (s.r, s.C)))
+        below = State(leak * s.z, e, leak * s.C, r)
+    out = _largest([s, below], [up, down])
+    return out if leak <= 1 else out._replace(z=torch.minimum(s.z, below.z))
+
+
 def _softplus(m, s, ball, slopes):
     low = torch.sigmoid(m.beta * ball.low(s)) * (1 - SLACK)
     high = torch.sigmoid(m.beta * ball.high(s)) * (1 + SLACK)
@@ -230,8 +263,6 @@ def _windows(m, t, fill, out):
 
 
 def _max_pool(m, s, ball):
-    if m.dilation not in (1, (1, 1)):
-        raise ValueError(f"MaxPool2d with dilation={m.dilation}: the bounds know dilation 1 only")
     out = m(s.z).shape[-2:]
     parts = [_windows(m, t, fill, out) for t, fill in zip(s, (-math.inf, 0.0, 0.0, 0.0))]
     winner = parts[0].argmax(0)
@@ -258,10 +289,8 @@ def logits_over(flat: list[nn.Module], x: Tensor, ball: Ball) -> tuple[State, li
     for m in flat:
         if isinstance(m, Maxout):
             s = _maxout(m, s, ball, slopes)
-        elif isinstance(m, nn.ReLU):
-            up, down = ball.high(s) >= 0, ball.low(s) <= 0
-            slopes.append(((~down).double(), up.double()))
-            s = _largest([s, State(*map(torch.zeros_like, s))], [up, down])
+        elif isinstance(m, (nn.ReLU, nn.LeakyReLU)):
+            s = _relu(m, s, ball, slopes)
         elif isinstance(m, nn.Softplus):
             s = _softplus(m, s, ball, slopes)
         elif isinstance(m, nn.MaxPool2d):

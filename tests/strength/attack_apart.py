@@ -20,6 +20,7 @@ def at_rest(net):
     for m in net.modules():
         if isinstance(m, nn.Softplus):
             m.threshold = 40.0
+        m.inplace = False
     return net
 
 
@@ -52,7 +53,9 @@ def size(m, t):
         scale = (m.weight / (m.running_var + m.eps).sqrt()).abs()
         shape = (1, -1, *[1] * (t.dim() - 2))
         return (t + m.running_mean.abs().view(shape)) * scale.view(shape) + m.bias.abs().view(shape)
-    return m(t).abs() + (isinstance(m, nn.Softplus))
+    if isinstance(m, nn.LeakyReLU):
+        return t * max(1, abs(m.negative_slope))
+    return m(t).abs() + isinstance(m, nn.Softplus)
 
 
 def rounding(S, T, x, R, tau):

@@ -82,9 +82,42 @@ BODIES = {  # name: the layers below the last, for images of c channels, h x w
         nn.ReLU(),
         nn.Flatten(),
     ],
+    "leaky": lambda c, h, w: [
+        nn.Flatten(),
+        nn.Linear(c * h * w, 8),
+        nn.LeakyReLU(0.1, inplace=True),
+        nn.Linear(8, 5),
+        nn.LeakyReLU(1.7),
+    ],
+    "folded": lambda c, h, w: [
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(c, 3, 2, padding=1),
+        nn.LeakyReLU(-0.6),
+        nn.MaxPool2d(3, 1, 1),
+        nn.Flatten(),
+    ],
+    "adaptive average": lambda c, h, w: [
+        nn.Conv2d(c, 3, 2, padding=1),
+        nn.LeakyReLU(),
+        nn.AdaptiveAvgPool2d((2, 1)),
+        nn.Flatten(),
+    ],
+    "global average": lambda c, h, w: [
+        nn.Conv2d(c, 4, 2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ],
+    "strided pools": lambda c, h, w: [
+        nn.MaxPool2d((2, 1), (1, 2), (1, 0)),
+        nn.Conv2d(c, 3, 2, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d((2, 3), (2, 1), (1, 1), ceil_mode=True, count_include_pad=False),
+        nn.Flatten(),
+    ],
     "no last layer": lambda c, h, w: [nn.Conv2d(c, 4, 2), nn.Flatten()],
 }
-DENSE = ("relu", "softplus", "maxout", "batch norm 1d")
+DENSE = ("relu", "softplus", "maxout", "batch norm 1d", "leaky")
 SHAPES = ((1, 2, 2), (1, 3, 3), (2, 3, 3), (1, 4, 4))
 
 

@@ -25,7 +25,7 @@ from torch import nn  # noqa: E402
 
 from rsnl_lib import theorem  # noqa: E402
 
-IMAGES = 50  # draws that share a pair
+IMAGES = 100  # draws that share a pair
 COLUMNS = "draws positive violations NaN refused within_1.03 within_1.5 within_3".split()
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 SPACES = ("logit", "probability", "tempered")
@@ -60,7 +60,8 @@ def judge(tally, name, pair, x, y, r, where="", **how):
     if good.any():
         S, T = map(attack_apart.at_rest, pair)
         found[good] = attack_apart.shortest_flip(S, T, x[good].double(), y[good], r[good], **how)
-    within = {f"within_{k:g}": (good & (found <= (k + 1e-6) * r)).sum() for k in (1.03, 1.5, 3)}
+    seen = found.isfinite()
+    within = {f"within_{k:g}": (seen & (found <= (k + 1e-6) * r)).sum() for k in (1.03, 1.5, 3)}
     broken = (good & (found < r)).sum() + (r < 0).sum()
     tally.add(
         name, where, draws=len(r), positive=good.sum(), violations=broken, NaN=r.isnan().sum()
@@ -80,7 +81,9 @@ def twist(S, T, kind):
         for net in (S, T):
             [m for m in net.modules() if isinstance(m, nn.Linear)][-1].weight.zero_()
     elif kind == "zeros":
-        pick(both).weight.zero_()
+        layer = pick(both)
+        layer.weight.zero_()
+        layer.bias.zero_()
     elif kind == "dead":
         pick(both).bias[::2] -= 1e3
     elif kind == "ties":  # few different weights: equal pieces, values exactly at a threshold
@@ -128,9 +131,11 @@ def hooked(tally, S, T, x, y):
     layer.register_forward_hook(lambda m, inputs, out: out)
     try:
         theorem.sound_radii(S, T, x, y, pick(theorem.SOUND))
-        tally.add("hooks are refused", "no refusal", draws=len(x), violations=len(x))
-    except ValueError:
-        tally.add("hooks are refused", draws=len(x), refused=len(x))
+        said = "no refusal"
+    except ValueError as error:
+        said = str(error)
+    count = {"refused" if "has hooks" in said else "violations": len(x)}
+    tally.add("hooks are refused", said, draws=len(x), **count)
 
 
 def voted(tally, S, T, x, y, where):
@@ -175,7 +180,10 @@ def one_pair(tally, seed, at):
         x, y = x[:8], y[:8]
     space = pick(SPACES)
     where = f"--seed {seed} --from {at} --draws 1: {what}, {space}, q={q}, box={box}"
+    pick((S, T)).train(pick((False, True)))  # certificates are for networks at rest
     certified(tally, method, S, T, x, y, where, q=q, space=space, tau=tau, box=box)
+    S.eval()
+    T.eval()
     if turn > 0.9:
         voted(tally, S, T, x, y, where)
     elif turn > 0.85:

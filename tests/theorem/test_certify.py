@@ -137,6 +137,64 @@ def test_neurons_far_from_their_threshold_keep_their_slope_and_near_ones_do_not(
         assert theorem.sound_interval(S, T, x, y, t(R)).item() == pytest.approx(want, rel=1e-6)
 
 
+@pytest.mark.parametrize("leak", [0.25, 0.0, -0.5, 2.0, 1.0])
+def test_a_leaky_neuron_keeps_its_slope_until_it_can_switch(leak):
+    """3 f(x) for f of slope 1 above zero and `leak` below, from x = 1 and from x = -1."""
+    S = nn.Sequential(nn.Flatten(), nn.LeakyReLU(leak), linear([[3], [0]], [0, 0]))
+    T, y = two_class((0,), 0), torch.tensor([0])
+    for x, slope in ((1, 1), (-1, leak)):
+        z = t(x).view(1, 1, 1, 1)
+        m = theorem.sound_lead(S, T, z, y).item()
+        assert m == pytest.approx(3 * slope * x, abs=1e-9) and m <= 3 * slope * x
+        for R, want in ((0.99, abs(slope)), (1.01, max(1, abs(leak)))):
+            got = theorem.sound_interval(S, T, z, y, t(R)).item()
+            assert got == pytest.approx(3 * want, rel=1e-6, abs=1e-7) and got >= 3 * want
+            joint = theorem.sound_lipsdp(S, T, z, y, t(R), steps=300, rate=0.1).item()
+            assert joint == pytest.approx(3 * want, rel=3e-3, abs=1e-3) and joint >= 3 * want
+
+
+POOLINGS = [
+    nn.MaxPool2d(2, 1, 1),
+    nn.MaxPool2d((1, 2), (2, 1), (0, 1), ceil_mode=True),
+    nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+    nn.AvgPool2d(2, 1, 1),
+    nn.AvgPool2d((2, 1), (1, 2), (1, 0), ceil_mode=True),
+    nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+    nn.AvgPool2d(2, divisor_override=-3),
+    nn.AdaptiveAvgPool2d(1),
+    nn.AdaptiveAvgPool2d((3, None)),
+]
+
+
+@pytest.mark.parametrize("pool", POOLINGS, ids=str)
+def test_pools_with_strides_padding_and_ceil_mode_hold_on_a_grid_of_the_whole_ball(pool):
+    """Every gradient and value on 9^4 points of a ball around an image of 2 x 2 pixels."""
+    torch.manual_seed(2)
+    body = [nn.Conv2d(1, 2, 1), nn.LeakyReLU(0.2), pool, nn.Flatten()]
+    units = nn.Sequential(*body)(torch.zeros(1, 1, 2, 2)).shape[1]
+    S = nn.Sequential(*body, nn.Linear(units, 2)).double().eval()
+    T, x, y, R = two_class((0,) * 4, 0), torch.rand(1, 1, 2, 2, dtype=D), torch.tensor([0]), 0.6
+    ticks = torch.linspace(-R, R, 9, dtype=D)
+    z = x + torch.cartesian_prod(*[ticks] * 4).view(-1, 1, 2, 2)
+    h = theorem.head_start(S, T, y.expand(len(z)))
+    value, g = theorem.gradient(h, z)
+    for space in geometry.SPACES:
+        assert theorem.sound_lead(S, T, x, y, space) <= theorem.head_start(S, T, y, space)(x)
+    assert theorem.sound_interval(S, T, x, y, t(R), 1).item() >= geometry.norm(g, 1).max().item()
+    if (m := theorem.sound_lead(S, T, x, y)) > 0:
+        _, r = theorem.sound_radii(S, T, x, y, "interval", 1)
+        assert r > 0 and (value[(z - x).flatten(1).abs().amax(1) < r] > 0).all() and m > 0
+
+
+def test_an_average_of_negative_divisor_keeps_the_width_of_its_slopes():
+    """-(relu(x_0) + relu(x_1)) near both thresholds: each slope may be 0 or -1."""
+    average = nn.AvgPool2d((1, 2), divisor_override=-1)
+    S = nn.Sequential(nn.ReLU(), average, nn.Flatten(), linear([[1], [0]], [1, 0]))
+    T, x, y = two_class((0, 0), 0), t(0.1, 0.1).view(1, 1, 1, 2), torch.tensor([0])
+    got = theorem.sound_interval(S, T, x, y, t(0.5), inf).item()
+    assert got == pytest.approx(1, rel=1e-6) and got >= 1
+
+
 def test_at_the_border_of_the_box_a_neuron_may_fall_though_its_pixel_cannot_rise():
     """5 x - 5 relu(x - 0.5) at x = 1: flat, until the pixel has fallen by 0.5."""
     S = nn.Sequential(
@@ -234,6 +292,8 @@ def test_the_weights_sum_to_one_also_where_the_steep_class_is_improbable():
         ("softplus", "relu"),
         ("batch norm 1d", "conv"),
         ("unflatten", "average pool"),
+        ("leaky", "adaptive average"),
+        ("global average", "leaky"),
     ],
 )
 def test_lipsdp_is_above_every_gradient_that_sampling_and_ascent_find(kind, other, space):
@@ -372,6 +432,11 @@ LAYERS = [  # layer, shape of its input, norms in which the bound is exact
     (nn.AvgPool2d(2, ceil_mode=True), (1, 3, 3), QS),
     (nn.AvgPool2d(2, padding=1, count_include_pad=False), (1, 2, 2), QS),
     (nn.AvgPool2d(2, divisor_override=1), (1, 4, 4), QS),
+    (nn.AvgPool2d(2, divisor_override=-3), (1, 4, 4), QS),
+    (nn.AdaptiveAvgPool2d(1), (2, 3, 3), [inf]),
+    (nn.AdaptiveAvgPool2d((2, 3)), (1, 5, 4), [inf]),
+    (nn.AdaptiveAvgPool2d((3, None)), (1, 1, 2), QS),
+    (nn.AdaptiveAvgPool2d(4), (1, 3, 2), [inf]),
     (nn.MaxPool2d(2), (1, 4, 4), QS),
     (nn.MaxPool2d(3, 2, 1, ceil_mode=True), (1, 5, 5), [1, 2, inf]),
     (nn.MaxPool2d(2, 1), (1, 4, 4), [1, 2, inf]),
@@ -400,13 +465,23 @@ def test_the_norm_of_each_layer_is_no_less_than_that_of_its_matrices(layer, shap
             assert got == pytest.approx(want, rel=1e-9), q
 
 
-@pytest.mark.parametrize("layer", [nn.ReLU(), nn.Softplus(beta=7)])
-def test_activations_have_norm_one(layer):
+@pytest.mark.parametrize(
+    "layer, size",
+    [
+        (nn.ReLU(), 1),
+        (nn.Softplus(beta=7), 1),
+        (nn.LeakyReLU(0.3), 1),
+        (nn.LeakyReLU(2.5), 2.5),
+        (nn.LeakyReLU(-3), 3),
+    ],
+)
+def test_activations_have_the_norm_of_their_steepest_slope(layer, size):
     x = torch.linspace(-9, 9, 4001, dtype=D).requires_grad_()
     (slopes,) = torch.autograd.grad(layer(x).sum(), x)
-    assert slopes.max().item() == pytest.approx(1, abs=1e-6) and [
-        theorem.operator_norm(layer, q) for q in QS
-    ] == [1, 1, 1]
+    assert (
+        slopes.abs().max().item() == pytest.approx(size, abs=1e-6)
+        and [theorem.operator_norm(layer, q) for q in QS] == [size] * 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -577,14 +652,28 @@ def test_layers_that_no_bound_knows_are_named(layer, said):
         ([nn.Conv2d(2, 4, 1, padding_mode="circular")], "Conv2d with padding_mode='circular'"),
         ([Maxout(nn.Conv2d(2, 4, 1, groups=2))], "Maxout of Conv2d with groups=2"),
         ([nn.MaxPool2d(2, dilation=2)], "MaxPool2d with dilation=2"),
+        ([nn.MaxPool2d(2, return_indices=True)], "MaxPool2d with return_indices=True"),
+        ([nn.LeakyReLU(math.nan)], "LeakyReLU with negative_slope=nan"),
+        ([nn.Softplus(beta=-1)], "Softplus with beta=-1"),
+        ([nn.Softplus(threshold=0.1)], "Softplus with threshold=0.1: .* 20 or more"),
         ([nn.Linear(3, 3)], r"Linear on features of shape \(2, 3, 3\).*nn.Flatten"),
     ],
 )
 def test_options_of_layers_that_no_bound_knows_are_named(layers, said):
     S = nn.Sequential(*layers, nn.Flatten())
     x, y = torch.rand(1, 2, 3, 3, dtype=D), torch.tensor([0])
-    with pytest.raises(ValueError, match=said):
-        theorem.sound_interval(S, S, x, y, t(1))
+    calls = [lambda: theorem.sound_interval(S, S, x, y, t(1)), lambda: theorem.lipschitz(S, y)]
+    for call in calls[: 1 if "Linear" in said else 2]:  # what a dense layer gets, images tell
+        with pytest.raises(ValueError, match=said):
+            call()
+
+
+def test_layers_that_work_in_place_leave_the_images_as_they_are():
+    x, y = t(-1, 0.5).view(1, 1, 1, 2), torch.tensor([0])
+    for layer in (nn.ReLU(inplace=True), nn.LeakyReLU(0.5, inplace=True)):
+        S = nn.Sequential(layer, *two_class((1, 1), 2))
+        theorem.sound_radii(S, two_class((0, 0), 0), x, y)
+        assert x.flatten().tolist() == [-1, 0.5]
 
 
 def test_lipsdp_and_the_certificates_refuse_what_they_cannot_do():
