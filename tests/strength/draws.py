@@ -196,14 +196,14 @@ def table(tally):
     return lines + [f"{k:24}" + "".join(f"{n:13,}" for n in row) for k, row in tally.items()]
 
 
-def run(draws, seed=0, first=0, said=lambda at, tally: None):
-    """The Tally of draws first, ..., first + draws - 1; whole pairs are drawn."""
-    tally, begin = Tally(), first - first % IMAGES
-    for at in range(begin, first + draws, IMAGES):
+def run(draws, seed=0, first=0):
+    """(number of the next draw, Tally so far) for draws first, ..., first + draws - 1; whole pairs
+    are drawn.
+    """
+    tally = Tally()
+    for at in range(first - first % IMAGES, first + draws, IMAGES):
         one_pair(tally, seed, at)
-        if (at - begin) % (100 * IMAGES) == 0:
-            said(at, tally)
-    return tally
+        yield at + IMAGES, tally
 
 
 def main(words):
@@ -216,15 +216,16 @@ def main(words):
     if a.draws < 1 or a.first < 0 or a.seed < 0:
         said.error("--draws is at least 1, --from and --seed at least 0")
     torch.set_num_threads(1)
-    begun = time.perf_counter()
-
-    def note(at, tally):
-        print(f"draw {at:,}, broken: {len(tally.broken)}", file=sys.stderr, flush=True)
-
-    tally = run(a.draws, a.seed, a.first, note)
+    begun, end, tally = time.perf_counter(), a.first, Tally()
+    try:
+        for end, tally in run(a.draws, a.seed, a.first):
+            if end % (20 * IMAGES) == 0:
+                print(f"{end:,} draws, broken: {len(tally.broken)}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print(f"stopped; go on with --seed {a.seed} --from {end}")
     print(*table(tally), *tally.broken, sep="\n")
-    print(f"{a.draws:,} draws in {time.perf_counter() - begun:.0f} s")
-    sys.exit(bool(tally.broken))
+    print(f"draws {a.first:,} to {end - 1:,} in {time.perf_counter() - begun:.0f} s")
+    sys.exit(130 if end < a.first + a.draws else bool(tally.broken))
 
 
 if __name__ == "__main__":

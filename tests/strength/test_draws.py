@@ -79,11 +79,27 @@ def test_the_command_ends_with_status_1_at_a_radius_too_long_and_at_a_hook_let_t
 
 
 def test_a_run_is_clean_and_the_same_in_two_parts():
-    whole, a, b = draws.run(400, 3), draws.run(200, 3), draws.run(200, 3, 200)
+    parts = (400, 3), (200, 3), (200, 3, 200)
+    whole, a, b = ([*draws.run(*part)][-1][1] for part in parts)
     assert not whole.broken and sum(row(whole, "interval").values()) > 0
     none = [0] * len(draws.COLUMNS)
     for name in {*whole, *a, *b}:
         assert whole[name] == [m + n for m, n in zip(a.get(name, none), b.get(name, none))]
+
+
+def test_a_run_that_is_stopped_says_what_it_saw_and_where_to_go_on(monkeypatch, capsys):
+    def stopped(tally, seed, at):
+        if at == 400:
+            raise KeyboardInterrupt
+        tally.add("interval", draws=100)
+
+    monkeypatch.setattr(draws, "one_pair", stopped)
+    monkeypatch.setattr(draws.torch, "set_num_threads", lambda n: None)
+    with pytest.raises(SystemExit) as end:
+        draws.main(["--draws", "500", "--from", "200", "--seed", "4"])
+    out = capsys.readouterr().out
+    assert end.value.code == 130 and "go on with --seed 4 --from 400" in out
+    assert draws.table({"interval": [200, *[0] * 7]})[1] in out
 
 
 def test_the_attack_knows_the_share_of_draws_of_a_linear_pair():
