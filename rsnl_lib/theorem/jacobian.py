@@ -88,17 +88,16 @@ def seen_options(layer: nn.Module) -> None:
 def _flat(net, path):
     inner = net.layer if isinstance(net, Maxout) else net
     plain = (nn.Linear, nn.Conv2d) if inner is not net else (nn.Sequential, *LAYERS)
-    # the forward of a subclass may compute anything
-    known = getattr(type(inner), "forward", None) in [kind.forward for kind in plain]
+    kind = _kind(inner, plain)
     name = type(net).__name__
-    if not known or (inner is not net and type(net).forward is not Maxout.forward):
+    if kind is None or (inner is not net and type(net).forward is not Maxout.forward):
         raise ValueError(
             f"{name} is no layer that the sound bounds know; they know nn.Sequential of"
             f" {', '.join(c.__name__ for c in LAYERS)}. For any other network: certify.votes"
         )
-    _as_written(path, net, Maxout if inner is not net else _kind(net, plain))
+    _as_written(path, net, Maxout if inner is not net else kind)
     if inner is not net:
-        _as_written(f"{path}.layer", inner, _kind(inner, plain))
+        _as_written(f"{path}.layer", inner, kind)
     if isinstance(net, nn.Sequential):
         dot = path and f"{path}."
         return [flat for i, m in enumerate(net) for flat in _flat(m, f"{dot}{i}")]
@@ -117,8 +116,10 @@ def _flat(net, path):
 
 
 def _kind(m, plain):
-    """The one of the `plain` kinds of layer whose forward that of `m` is."""
-    return next(k for k in plain if k.forward is type(m).forward)
+    """The one of the `plain` kinds of layer whose forward `m` has; None where it has its own, which
+    may compute anything.
+    """
+    return next((k for k in plain if k.forward is getattr(type(m), "forward", None)), None)
 
 
 def split_last(flat: list) -> tuple[list, nn.Linear | None]:
