@@ -1,6 +1,7 @@
 """Checkpoints (safetensors with provenance) and result rows (CSV, appended, never edited)."""
 
 import codecs
+import contextlib
 import csv
 import datetime
 import errno
@@ -67,19 +68,31 @@ def save_checkpoint(path: AnyPath, net: nn.Module, half: bool = True, **header) 
     write(path, save(tensors, {k: str(v) for k, v in {**provenance(), **header}.items()}))
 
 
-def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "cpu") -> tuple:
-    """(network in evaluation mode, header); `net` gets the weights, else the header's is built."""
-    path = pathlib.Path(path)
-    if not path.is_file():
+@contextlib.contextmanager
+def _checkpoint(path):
+    """A checkpoint open to read; ValueError where it is damaged."""
+    if not pathlib.Path(path).is_file():
         remedy = "train it with: python -m rsnl_lib train"
         raise FileNotFoundError(f"there is no checkpoint {path}; {remedy}")
     try:
         with safe_open(path, "pt") as f:
-            header = f.metadata() or {}
-            state = {k: f.get_tensor(k).float() for k in f.keys()}
+            yield f
     except (SafetensorError, OSError) as error:
         harm = f"{path} is damaged or no safetensors file ({error})"
         raise ValueError(f"{harm}; delete it and train or fetch it again") from None
+
+
+def read_header(path: AnyPath) -> dict:
+    """The header of a checkpoint alone, without a tensor read."""
+    with _checkpoint(path) as f:
+        return f.metadata() or {}
+
+
+def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "cpu") -> tuple:
+    """(network in evaluation mode, header); `net` gets the weights, else the header's is built."""
+    with _checkpoint(path) as f:
+        header = f.metadata() or {}
+        state = {k: f.get_tensor(k).float() for k in f.keys()}
     for key, t in state.items():
         if not t.isfinite().all():
             harm = f"{path} is no usable checkpoint: its {key} holds NaN or infinite values"
@@ -109,7 +122,7 @@ def _fill(net, state, path, name, **how):
     try:
         net.load_state_dict(state, **how)
     except RuntimeError as error:
-        net.load_state_dict(before)
+        net.load_state_dict(before, **how)
         odd = f"{path} does not fit {name or type(net).__name__}: {error}"
         raise ValueError(f"{odd}; name the checkpoint of this network") from None
 

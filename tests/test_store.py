@@ -491,3 +491,11 @@ def test_a_negative_variance_is_refused_by_name(tmp_path):
     path = foreign(tmp_path / "a", {"network": "digits_student+bn"}, net, **odd)
     with pytest.raises(ValueError, match=f"{name} of the network in .*a is negative"):
         store.load_checkpoint(path)
+
+
+def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path):
+    net = networks.build("digits_mlp_student")
+    tensors = {k: v for k, v in net.state_dict().items() if k != "1.layer.bias"}
+    (tmp_path / "a").write_bytes(save(tensors, {"network": "digits_mlp_student"}))
+    with pytest.raises(ValueError, match="a does not fit digits_mlp_student"):
+        store.load_checkpoint(tmp_path / "a")

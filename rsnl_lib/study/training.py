@@ -68,8 +68,7 @@ def do(
             network = told.get("network", type(teacher).__name__)
             head["teacher"] = words(network, told.get("settings"))
     if d.pictures and path.is_file():
-        _, told = store.load_checkpoint(path)
-        own.same_pictures(path, told, d, "move it away, or rename the folder")
+        own.same_pictures(path, store.read_header(path), d, "move it away, or rename the folder")
     check_run(head, f"training {path.name}")
     place = env.data_folder(folder)
     state = pathlib.Path(runs or place / "runs") / f"{path.stem}.state"

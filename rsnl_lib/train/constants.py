@@ -23,7 +23,7 @@ def teacher_constants(
     every: float = EVERY,
 ) -> tuple[Tensor, Tensor | None]:
     """(a_T, g_T): the teacher's logits (n, k) and input gradients (n, c, h, w), once for all
-    epochs; of float32 images the gradients in half precision.
+    epochs; of float32 images the gradients in half precision, in single where they are too large.
 
     `gradients` says of what: "tempered" (f_T at tau, Eq. 16), "logit", "probability", or "" for
     none. With `folder` the answer is kept in a file named by a hash of the question; until it is
@@ -57,7 +57,7 @@ def teacher_constants(
         for i in progress(range(begun, len(x), chunk), desc="teacher", leave=False):
             done = i + chunk
             a, g = _ask(teacher, x[i:done], y[i:done], tau, gradients)
-            parts.append((a, g.to(half).contiguous() if gradients else None))
+            parts.append((a, _short(g, half) if gradients else None))
             if path and done < len(x) and time.monotonic() - last > every:
                 new = len(pieces)
                 parts[new:] = [_joined(parts[new:])]
@@ -66,7 +66,7 @@ def teacher_constants(
                 begun = done
                 last = time.monotonic()
     a, g = _joined(parts)
-    _check_logits(a, y, g)
+    _check_logits(a, y)
     if path:
         _write_constants(path, a, g)
         for piece in pieces:
@@ -84,10 +84,16 @@ def _piece(path, first):
     return path.with_stem(f"{path.stem}.from-{first}")
 
 
-def _check_logits(a, y, g=None):
-    if g is not None and not g.isfinite().all():
-        odd = f"the teacher's input gradients are NaN or too large for {g.dtype}"
+def _short(g, half):
+    """Gradients in the dtype `half`; as they are where it does not hold them."""
+    if not g.isfinite().all():
+        odd = "the teacher's input gradients hold NaN or infinite values"
         raise ValueError(f"{odd}; train it again or divide its logits by a number")
+    short = g.to(half)
+    return (short if short.isfinite().all() else g).contiguous()
+
+
+def _check_logits(a, y):
     checks.true_class(a, y)
     if not a.isfinite().all():
         raise ValueError("the teacher's logits hold NaN or infinite values; train it again")

@@ -11,6 +11,7 @@ from PIL import Image
 from rsnl_lib import data, store
 from rsnl_lib.__main__ import main
 from rsnl_lib.data import catalogue
+from rsnl_lib.study import training
 from rsnl_lib.study.jobs import Job
 from rsnl_lib.train import recipe
 
@@ -58,6 +59,26 @@ def test_two_folders_of_one_name_share_neither_checkpoint_nor_rows(here, capsys)
     train("b/own", "--out", "elsewhere", rows="other/own.csv")
     held = [store.load_checkpoint(p)[1]["pictures"] for p in here.glob("*/own-*-s0-epochs=1.safe*")]
     assert len(held) == len(set(held)) == 2
+
+
+def test_of_an_old_checkpoint_only_the_header_is_read(here, monkeypatch):
+    pictures(here / "own")
+    train("own")
+    (path,) = here.glob("nets/*epochs=1.safetensors")
+    d, read = data.load("own"), []
+    monkeypatch.setattr(store, "load_checkpoint", lambda *args, **how: read.append(args))
+    monkeypatch.setattr(training.train, "fit", stop)
+    job = Job("own", "standard", "digits_mlp_student", "short", "epochs=1")
+    with pytest.raises(InterruptedError):
+        training.do(job, here / "nets", here / "downloads")
+    assert read == [] and store.read_header(path)["pictures"] == d.pictures
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(ValueError, match="damaged or no safetensors file"):
+        store.read_header(path)
+
+
+def stop(*args, **how):
+    raise InterruptedError
 
 
 def test_the_same_pictures_by_another_way_are_the_same_data_set(here, monkeypatch):

@@ -596,9 +596,27 @@ def test_networks_recipes_and_teachers_of_no_use_are_refused(call, said):
     assert said in str(error.value)
 
 
-def test_gradients_too_large_for_half_precision_are_refused(tmp_path):
+def test_gradients_too_large_for_half_precision_are_kept_in_single(tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
     net[1].weight.data *= 1e7
-    with pytest.raises(ValueError, match="input gradients are NaN or too large for torch.float16"):
-        train.teacher_constants(net, D.x_train, D.y_train, 3.0, "logit", tmp_path)
-    assert not list(tmp_path.iterdir())
+    fresh = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "logit", tmp_path)
+    _, want = geometry.input_gradient(net, D.x_train, D.y_train, 3.0, space="logit")
+    assert fresh[1].dtype == torch.float and fresh[1].abs().max() > 65504
+    torch.testing.assert_close(fresh[1], want)
+    again = train.teacher_constants(net, D.x_train, D.y_train, 3.0, "logit", tmp_path)
+    assert all(map(torch.equal, fresh, again)) and len(list(tmp_path.iterdir())) == 1
+
+
+class Cliff(nn.Module):
+    """Logits that are finite and have no slope."""
+
+    def forward(self, x):
+        return x.flatten(1)[:, :10] + (0 * x.flatten(1)[:, :10]).sqrt()
+
+
+def test_gradients_that_are_no_numbers_are_refused_at_the_first_batch(tmp_path, monkeypatch):
+    asked, ask = [], constants._ask
+    monkeypatch.setattr(constants, "_ask", lambda *args: asked.append(1) or ask(*args))
+    with pytest.raises(ValueError, match="input gradients hold NaN.*train it again or divide"):
+        train.teacher_constants(Cliff().eval(), D.x_train, D.y_train, 3.0, "logit", tmp_path, 16)
+    assert asked == [1] and not list(tmp_path.iterdir())
