@@ -2,7 +2,9 @@
 USPS and CIFAR, your own folders and pictures.
 """
 
+import gzip
 import hashlib
+import inspect
 import os
 import pathlib
 import tempfile
@@ -83,13 +85,11 @@ def published(name: str, folder: AnyPath | None = None) -> Data:
     """A set of torchvision's as its row in the catalogue says; the last training images validate
     (Sec. V-A). In [0, 1], set into a border of zeros, or after GCN and ZCA.
     """
-    import torchvision.datasets
-
     row = SETS[name]
     place = files(name, folder)
     xs, ys = [], []
     for train in (True, False):
-        part = getattr(torchvision.datasets, row.source)(place, train=train)
+        part = _torchvisions(row.source)(place, train=train)
         x = torch.as_tensor(part.data)
         xs.append(x[:, None] if x.dim() == 3 else x.permute(0, 3, 1, 2).contiguous())
         ys.append(torch.as_tensor(part.targets))
@@ -113,7 +113,20 @@ def _framed(x, row):
 def checksums(name: str) -> dict:
     """{file in the data folder: its publisher's MD5} of a data set that has files."""
     one_of("dataset", name, [known for known in SETS if SETS[known].source])
+    _torchvisions(SETS[name].source)
     return SOURCES[SETS[name].source]
+
+
+def _torchvisions(source):
+    """torchvision's class called `source`, if it has a training and a test file and checksums."""
+    import torchvision.datasets
+
+    kind = getattr(torchvision.datasets, source, None)
+    halves = callable(kind) and "train" in inspect.signature(kind).parameters
+    if not halves or source not in SOURCES:
+        odd = f"source={source!r} is no data set of torchvision's that says train=, with checksums"
+        raise ValueError(f"{odd} in SOURCES; add those, or give a folder of pictures instead")
+    return kind
 
 
 def has_files(name: str, folder: AnyPath | None = None) -> bool:
@@ -130,22 +143,32 @@ def files(name: str, folder: AnyPath | None = None) -> pathlib.Path:
     if not any(path.is_file() for path in md5):
         fetch(name, folder)
     for path, told in md5.items():
-        if not path.is_file() or hashlib.md5(path.read_bytes()).hexdigest() != told:
-            harm = "damaged" if path.exists() else "missing"
+        if odd := _faulty(path, told):
+            harm = "damaged" if odd.exists() else "missing"
             alone = path.parent != folder
             what = f"the folder {path.parent}" if alone else " and ".join(map(str, md5))
             again = f"delete {what} and load again, it will be downloaded anew"
-            raise ValueError(f"{path} is {harm}: {again}")
+            raise ValueError(f"{odd} is {harm}: {again}")
     old = folder / SETS[name].source / "processed"
     if old.exists():  # torchvision would read it and leave the files alone
         raise ValueError(f"{old} is what an old torchvision made, unverified; delete that folder")
     return folder
 
 
+def _faulty(path, told):
+    """The file that is missing or not as published, if one is: `path`, of this MD5, or what was
+    unpacked beside a .gz, which alone is read.
+    """
+    raw = path.read_bytes() if path.is_file() else None
+    if raw is None or hashlib.md5(raw).hexdigest() != told:
+        return path
+    read = path.with_suffix("") if path.suffix == ".gz" else path
+    whole = read == path or read.is_file() and read.read_bytes() == gzip.decompress(raw)
+    return None if whole else read
+
+
 def fetch(name: str, folder: pathlib.Path) -> None:
     """Download with torchvision beside the place, then move the files there in one step."""
-    import torchvision.datasets
-
     source = SETS[name].source
     known = [pathlib.Path(f) for f in SOURCES[source]]
     place = folder / known[0].parent
@@ -161,7 +184,7 @@ def fetch(name: str, folder: pathlib.Path) -> None:
     with beside as part:
         try:
             for train in (True, False):
-                getattr(torchvision.datasets, source)(part, train=train, download=True)
+                _torchvisions(source)(part, train=train, download=True)
         except (OSError, RuntimeError) as error:
             unpacked = f"put the unpacked files {', '.join(f.name for f in known)} into {place}"
             remedy = f"try again with a network, or {unpacked}, or use dataset='digits'"

@@ -1,5 +1,6 @@
 """The data sets as documented, what happens to damaged files, and a reader's own picture."""
 
+import gzip
 import io
 import os
 import shutil
@@ -100,6 +101,35 @@ def test_a_damaged_or_missing_mnist_file_is_named_with_the_remedy_and_nothing_is
         and f"delete the folder {raw}" in said
     )
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("harm", [b"other", None])
+def test_what_was_unpacked_beside_a_checked_archive_must_be_its_content(
+    tmp_path, monkeypatch, harm
+):
+    packed = gzip.compress(b"images")
+    sums = {"MNIST/raw/images.gz": sets.hashlib.md5(packed).hexdigest()}
+    monkeypatch.setitem(sets.SOURCES, "MNIST", sums)
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "images.gz").write_bytes(packed)
+    (raw / "images").write_bytes(b"images")
+    assert data.files("mnist", tmp_path) == tmp_path
+    (raw / "images").unlink() if harm is None else (raw / "images").write_bytes(harm)
+    with pytest.raises(ValueError, match="raw/images is (damaged|missing): delete the folder"):
+        data.files("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("source", ["NoSuch", "KMNIST", "SVHN", "utils", "folder"])
+def test_a_row_of_the_catalogue_whose_files_are_not_known_is_refused(tmp_path, monkeypatch, source):
+    monkeypatch.setitem(SETS, "odd", SETS["mnist"]._replace(source=source))
+    with pytest.raises(ValueError, match=f"source='{source}' is no data set of .* in SOURCES; add"):
+        data.files("odd", tmp_path)
+    monkeypatch.setitem(sets.SOURCES, "SVHN", {"train_32x32.mat": "0"})
+    monkeypatch.setitem(SETS, "odd", SETS["mnist"]._replace(source="SVHN"))
+    with pytest.raises(ValueError, match="says train="):
+        sets.published("odd", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
