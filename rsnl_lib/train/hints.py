@@ -4,6 +4,7 @@ the distillation proper.
 
 import contextlib
 import functools
+import math
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ..data.catalogue import Data
 from ..env import progress
 from ..networks.modules import guided
 from . import losses
+from .resume import check_place, lay_network, lay_optimiser
 from .steps import RunFile, descend
 
 HINTS = ("regress", "classify")
@@ -48,14 +50,30 @@ def hint_stage(
     with _guided(net, teacher, x[:2]) as features, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed * 100_003 + 77)
         parts = _parts(net, teacher, features, data)
-        for name in parts if at else ():
-            parts[name].load_state_dict(at[name])
+        state = state or RunFile()
+        if at is not None:
+            with state.reading():
+                _lay(at, parts, (len(goals), epochs, math.ceil(len(x) / r.batch)), len(x))
         for turn in range(at["turn"] if at else 0, len(goals)):
             loss = functools.partial(_hint, goals[turn], parts, teacher, features)
             place = at or {"turn": turn, "epoch": 0}
-            total = _turn(goals[turn], loss, parts, data, r, epochs, place, state or RunFile())
+            total = _turn(goals[turn], loss, parts, data, r, epochs, place, state)
             at = None
     return float(total) / len(x)
+
+
+def _lay(at, parts, ends, n):
+    """Lay what a state keeps of the stage into its parts; an error where its place is none before
+    `ends` (turns, epochs, batches) or its order none of n images.
+    """
+    for name, part in parts.items():
+        lay_network(part, at[name])
+    for name, end in zip(("turn", "epoch"), ends):
+        if whole(name, at[name]) >= end:
+            raise ValueError(f"{name}={at[name]} is not below {end}")
+    check_place(at, [at["total"]], ends[2], at["order"].device)
+    if "step" not in at or not torch.equal(at["order"].cpu().sort().values, torch.arange(n)):
+        raise ValueError("it lacks its optimiser, or an order of the images")
 
 
 @contextlib.contextmanager
@@ -103,7 +121,8 @@ def _turn(goal, loss, parts, data, r, epochs, at, state):
     for epoch in progress(range(here["epoch"], epochs), desc=f"hint: {goal}", leave=False):
         networks.training(net, r.frozen_norm)
         if "step" in at:
-            step.load_state_dict(at["step"])
+            with state.reading():
+                lay_optimiser(step, at["step"])
             env.set_generators(at["generators"], x.device)
             at = {}
         else:

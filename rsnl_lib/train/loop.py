@@ -23,6 +23,7 @@ from . import hints, losses
 from .constants import _ask, teacher_constants
 from .methods import METHODS, Batch, Method
 from .recipes import Recipe, checked, fingerprint, lam_at, optimiser, rate_at
+from .resume import lay_run
 from .steps import EVERY, RunFile, descend
 
 
@@ -126,19 +127,15 @@ def _epochs(net, task, path=None, every=EVERY):
     state = RunFile(path, _identity(task) if path else (), every, answers)
     held = state.load(next(net.parameters()).device)
     if "net" in held:
-        try:
-            net.load_state_dict(held["net"])
-            step.load_state_dict(held["step"])
-            run = {k: held[k] for k in ("best", "best_epoch", "history")}
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            harm = f"{path} is damaged or of another network ({error})"
-            raise ValueError(f"{harm}; delete it to start again") from None
+        batches = math.ceil(len(data.x_train) / r.batch)
+        with state.reading():
+            run = lay_run(held, net, step, r.epochs, batches)
     else:
         if epochs:
             at = held.get("hint")
             hints.hint_stage(net, task.teacher, data, r, epochs, task.seed, at, state)
         run = {"best": copy.deepcopy(net.state_dict()), "best_epoch": -1, "history": []}
-    inside = held.get("inside")
+    inside = held["inside"] if {"net", "inside"} <= held.keys() else None
     history = run["history"]
 
     def content(**more):

@@ -1,9 +1,11 @@
 """What every loop of training needs: one step down the loss, and the state that a run keeps."""
 
+import contextlib
 import io
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,8 @@ from .. import store
 from ..networks import modules
 
 OLD = 6  # words by which states of old tell their run; younger ones say more
+# what torch and Python raise at content of another kind
+FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
 
 
@@ -39,21 +43,36 @@ class RunFile:
         if not self.path or not pathlib.Path(self.path).is_file():
             return {}
         try:
+            with zipfile.ZipFile(self.path) as parts:  # torch itself does not ask their checksums
+                if odd := parts.testzip():
+                    raise ValueError(odd)
             held = torch.load(self.path, weights_only=True, map_location=device)
             whose = list(held["run"])
-            answers = held.get("answers", self.answers)  # states of old have none
             told = [whose[:OLD], whose[OLD:] or self.run[OLD:]]
+            same = self._same(held.get("answers", self.answers))  # states of old have none
+            if not {"net", "hint"} & held.keys() or not all(isinstance(w, str) for w in whose):
+                raise ValueError("no state of a run")
         except Exception as error:
             raise ValueError(
                 f"{self.path} is damaged and cannot be resumed ({type(error).__name__}); delete it"
                 " to start again"
             ) from None
-        if told != [self.run[:OLD], self.run[OLD:]] or not self._same(answers):
+        if told != [self.run[:OLD], self.run[OLD:]] or not same:
             raise ValueError(
-                f"{self.path} belongs to another run ({', '.join(map(str, whose[1:4]))}, its own"
+                f"{self.path} belongs to another run ({', '.join(whose[1:4])[:200]}, its own"
                 " teacher and images); delete it or name another file"
             )
         return held
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around what lays the file's content where a run goes on: any error says it is damaged."""
+        try:
+            yield
+        except FAULTS as error:
+            told = " ".join(str(error).split())[:300]
+            harm = f"{self.path} is damaged or of another network ({told})"
+            raise ValueError(f"{harm}; delete it to start again") from None
 
     def _same(self, answers):
         """Are these the answers of this run's teacher, but for rounding?"""
