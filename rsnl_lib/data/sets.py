@@ -113,19 +113,21 @@ def _framed(x, row):
 def checksums(name: str) -> dict:
     """{file in the data folder: its publisher's MD5} of a data set that has files."""
     one_of("dataset", name, [known for known in SETS if SETS[known].source])
-    _torchvisions(SETS[name].source)
-    return SOURCES[SETS[name].source]
+    source = SETS[name].source
+    if source not in SOURCES:
+        odd = f"source={source!r} of {name} has no checksums"
+        raise ValueError(f"{odd}; add them to SOURCES, or give a folder of pictures instead")
+    return SOURCES[source]
 
 
 def _torchvisions(source):
-    """torchvision's class called `source`, if it has a training and a test file and checksums."""
+    """torchvision's class called `source`, which takes train=True or False."""
     import torchvision.datasets
 
     kind = getattr(torchvision.datasets, source, None)
-    halves = callable(kind) and "train" in inspect.signature(kind).parameters
-    if not halves or source not in SOURCES:
-        odd = f"source={source!r} is no data set of torchvision's that says train=, with checksums"
-        raise ValueError(f"{odd} in SOURCES; add those, or give a folder of pictures instead")
+    if not (callable(kind) and "train" in inspect.signature(kind).parameters):
+        odd = f"source={source!r} is no data set of torchvision's that takes train="
+        raise ValueError(f"{odd}; name another, or give a folder of pictures instead")
     return kind
 
 
@@ -170,6 +172,7 @@ def _faulty(path, told):
 def fetch(name: str, folder: pathlib.Path) -> None:
     """Download with torchvision beside the place, then move the files there in one step."""
     source = SETS[name].source
+    kind = _torchvisions(source)
     known = [pathlib.Path(f) for f in SOURCES[source]]
     place = folder / known[0].parent
     if place != folder and place.is_dir() and any(place.iterdir()):
@@ -184,7 +187,7 @@ def fetch(name: str, folder: pathlib.Path) -> None:
     with beside as part:
         try:
             for train in (True, False):
-                _torchvisions(source)(part, train=train, download=True)
+                kind(part, train=train, download=True)
         except (OSError, RuntimeError) as error:
             unpacked = f"put the unpacked files {', '.join(f.name for f in known)} into {place}"
             remedy = f"try again with a network, or {unpacked}, or use dataset='digits'"

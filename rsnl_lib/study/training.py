@@ -13,7 +13,7 @@ from ..data import Data, catalogue, own, perturb
 from ..data.catalogue import CLEAN
 from ..env import AnyPath
 from ..measure import evaluate
-from ..rows import check_run
+from ..rows import check_row, check_run
 from .jobs import Job, find, words
 
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
@@ -144,10 +144,14 @@ def measure_levels(
         try:
             before = json.loads(pathlib.Path(kept).read_bytes())
             found = before["rows"] if before["net"] == name else []
-            rows = {tuple(row[k] for k in ENTRY): row for row in found}
+            for row in found:
+                if row.keys() != {*ENTRY, "draws", "n", "correct"}:
+                    raise ValueError("a row has other columns")
+                check_row({column: str(value) for column, value in row.items()})
             if not all(0 <= row["correct"] <= row["n"] for row in found):
                 raise ValueError("a row has more correct answers than images")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            rows = {tuple(row[k] for k in ENTRY): row for row in found}
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{kept} is damaged ({error}); delete it and call again") from None
     have = {*but, *rows}
     for entry, x, y in views(d, folder, have):

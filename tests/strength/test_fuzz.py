@@ -1,4 +1,4 @@
-"""fuzz.py notices what it is there for, and finds nothing in the readers that hold."""
+"""fuzz.py notices what it is there for, and finds nothing."""
 
 import pathlib
 import subprocess
@@ -13,10 +13,6 @@ sys.path.insert(0, str(HERE))
 import fuzz  # noqa: E402
 from fuzz import READERS  # noqa: E402
 from fuzz_readers import Reader  # noqa: E402
-
-# readers of which crashes are known and not mended yet
-KNOWN = {"rows", "curves", "checkpoints", "campaigns", "packed campaigns", "packed sets"}
-KNOWN |= {"pictures", "parsers", "states", "kept rows"}
 
 
 def raw_key(value, inside, out):
@@ -67,12 +63,11 @@ def test_what_a_reader_must_not_do_is_noticed(read, what, tmp_path, monkeypatch)
     assert said.startswith(what) and bool(said) == bool(what)
 
 
-def test_a_short_run_finds_nothing_in_the_readers_that_hold(tmp_path):
-    words = ["--minutes", "0.17", "--corpus", str(tmp_path), "--readers"]
-    words += [name for name in READERS if name not in KNOWN]
+def test_a_short_run_finds_nothing(tmp_path):
+    words = ["--minutes", "0.25", "--corpus", str(tmp_path)]
     run = subprocess.run(
         [sys.executable, str(HERE / "fuzz.py"), *words], capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count(": 0 kinds of crash") == len(READERS) - len(KNOWN)
+    assert run.stdout.count(": 0 kinds of crash") == len(READERS)
     assert list(tmp_path.iterdir()) == []

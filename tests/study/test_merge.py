@@ -1,6 +1,7 @@
 """What a campaign from elsewhere may hold: all is checked before the first byte is written."""
 
 import io
+import json
 import os
 import pathlib
 import zipfile
@@ -189,9 +190,12 @@ def test_rows_kept_halfway_that_are_damaged_are_named(tmp_path):
     d = training.data.load("digits")
     kept = tmp_path / "a.rows"
     name = store.digest(*net.state_dict().values(), words="2 digits")
-    bad = [{**dict.fromkeys(training.ENTRY, "x"), "n": 5, "correct": 6}]
-    for content in ("{", "[]", f'{{"net": "{name}"}}', f'{{"net": "{name}", "rows": {bad}}}'):
-        kept.write_text(content.replace("'", '"'))
+    row = {"perturbation": "clean", "level": 0, "unit": "", "draws": 1, "n": 5, "correct": 4}
+    odd = [{"correct": 6}, {"level": "nan"}, {"unit": "x"}, {"draws": 0}, {"correct": "4"}]
+    odd += [{"more": 1}, {"correct": 4.5}, {"perturbation": "x"}]
+    told = [{"net": name, "rows": rows} for rows in [7, [7], *([{**row, **one}] for one in odd)]]
+    for content in ("{", "[]", f'{{"net": "{name}"}}', *map(json.dumps, told)):
+        kept.write_text(content)
         with pytest.raises(ValueError, match="a.rows is damaged .*; delete it and call again"):
             training.measure_levels(net, d, kept=kept)
 
