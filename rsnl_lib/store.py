@@ -224,7 +224,7 @@ def _content(path):
     if not old.is_file():
         return raw
     again = f"fetch {old} again, or delete it"
-    reader = lzma.LZMADecompressor()
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, 2**27)
     try:
         packed = reader.decompress(old.read_bytes(), PACKED_MOST)
     except (lzma.LZMAError, EOFError) as error:

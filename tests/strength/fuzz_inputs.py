@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import lzma
 
 from hypothesis import strategies as st
 
@@ -73,6 +74,18 @@ def table(path, how, edits) -> bytes:
     made = io.StringIO(newline="")
     csv.writer(made, lineterminator="\n").writerows(rows)
     return made.getvalue().encode(errors="surrogatepass")
+
+
+def plain(path, how, edits) -> dict:
+    """`table` as {name: bytes}."""
+    return {path.name: table(path, how, edits)}
+
+
+def packed(path, how, edits) -> dict:
+    """The same with its rows packed beside it; an edit by bytes is one of the archive."""
+    whole = ("bytes", []) if how == "bytes" else (how, edits)
+    archive = edited(lzma.compress(table(path, *whole)), edits if how == "bytes" else [])
+    return {path.name: head(path).split(b"\n")[0] + b"\n", f"{path.name}.xz": archive}
 
 
 def lay(folder, files) -> None:

@@ -25,6 +25,8 @@ from fuzz_inputs import (
     good_row,
     head,
     lay,
+    packed,
+    plain,
     table,
 )
 from hypothesis import strategies as st
@@ -68,7 +70,7 @@ def rows(drawn, inside, out):
 def curves(drawn, inside, out):
     how, change = drawn
     path = inside / "curves.csv"
-    lay(inside, {path.name: table(CURVES, *change)})
+    lay(inside, (packed if how == "packed" else plain)(CURVES, *change))
     if how == "append":
         store.append(path, [good_row(CURVES)], store.CURVE_COLUMNS)
     elif how == "frame":
@@ -114,7 +116,6 @@ def checkpoints(drawn, inside, out):
 
 # a campaign's folder: one of its files changed, one perhaps renamed
 STEM = NET.stem
-MISTAKES = next(mistakes.MISTAKES.glob("*.npz"), None)
 PLACES = ("rows/{}.csv", "curves/{}.csv", "mistakes/{}.npz", "{}.safetensors")
 STEMS = st.sampled_from([STEM, "x", "curves", ".x", "..x", "a b", "x" * 200, "-x", "é", "x\ny"])
 CAMPAIGN = st.tuples(
@@ -336,7 +337,7 @@ def with_how(change, *how):
 
 READERS = {
     "rows": Reader(with_how(TABLE, "results", "frame", "append"), rows),
-    "curves": Reader(with_how(TABLE, "lines", "frame", "append"), curves),
+    "curves": Reader(with_how(TABLE, "lines", "frame", "append", "packed"), curves),
     "checkpoints": Reader(with_how(ONE_NET, "built", "given"), checkpoints),
     "campaigns": Reader(CAMPAIGN, campaigns, shipped),
     "packed campaigns": Reader(PACK, packed_campaigns, shipped),
