@@ -195,3 +195,13 @@ def test_a_reader_that_goes_away_is_no_traceback():
     process.stdout.close()
     said = process.stderr.read()
     assert process.wait(timeout=100) == 141 and said == ""
+
+
+@pytest.mark.parametrize("words", ["reproduce --merge", "reproduce --dataset", "train --rows"])
+def test_an_empty_word_is_not_taken_for_an_option_left_out(words, capsys, tmp_path):
+    """An empty variable of a shell: `--merge ""` once began the whole paper."""
+    before = list(tmp_path.iterdir())
+    with pytest.raises(SystemExit):
+        __main__.main([*words.split(), ""])
+    assert "an empty word stands there; give one, or leave it out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == before
