@@ -237,7 +237,7 @@ def _content(path):
     return packed + rest
 
 
-def pack(path: AnyPath) -> None:
+def pack_rows(path: AnyPath) -> None:
     """Pack the rows of a CSV file into NAME.csv.xz beside it, which every reader reads first; only
     its header stays. For a file of the tree that has grown: nothing else writes to it meanwhile.
     """

@@ -276,7 +276,7 @@ def test_packed_rows_are_read_first_and_new_ones_are_appended_behind_them(tmp_pa
     path = tmp_path / "digits.csv"
     path.write_bytes(WHOLE)
     before, seen = store.lines(path), store.frame(path)
-    store.pack(path)
+    store.pack_rows(path)
     assert path.read_bytes() == WHOLE[: WHOLE.index(b"\n") + 1]
     assert store.lines(path) == before and store.frame(path).equals(seen)
     assert store.append(path, before, key=rows.row_key) == []
@@ -284,7 +284,7 @@ def test_packed_rows_are_read_first_and_new_ones_are_appended_behind_them(tmp_pa
     assert store.append(path, [new], key=rows.row_key) == [new]
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert store.lines(path) == [*before, new] == store.result_rows(tmp_path)
-    store.pack(path)
+    store.pack_rows(path)
     assert store.lines(path) == [*before, new]
 
 
@@ -305,7 +305,7 @@ def test_packed_rows_that_are_damaged_are_named(tmp_path, monkeypatch, harm, sai
     monkeypatch.setattr(store, "PACKED_MOST", 10**6)
     path = tmp_path / "digits.csv"
     path.write_bytes(WHOLE)
-    store.pack(path)
+    store.pack_rows(path)
     packed = tmp_path / "digits.csv.xz"
     packed.write_bytes(harm(packed.read_bytes()))
     for read in (store.lines, store.frame, lambda p: store.append(p, [ROW])):
