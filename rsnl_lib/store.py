@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from . import checks, networks
+from . import checks, env, networks
 from .env import AnyPath, commit, hardware
 from .files import can_write, digest, keep, kept, write, writing  # noqa: F401
 from .rows import (  # noqa: F401
@@ -100,7 +100,7 @@ def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "
         net = networks.build(name, int(classes))
     _fill(net, state, path, name)
     checks.network(f"network in {path}", net)
-    return net.to(device).eval(), header
+    return net.to(env.device(str(device))).eval(), header
 
 
 def _fill(net, state, path, name, **how):
@@ -164,6 +164,8 @@ def append(
     rows = list(rows)
     known = ", ".join(columns)
     for i, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {i} for {path.name} is {row!r}; give a dict of {known}")
         if odd := sorted(set(row) ^ set(columns)):
             raise ValueError(f"a row for {path.name} lacks or adds {odd}; its columns are {known}")
         rows[i - 1] = {c: "" if row[c] is None else str(row[c]) for c in columns}
@@ -318,6 +320,9 @@ def frame(*paths: AnyPath) -> "DataFrame":
     """The rows of CSV files as one pandas frame; a row that stands twice counts once."""
     import pandas as pd
 
+    if not paths:
+        raise ValueError("there are no files to read; name at least one")
+    first = None
     for path in paths:
         if not os.path.lexists(path):
             remedy = "make them with: python -m rsnl_lib train"
@@ -326,6 +331,8 @@ def frame(*paths: AnyPath) -> "DataFrame":
         header = next(cells, None)
         if header is None:
             raise ValueError(f"{path} is no table: it is empty; make the file again")
+        if set(header) != set(first := first or header):
+            raise ValueError(f"{path} has other columns than {paths[0]}; name another file")
         _below(path, header, cells)
     numbers = MARGIN_COLUMNS[MARGIN_COLUMNS.index("f_S") : -2]  # they may be missing
     how = {"keep_default_na": False, "na_values": dict.fromkeys(numbers, [""])}

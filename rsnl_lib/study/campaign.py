@@ -12,6 +12,7 @@ import torch
 
 from .. import checks, data, env, store, train
 from ..checks import whole
+from ..data import catalogue
 from ..env import RESULTS, AnyPath
 from ..store import result_rows
 from ..train import recipes
@@ -175,6 +176,11 @@ def campaign(args: Namespace) -> None:
     device = str(env.device(args.device))
     done = Results(result_rows(RESULTS, work / "rows"))
     wanted = wanted_jobs(args, cells, done, work)
+    for job in wanted:
+        if not job.net.startswith(f"{catalogue.about(job.dataset).stem}_"):
+            net = args.network or args.teacher_network or job.net
+            remedy = "give --dataset, and a network made for them"
+            raise ValueError(f"network={net!r} does not take {job.dataset}'s images; {remedy}")
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:

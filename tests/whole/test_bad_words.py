@@ -17,6 +17,7 @@ twice       the same command by two processes at once
 """
 
 import pathlib
+import re
 import sys
 from collections import Counter
 
@@ -29,7 +30,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 import run
-from rsnl_lib import __main__, data, geometry, networks, store, theorem, train
+from rsnl_lib import __main__, data, geometry, networks, rows, store, theorem, train
 from rsnl_lib.commands import common
 from rsnl_lib.data import perturb, whiten
 from rsnl_lib.geometry import boundary
@@ -55,7 +56,13 @@ R = train.Recipe("test", 1, batch=10)
 A, F_S = torch.zeros(20, 10), torch.full((20,), 0.5)
 STUDENT = jobs.Job("digits", "robust", "digits_mlp_student", "tau4").path()
 TEACHER = jobs.Job("digits", "teacher", "digits_mlp_teacher", "tau4").path()
-SHIPPED = {"STUDENT": STUDENT, "TEACHER": TEACHER, "PLAIN": jobs.Job("digits", "teacher").path()}
+OTHER = jobs.Job("digits", "kd", "digits_mlp_student", "tau4").path()
+SHIPPED = {
+    "STUDENT": STUDENT,
+    "OTHER": OTHER,
+    "TEACHER": TEACHER,
+    "PLAIN": jobs.Job("digits", "teacher").path(),
+}
 ROW = dict.fromkeys(store.COLUMNS, "") | {"dataset": "digits", "method": "kd", "recipe": "short"}
 ROW |= {"network": "digits_student", "seed": 0, "perturbation": "clean", "level": 0}
 ROW |= {"n": 10, "correct": 9}
@@ -160,7 +167,7 @@ rsnl(
     "size",
     f"train --set batch=99999999999999999999 --out o {MEASURE}",
     "batch=9999",
-    "of 1 to 1000000000",
+    "at most 1000000000",
 )
 rsnl("name", f"train --recipe shrt --out o {MEASURE}", "'shrt'", "choose one of: short")
 rsnl(
@@ -263,9 +270,9 @@ book("number", "05", "5 is no picture", "PNG or JPEG", picture=5)
 book("name", "06", "method=None", "choose one of: teacher", method=None)
 book("number", "07", "epsilon=0", "above zero", epsilon=0)
 book("number", "07", "steps=0", "at least 1", steps=0)
-book("size", "07", "steps=10000000000", "of 1 to 1000000000", steps=10**10)
+book("size", "07", "steps=10000000000", "at most 1000000000", steps=10**10)
 book("number", "08", "image=-1", "at least 0", image=-1)
-book("size", "08", "image=40", "whole number of 0 to 39", image=40)
+book("size", "08", "image=40", "at most 39", image=40)
 book("name", "09", "seed='0'", "at least 0", seed="0")
 bad(
     "chapter",
@@ -299,7 +306,7 @@ bad(
     "side",
     lambda: data.own_folder("parts", 10**6),
     "side=1000000",
-    "of 1 to 5000",
+    "at most 5000",
 )
 bad("number", "data.own_folder", "text", lambda: data.own_folder("parts", "8"), "side='8'", "whole")
 bad("number", "data.gallery", "text", lambda: data.gallery("digits", "40"), "count='40'", "whole")
@@ -319,7 +326,7 @@ bad(
     "a million pixels wide",
     lambda: data.own_picture("parts/train/1.png", 10**6),
     "size=1000000",
-    "of 8 to 5000",
+    "at most 5000",
 )
 bad("name", "data.files", "a folder", lambda: data.files("parts"), "'parts'", "choose one of")
 bad(
@@ -434,9 +441,9 @@ bad(
 bad(
     "contradict",
     "networks.build",
-    "batch norm for torchvision's",
-    lambda: networks.build("cifar_resnet18+bn"),
-    "'cifar_resnet18+bn'",
+    "batch norm for a ResNet",
+    lambda: networks.build("cifar_resnet8+bn"),
+    "'cifar_resnet8+bn'",
     "leave +bn out",
 )
 bad(
@@ -487,7 +494,7 @@ bad(
     "epochs",
     lambda: train.recipe(epochs=10**12),
     "epochs=1000",
-    "of 1 to 1000000000",
+    "at most 1000000000",
 )
 bad("number", "train.recipe", "epochs '3'", lambda: train.recipe(epochs="3"), "'3'", "whole number")
 bad("number", "recipes.changes_of", "C1", lambda: recipes.changes_of(["C1"]), "'C1'", "KEY=VALUE")
@@ -742,7 +749,7 @@ bad(
     "results.Results",
     "no columns",
     lambda: results.Results([{"dataset": "digits"}]),
-    "lacks 'perturbation'",
+    "lacks 'level'",
     "columns",
 )
 bad(
@@ -892,7 +899,60 @@ def elsewhere(here, monkeypatch):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize(
+    "call, value, remedy",
+    [pytest.param(*case[3:], id=f"{case[1]}: {case[2] or 'nothing'}") for case in CASES],
+)
+def test_bad_words_are_refused_with_value_and_remedy_and_leave_no_file(
+    call, value, remedy, here, capsys
+):
+    before = listing(here)
+    with pytest.raises((ValueError, OSError, SystemExit)) as error:
+        call()
+    said = str(error.value)
+    if isinstance(error.value, SystemExit) and error.value.code == 2:  # argparse's
+        said = capsys.readouterr().err
+    assert value in said and remedy in said, said
+    assert not re.search(r"[a-z]Error:|PosixPath| at 0x|should have said", said)
+    assert listing(here) == before
+
+
 def test_the_table_is_wide_and_no_function_fills_it():
     each = Counter(function for _, function, *_ in CASES)
     assert len(CASES) >= 150 and max(each.values()) <= 5, each.most_common(3)
     assert len({case[1:3] for case in CASES}) == len(CASES)
+
+
+# What two processes do at once, and what is not theirs --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "margins STUDENT --images 1 --steps 1 --restarts 1 --float32",
+        "similarity STUDENT --images 9",
+    ],
+)
+def test_a_command_of_two_processes_at_once_leaves_each_row_once(words, here, tmp_path):
+    """The rows of the second come after the first has written, as where both began at once."""
+    file = tmp_path / "twice.csv"
+    say(f"{words} --rows {file}")
+    once = file.read_bytes()
+    say(f"{words} --rows {file}")
+    assert file.read_bytes() == once
+    say(f"{words.replace('STUDENT', 'OTHER')} --rows {file}")
+    assert len(file.read_bytes().splitlines()) == 2 * len(once.splitlines()) - 1
+
+
+def test_a_row_of_the_ladder_is_the_same_whatever_its_seconds():
+    row = dict.fromkeys(store.LADDER_COLUMNS, "1")
+    assert rows.same_run(row) == rows.same_run({**row, "seconds": "2"})
+    assert rows.same_run(row) != rows.same_run({**row, "value": "2"})
+
+
+def test_a_broken_table_beside_the_rows_does_not_stop_an_attack(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(toolbox, "EPSILONS", ())
+    (tmp_path / "broken.csv").write_text("a,b\n1\n")
+    for word in ("pgd 1 ", "nothing new"):
+        say(f"attack STUDENT --images 9 --rows {tmp_path / 'rows.csv'}")
+        assert word in capsys.readouterr().out
