@@ -96,7 +96,7 @@ def pairs(args: Namespace, alone: bool = False) -> list[tuple]:
             found.append((path, net, head, d, None, None))
             continue
         place = teacher_file(path, head, args.teacher)
-        if place.resolve() == path.resolve():
+        if args.teacher and place.resolve() == path.resolve():
             raise ValueError(f"{path} cannot be its own teacher; name another with --teacher")
         teacher, told = store.load_checkpoint(place)
         asked = modules.try_on(place, teacher, d.x_test[:1])

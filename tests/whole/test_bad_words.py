@@ -211,7 +211,7 @@ rsnl("number", f"similarity STUDENT --images 0 {MEASURE}", "images=0", "at least
 rsnl("place", "similarity STUDENT --images 9 --rows folder", "folder is a folder", "name a file")
 rsnl(
     "place",
-    f"similarity TEACHER --images 9 {MEASURE}",
+    f"similarity STUDENT --teacher STUDENT --images 9 {MEASURE}",
     "cannot be its own teacher",
     "name another with --teacher",
 )
