@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .. import checks, data, env, store, train
+from .. import checks, data, env, networks, store, train
 from ..checks import whole
 from ..data import catalogue
 from ..env import RESULTS, AnyPath
@@ -155,6 +155,9 @@ def _agree(args):
         raise ValueError("--gpus is a share of a Ray cluster's; give --ray too")
     for method in [*(args.method or ()), *args.also]:
         checks.one_of("method", method, train.METHODS)
+    for name in filter(None, (args.network, args.teacher_network)):
+        with torch.device("meta"):  # only to see that there is one of that name
+            networks.build(name)
     for changes in (args.set, args.teacher_set):
         recipes.changes_of(changes)
     checks.positive("gpus", args.gpus, zero=True)

@@ -219,7 +219,7 @@ rsnl("name", f"similarity method --teacher PLAIN --images 9 {MEASURE}", "'robst'
 rsnl("name", f"similarity STUDENT --teacher '' --images 9 {MEASURE}", "''", EMPTY)
 rsnl("name", "reproduce --merge ''", "''", EMPTY)
 rsnl("name", "reproduce --missing --budget ''", "''", EMPTY)
-rsnl("name", "reproduce --missing --table VIII", "table='VIII'", "choose one of: I")
+rsnl("number", "reproduce --missing --draws 0", "draws=0", "at least 1")
 rsnl(
     "network",
     "reproduce --missing --network mnist_student --dataset cifar10",
