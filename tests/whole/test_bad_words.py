@@ -940,8 +940,12 @@ def test_a_command_of_two_processes_at_once_leaves_each_row_once(words, here, tm
     once = file.read_bytes()
     say(f"{words} --rows {file}")
     assert file.read_bytes() == once
-    say(f"{words.replace('STUDENT', 'OTHER')} --rows {file}")
-    assert len(file.read_bytes().splitlines()) == 2 * len(once.splitlines()) - 1
+
+
+def test_rows_of_another_network_are_added(here, tmp_path):
+    for name in ("STUDENT", "OTHER"):
+        say(f"similarity {name} --images 9 --rows {tmp_path / 'rows.csv'}")
+    assert len((tmp_path / "rows.csv").read_bytes().splitlines()) == 3
 
 
 def test_a_row_of_the_ladder_is_the_same_whatever_its_seconds():
