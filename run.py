@@ -89,6 +89,8 @@ def install(*tool):
 
 
 def demo(args):
+    if odd := [word for word in args if word != "--no-lab"]:
+        sys.exit(f"demo takes --no-lab alone, not {odd[0]!r}; give lab the words for JupyterLab")
     books = sorted((ROOT / "notebooks").glob("*.ipynb"))
     RUNS.mkdir(exist_ok=True)
     say(f"running {len(books)} notebooks, {JOBS} at a time, into runs/")
@@ -176,7 +178,8 @@ def main(argv):
     if argv in (["--help"], ["-h"]):
         return say(__doc__)
     if not argv or argv[0] not in TASKS:
-        sys.exit(__doc__)
+        named = f"{argv[0]!r} is unknown" if argv else "no task is named"
+        sys.exit(f"{__doc__}\n{named}; choose one of: {', '.join(TASKS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         if argv[0] != "lock":

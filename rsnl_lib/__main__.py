@@ -216,6 +216,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         # rows and headers are text of one line
         if word != word.encode(errors="replace").decode() or set(word) & set("\0\n\r"):
             parser.error(f"{word!r} holds bytes that are no text; name or rename it without them")
+        if not word or (word.startswith("--") and word.endswith("=")):
+            parser.error(f"{word!r} gives no value; write one, or leave its option out")
     return parser.parse_args(argv)
 
 

@@ -10,11 +10,17 @@ import torch
 from torch import Tensor, nn
 
 
+def tensor(name: str, t: Any) -> Tensor:
+    """`t` if it is a torch.Tensor; `name` is a plural."""
+    if not isinstance(t, Tensor):
+        raise ValueError(f"{name} are a {type(t).__name__}; they must be a torch.Tensor")
+    return t
+
+
 def labels(a: Tensor, y: Tensor) -> Tensor:
     """`y` if logits a (n, k) and int64 labels y (n,) fit each other."""
-    for name, t in (("logits", a), ("labels", y)):
-        if not isinstance(t, Tensor):
-            raise ValueError(f"{name} are a {type(t).__name__}; they must be a torch.Tensor")
+    tensor("logits", a)
+    tensor("labels", y)
     if a.dim() != 2 or y.shape != a.shape[:1]:
         shapes = f"logits {tuple(a.shape)} and labels {tuple(y.shape)}"
         raise ValueError(f"{shapes} do not fit: want (n, classes) and (n,)")
@@ -54,6 +60,19 @@ def points(x: Tensor) -> Tensor:
     return x
 
 
+def within(x: Tensor, low: float | None, high: float | None) -> Tensor:
+    """`x` if it is a batch of images with pixels from low to high (None: no bound)."""
+    if len(images(x)):
+        least, most = map(float, x.aminmax())
+        if (low is not None and least < low - 1e-6) or (high is not None and most > high + 1e-6):
+            raise ValueError(
+                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
+                " give their range, or None for images without one, such as whitened ones (recipe"
+                " setting clamp=False)"
+            )
+    return x
+
+
 def odd(t: Tensor) -> bool:
     """Does `t` hold NaN or infinite values? Asked on the CPU only: a GPU would have to be waited
     for.
@@ -68,10 +87,16 @@ def some(x: Tensor, use: str) -> Tensor:
     return x
 
 
-def network(who: str, net: nn.Module) -> nn.Module:
-    """`net` if it is an nn.Module of finite tensors, no batch norm's variance below zero."""
+def module(who: str, net: Any) -> nn.Module:
+    """`net` if it is an nn.Module."""
     if not isinstance(net, nn.Module):
         raise ValueError(f"the {who} is a {type(net).__name__}; give an nn.Module")
+    return net
+
+
+def network(who: str, net: nn.Module) -> nn.Module:
+    """`net` if it is an nn.Module of finite tensors, no batch norm's variance below zero."""
+    module(who, net)
     remedy = "train it again or load another checkpoint"
     for name, t in [*net.named_parameters(), *net.named_buffers()]:
         if odd(t):
@@ -134,11 +159,13 @@ def finite(name: str, value: object) -> float:
     return float(value)
 
 
-def whole(name: str, value: Any, low: int = 0) -> int:
-    """`value` if it is an integer of at least `low`."""
+def whole(name: str, value: Any, low: int = 0, high: int | None = None) -> int:
+    """`value` if it is an integer of at least `low` and, if there is a `high`, at most that."""
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not integer or value < low:
         raise ValueError(f"{name}={value!r} must be a whole number of at least {low}")
+    if high is not None and value > high:
+        raise ValueError(f"{name}={value!r} is too large; it must be at most {high}")
     return value
 
 
@@ -147,6 +174,13 @@ def seed(name: str, value: int) -> int:
     if whole(name, value) >= 2**32:
         raise ValueError(f"{name}={value!r} is too large; it must be a whole number below 2^32")
     return value
+
+
+def draws_on(generator: torch.Generator | None, x: Tensor) -> torch.device:
+    """Where random numbers for `x` are drawn: where the generator is, without one where x is."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator={generator!r} is none; give a torch.Generator, or None")
+    return generator.device if generator else x.device
 
 
 def room(low: float | None, high: float | None) -> None:

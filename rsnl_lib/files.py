@@ -83,6 +83,8 @@ def write(path: AnyPath, content: bytes | dict) -> None:
     it: the old content stays whole until the new one is. What killed writes to it left goes.
     """
     path = pathlib.Path(path)
+    if not isinstance(content, (bytes, dict)):
+        raise ValueError(f"{path} takes bytes or a dict of tensors, not {type(content).__name__}")
     mark = f".{path.name}.{platform.node()[:20]}."  # of this machine; its process's number follows
     with writing(path):
         for half in path.parent.glob(f"{glob.escape(mark)}*.part"):

@@ -151,8 +151,8 @@ def curve_key(row: dict) -> tuple:
 
 
 def same_run(row: dict) -> tuple:
-    """What two calls at once of one training have in common of a row: all but its day, and of a
-    time its value.
+    """What two calls at once of one command have in common of a row: all but its day and its
+    seconds, and of a time its value.
     """
-    timed = row.get("quantity") == "ms_per_image"
-    return tuple(v for k, v in row.items() if k != "date" and not (timed and k == "value"))
+    varying = {"date", "seconds"} | ({"value"} if row.get("quantity") == "ms_per_image" else set())
+    return tuple(v for k, v in row.items() if k not in varying)

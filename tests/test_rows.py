@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-from rsnl_lib import rows, store
+from rsnl_lib import rows, store, tables
 from rsnl_lib.data import catalogue
 from rsnl_lib.env import RESULTS
 from rsnl_lib.measure import toolbox
@@ -88,7 +88,7 @@ BAD = [
     ("dataset", "-rf"),
     ("dataset", "a\u202eb"),
     ("dataset", "x" * 300),
-    *(("dataset", name) for name in (*store.TAKEN, "Curves")),
+    *(("dataset", name) for name in (*rows.TAKEN, "Curves")),
 ]
 
 
@@ -132,7 +132,7 @@ def test_everything_that_is_measured_has_a_unit_that_fits():
             rows.check_row(ROW | told | {"dataset": dataset})
     assert set(toolbox.EFFORT) <= set(rows.UNITS)
     stems = {p.stem for p in RESULTS.glob("*.csv")} - set(catalogue.DATASETS)
-    assert stems == set(store.TAKEN)  # nobody's data set is called as one of our other files
+    assert stems == set(rows.TAKEN)  # nobody's data set is called as one of our other files
 
 
 @pytest.mark.parametrize("name", ["own", "my pictures", "Bücher", "a.b", "fashion-mnist"])
@@ -266,7 +266,7 @@ def test_a_row_of_one_run_is_the_same_on_another_day_and_a_time_at_another_speed
 def test_a_file_that_is_replaced_while_one_waits_loses_no_row(tmp_path, monkeypatch):
     path = tmp_path / "digits.csv"
     path.write_bytes(WHOLE)
-    monkeypatch.setattr(store, "hold", lambda f: store.write(path, WHOLE))
+    monkeypatch.setattr(tables, "hold", lambda f: store.write(path, WHOLE))
     with pytest.raises(ValueError, match="digits.csv was replaced just now; call again"):
         store.append(path, [ROW])
     assert path.read_bytes() == WHOLE
@@ -302,7 +302,7 @@ def test_packed_rows_are_read_first_and_new_ones_are_appended_behind_them(tmp_pa
     ],
 )
 def test_packed_rows_that_are_damaged_are_named(tmp_path, monkeypatch, harm, said):
-    monkeypatch.setattr(store, "PACKED_MOST", 10**6)
+    monkeypatch.setattr(tables, "PACKED_MOST", 10**6)
     path = tmp_path / "digits.csv"
     path.write_bytes(WHOLE)
     store.pack_rows(path)

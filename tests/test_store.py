@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from rsnl_lib import env, networks, store
+from rsnl_lib import env, files, networks, store
 from rsnl_lib.study import jobs
 
 ROW = {c: "" for c in store.COLUMNS} | {
@@ -170,7 +170,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, mo
     if step == "write":
         monkeypatch.setattr(store.pathlib.Path, "write_bytes", fail)
     else:
-        monkeypatch.setattr(store.os, "replace", fail)
+        monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         store.write(path, b"new content")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
@@ -180,8 +180,9 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole_and_no_part(tmp_path, mo
 @pytest.mark.parametrize("content", ["b'new'", "{'a': torch.ones(3)}"])
 def test_what_a_killed_write_left_goes_with_the_next_write_and_nothing_else(tmp_path, content):
     kill = f"""
-import os, rsnl_lib.store as store, sys, torch
-store.os.replace = lambda *_: os.kill(os.getpid(), 9)
+import os, sys, torch
+from rsnl_lib import files, store
+files.os.replace = lambda *_: os.kill(os.getpid(), 9)
 store.write(sys.argv[1], {content})"""
     kept = tmp_path / "a[1]"
     for path in (kept, tmp_path / "b"):

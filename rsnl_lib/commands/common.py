@@ -6,12 +6,14 @@ from argparse import Namespace
 import torch
 
 from .. import data, env, store
-from ..checks import whole
+from ..checks import one_of, whole
 from ..data import own
 from ..env import RESULTS, AnyPath
 from ..networks import modules
 from ..rows import check_run, plain_name
 from ..study.jobs import Job
+from ..train.methods import METHODS
+from ..train.recipes import RECIPES
 
 
 def _place(args, name):
@@ -73,6 +75,8 @@ def checkpoints(args: Namespace, again: bool = False) -> list[tuple]:
             words = ", ".join(sorted(lacking))
             raise ValueError(f"{path} does not say its {words}; name one made by `rsnl train`")
         check_run(head, path)
+        for word, known in (("method", METHODS), ("recipe", RECIPES)):
+            one_of(f"{path}: {word}", head[word], known)
         name = head["dataset"]
         d = sets[name] = sets.get(name) or data.load(name, args.folder)
         own.same_pictures(path, head, d, "work where the folder that it was trained on lies")
@@ -96,12 +100,10 @@ def pairs(args: Namespace, alone: bool = False) -> list[tuple]:
             raise ValueError(f"{path} cannot be its own teacher; name another with --teacher")
         teacher, told = store.load_checkpoint(place)
         asked = modules.try_on(place, teacher, d.x_test[:1])
-        of = told.get("dataset", head["dataset"])
-        if of != head["dataset"] or asked.shape != (1, d.classes):
-            remedy = "name a teacher of the same data set with --teacher"
-            raise ValueError(
-                f"{path} is of {head['dataset']}, its teacher {place} of {of}; {remedy}"
-            )
+        own.same_set(place, told, d)
+        if asked.shape != (1, d.classes):
+            scores = f"the teacher {place} answers {tuple(asked.shape)} to an image"
+            raise ValueError(f"{scores}, not {d.classes} scores; name another with --teacher")
         found.append((path, net, head, d, place, teacher))
     return found
 

@@ -103,4 +103,6 @@ def make_page(args: Namespace) -> None:
 
     path = pathlib.Path(args.out or make.OUT)
     store.can_write(path)
+    if path.suffix != ".html":
+        raise ValueError(f"--out {path} is no name of a page; name a file that ends in .html")
     print(make.save_page(path))

@@ -7,7 +7,7 @@ import torch
 from .. import geometry, store, theorem, train
 from ..checks import finite, one_of, positive, whole
 from ..geometry import boundary
-from ..rows import row_key
+from ..rows import row_key, same_run
 from ..study.results import Results
 from .common import checkpoints, five_digits, pairs, row_start, rows_file
 
@@ -31,7 +31,7 @@ def write_margins(args: Namespace) -> None:
             | {k: five_digits(v) for k, v in row.items()}
             for i, row in enumerate(found)
         ]
-        store.append(file, rows, store.MARGIN_COLUMNS)
+        store.append(file, rows, store.MARGIN_COLUMNS, same_run)
         lead = [row["lead"] > 0 for row in found if "lead" in row]
         leads = f", the student leads on {sum(lead)}" if lead else ""
         print(f"{path.name}: {len(found)} images{leads}", flush=True)
@@ -44,7 +44,7 @@ def write_attacks(args: Namespace) -> None:
     file = rows_file(args, "attacks.csv", store.COLUMNS)
     plans = [toolbox.plan(head["dataset"]) for _, _, head, _ in named]
     for (path, net, head, d), plan in zip(named, plans):
-        known = Results(store.result_rows(file.parent) if file.is_file() else ())
+        known = Results(store.lines(file, True, store.COLUMNS))
         have = known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
         wanted = [entry for entry in plan if entry not in have and entry[0] in args.kinds]
         found = toolbox.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
@@ -81,7 +81,7 @@ def write_ladder(args: Namespace) -> None:
                 row |= {"image": int(pick[row["image"]]), "seconds": f"{row['seconds']:.1f}"}
                 row |= {k: five_digits(row[k]) for k in ("value", "flip")}
             told = [{**fixed, "space": space, **row} for row in rows]
-            store.append(file, told, store.LADDER_COLUMNS)
+            store.append(file, told, store.LADDER_COLUMNS, same_run)
 
 
 @torch.no_grad()
@@ -123,7 +123,7 @@ def write_similarity(args: Namespace) -> None:
         found = boundary.similarity(walks[place], boundary.vectors(net, *part, eta=None))
         row = row_start(head, store.SIMILARITY_COLUMNS) | {"reference": place.stem}
         row |= {k: five_digits(v) if isinstance(v, float) else v for k, v in found.items()}
-        store.append(file, [row], store.SIMILARITY_COLUMNS)
+        store.append(file, [row], store.SIMILARITY_COLUMNS, same_run)
         near = f"MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}"
         count = f"{found['n']} of {found['pairs']} pairs"
         print(f"{path.name} and {place.name}: {near}, {count}", flush=True)

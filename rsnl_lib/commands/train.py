@@ -45,6 +45,8 @@ def train(args: Namespace) -> None:
     out = args.out or CHECKPOINTS
     for file in (job.path(out), env.data_folder(args.folder) / "runs/state"):
         store.can_write(file)
+        if both := {rows_to.resolve(), curves_to.resolve()} & {*file.resolve().parents}:
+            raise ValueError(f"{min(both)} would be a file of rows and a folder; name another")
     mine = None if args.dataset in DATASETS else data.load(args.dataset)
     if mine:
         claim_rows(rows_to, mine)

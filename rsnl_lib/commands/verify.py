@@ -32,6 +32,10 @@ def verify_rows(args: Namespace) -> None:
     """Print each row measured again and its word; exit 1 if some differ by more than expected."""
     common.use_threads(args)
     seconds = checks.positive("seconds", args.seconds)
+    if args.all and "seconds" in getattr(args, "given", ()):
+        raise ValueError("--all measures every row and --seconds a sample; leave one of them out")
+    if args.seed is not None:
+        checks.whole("seed", args.seed)
     seed = random.SystemRandom().randrange(10**6) if args.seed is None else args.seed
     paths = sorted(CHECKPOINTS.glob("*.safetensors"))
     loaded = {path: store.load_checkpoint(path) for path in paths}

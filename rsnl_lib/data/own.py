@@ -14,7 +14,9 @@ from ..env import AnyPath
 from .catalogue import Data, name_of
 
 MAX_PIXELS = 25_000_000  # of a picture
+MAX_SIDE = 5000  # to which a picture is scaled
 MAX_BYTES = 2**28  # of its file
+SPLITS = set("train training val valid validation test testing".split())  # names of no class
 HELD = 0.15  # share of a class's pictures to validate, and to test
 
 
@@ -29,9 +31,10 @@ def own_folder(path: AnyPath, side: int | None = None) -> Data:
     if not path.is_dir():
         raise ValueError(f"{path} is no folder that holds one folder of pictures for each class")
     name = name_of(os.path.abspath(path))  # "digits" is a folder here too
+    side = None if side is None else whole("side", side, 1, MAX_SIDE)
     classes = _classes(path)
     pictures = [picture for mine in classes for picture in mine.values()]
-    side = min(64, *pictures[0].size) if side is None else whole("side", side, 1)
+    side = min(64, *pictures[0].size) if side is None else side
     mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
     train, val, test = [], [], []
     for label, mine in enumerate(classes):
@@ -56,6 +59,13 @@ def class_folders(path: AnyPath) -> list[pathlib.Path]:
     return sorted(p for p in inside if p.is_dir() and not p.name.startswith("."))
 
 
+def same_set(path: AnyPath, header: dict, d: Data) -> None:
+    """Refuse a teacher's checkpoint of another data set than `d`, even if its images fit."""
+    if (of := header.get("dataset", d.name)) != d.name:
+        remedy = "name a teacher of the same data set with --teacher"
+        raise ValueError(f"the teacher {path} is of {of}, its student of {d.name}; {remedy}")
+
+
 def same_pictures(path: AnyPath, header: dict, d: Data, remedy: str) -> None:
     """Refuse a checkpoint of other pictures, though their folder has the name of those of `d`."""
     if header.get("pictures", "") != d.pictures:
@@ -68,6 +78,10 @@ def _classes(path):
     if len(places) < 2:
         want = "a data set needs one folder of pictures for each of at least 2 classes"
         raise ValueError(f"{path} holds {len(places)} folders; {want}")
+    if {place.name.lower() for place in places} <= SPLITS:
+        names = ", ".join(place.name for place in places)
+        remedy = "put one folder of pictures a class there, which is split here"
+        raise ValueError(f"{path} holds {names}, parts of a data set and not classes; {remedy}")
     classes, files = [], {}
     for place in places:
         mine = {}
@@ -152,7 +166,7 @@ def own_picture(source: AnyPath | bytes | bytearray | memoryview, size: int = 28
     """
     from PIL import Image
 
-    whole("size", size, 8)
+    whole("size", size, 8, MAX_SIDE)
     name = source
     if isinstance(source, (bytes, bytearray, memoryview)):
         name = f"{len(source)} bytes"
@@ -163,7 +177,7 @@ def own_picture(source: AnyPath | bytes | bytearray | memoryview, size: int = 28
         raise ValueError(f"{name} is no file; give the path of a PNG or JPEG")
     ink = _ink(_open(source, name, "give"))
     if ink is None:
-        raise ValueError(f"{name} shows no ink: nothing stands out from its border")
+        raise ValueError(f"{name} shows no ink on its paper; give one of dark ink on light")
     scale = (size if size == 8 else size * 20 / 28) / max(ink.shape)
     w, h = (max(1, round(s * scale)) for s in ink.shape[::-1])
     cut = Image.fromarray((ink * 255).astype(np.uint8))

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..checks import finite, images, one_of, positive, whole
+from .. import checks
+from ..checks import draws_on, finite, images, one_of, positive, whole
 from .catalogue import Data
 
 
@@ -28,7 +29,7 @@ def power(x: Tensor) -> Tensor:
 
 
 def _draw(x, generator):
-    how = {"dtype": x.dtype, "device": generator.device if generator else x.device}
+    how = {"dtype": x.dtype, "device": draws_on(generator, x)}
     return torch.randn(x.shape, generator=generator, **how).to(x.device)
 
 
@@ -86,10 +87,15 @@ def occlude(
         raise ValueError(f"size={size} is larger than the image ({h} x {w}); use 0 to {min(h, w)}")
     if at is None:
         how: dict[str, Any] = {"generator": generator}
-        how["device"] = generator.device if generator else x.device
+        how["device"] = draws_on(generator, x)
         top: Tensor | int = torch.randint(h - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
         left: Tensor | int = torch.randint(w - size + 1, (len(x), 1, 1, 1), **how).to(x.device)
-    elif at[0] in range(h - size + 1) and at[1] in range(w - size + 1):
+    elif (
+        isinstance(at, (tuple, list))
+        and len(at) == 2
+        and at[0] in range(h - size + 1)
+        and at[1] in range(w - size + 1)
+    ):
         top, left = at
     else:
         places = f"rows 0 to {h - size}, columns 0 to {w - size}"
@@ -116,7 +122,7 @@ def random_crop(x: Tensor, pad: int) -> Tensor:
     """x (n, c, h, w), each image moved by its own draw of up to `pad` pixels each way, zeros from
     outside (arXiv 1302.4389: 4).
     """
-    n, _, h, w = x.shape
+    n, _, h, w = images(x).shape
     top, left = torch.randint(2 * whole("pad", pad) + 1, (2, n, 1), device=x.device)
     rows = top + torch.arange(h, device=x.device)
     cols = left + torch.arange(w, device=x.device)
@@ -131,7 +137,7 @@ def noisy_training_set(data: Data, kind: str, snr: float, seed: int = 0, unit: s
     on G or P), drawn once from `seed`, not each epoch: the paper does not say, this can be cached.
     """
     one_of("train_noise", kind, ("gaussian", "poisson"))
-    whole("seed", seed)
+    checks.seed("seed", seed)
     train, val = (Generator().manual_seed(1_000_003 * i + seed) for i in (1, 2))
     x_train = apply(kind, data.x_train, snr, train, unit)
     return data._replace(x_train=x_train, x_val=apply(kind, data.x_val, snr, val, unit))

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import env
 from ..checks import one_of, whole
 from ..env import GALLERY, AnyPath, data_folder
 from . import whiten
@@ -63,7 +64,8 @@ def load(name: str = "digits", folder: AnyPath | None = None, device: str = "cpu
         made = digits()
     else:
         made = published(name, folder)
-    return Data(*(v.to(device) if isinstance(v, Tensor) else v for v in made))
+    place = env.device(str(device))
+    return Data(*(v.to(place) if isinstance(v, Tensor) else v for v in made))
 
 
 def digits() -> Data:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..checks import points, some
+from ..checks import points, some, whole
 from ..env import AnyPath, progress
 from ..store import keep, kept
 
@@ -46,6 +46,7 @@ def gcn_zca(x: Tensor, x_test: Tensor, folder: AnyPath, chunk: int = 2000) -> tu
     images and constants: the matrix differs in its last digits from platform to platform.
     """
     some(x, "fit the whitening on")
+    whole("chunk", chunk, 1)
     if x.shape[1:] != x_test.shape[1:]:
         sizes = f"training images {tuple(x.shape[1:])}, test images {tuple(x_test.shape[1:])}"
         raise ValueError(f"{sizes}: they must be of one size")
@@ -68,5 +69,6 @@ def gcn_zca(x: Tensor, x_test: Tensor, folder: AnyPath, chunk: int = 2000) -> tu
 
 def stretch(x: Tensor, x_train: Tensor) -> Tensor:
     """Whitened images x (n, c, h, w) for the eye: percentiles 0.5 to 99.5 of x_train as [0, 1]."""
+    some(x_train, "take percentiles of")
     low, high = (torch.quantile(x_train[:200].flatten().double(), q) for q in (0.005, 0.995))
     return ((x.double() - low) / (high - low)).clamp(0, 1).float()

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from ..checks import one_of, radius, some
+from ..checks import draws_on, one_of, radius, some, tensor
 
 DUAL = {1: math.inf, 2: 2, math.inf: 1}
 
 
 def norm(v: Tensor, p: float = 2) -> Tensor:
     """p-norm of each image of v, (n,); p = 1, 2 or inf."""
-    return torch.linalg.vector_norm(v.flatten(1), one_of("p", p, DUAL), dim=1)
+    return torch.linalg.vector_norm(tensor("vectors", v).flatten(1), one_of("p", p, DUAL), dim=1)
 
 
 def like(r: Tensor, x: Tensor) -> Tensor:
@@ -23,7 +23,10 @@ def like(r: Tensor, x: Tensor) -> Tensor:
 
 def onto_ball(d: Tensor, R: float | Tensor, q: float = 2) -> Tensor:
     """The nearest point (in L2) to d (n, ...) in the q-ball of radius R, a number or (n,)."""
-    R = torch.as_tensor(radius("R", R), dtype=d.dtype, device=d.device).expand(len(d))
+    R = torch.as_tensor(radius("R", R), dtype=d.dtype, device=d.device)
+    if R.dim() and R.shape != d.shape[:1]:
+        raise ValueError(f"R {tuple(R.shape)} must be one number, or one for each of {len(d)}")
+    R = R.expand(len(d))
     if one_of("q", q, DUAL) == math.inf:
         return d.clamp(-like(R, d), like(R, d))
     if q == 2:
@@ -53,7 +56,7 @@ def random_in_ball(
     """Perturbations like x: Gaussian directions, scaled to q-norm R u^(1/d), u uniform."""
     radius("R", R)
     some(x, "perturb")
-    device = generator.device if generator else x.device
+    device = draws_on(generator, x)
     kind: dict[str, Any] = dict(generator=generator, dtype=x.dtype, device=device)
     d = torch.randn(x.shape, **kind).to(x.device)
     u = torch.rand(len(x), **kind).to(x.device) ** (1 / x[0].numel())

@@ -50,7 +50,7 @@ def gap(a: Tensor, base: Tensor, target: Tensor) -> Tensor:
 
 def top_two(a: Tensor) -> Tensor:
     """The largest logit minus the second largest, (n,): the decision's distance in logits."""
-    return -a.topk(2).values.diff(dim=1)[:, 0]
+    return -scores("network", a).topk(2).values.diff(dim=1)[:, 0]
 
 
 def _startable(net, x):

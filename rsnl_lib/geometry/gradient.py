@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import one_of, positive, true_class
+from ..checks import module, one_of, positive, true_class
 
 SPACES = ("probability", "logit", "tempered")
 
@@ -59,6 +59,7 @@ def input_gradient(
     differentiable with `create_graph`, as Eq. 16 needs it. The sum over the batch is differentiated
     once: exact as long as no layer mixes images.
     """
+    module("network", net)
     if not x.is_floating_point():
         raise ValueError(f"images are {x.dtype}; a gradient needs a float tensor")
     for m in net.modules():

@@ -43,6 +43,9 @@ def sweep(
         raise ValueError(f"nets is a {kind}; give a dict of networks, one or more: {{'kd': net}}")
     for key, net in nets.items():
         network(f"network {key!r}", net)
+    if odd := [e for e in plan if isinstance(e, str) or len(e) != 3]:
+        known = "(perturbation, level, unit)"
+        raise ValueError(f"plan={plan!r:.80}: {odd[0]!r} is no {known}; write a list of those")
     some(points(x), "evaluate")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")

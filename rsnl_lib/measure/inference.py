@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..checks import finite
+
 N = 8  # differences of a whole line; one of fewer takes the first signs of each vector
 ALPHA = 0.05
 
@@ -40,6 +42,8 @@ def one_more(values: list) -> tuple:
 def holm_p(ps: list) -> list:
     """Holm's step-down correction of p values over all tests; nan stays nan, counting as a test."""
     ps = np.asarray(ps, dtype=float)
+    if (odd := ps[(ps < 0) | (ps > 1)]).size:
+        raise ValueError(f"p={odd[0]} is no chance; it must lie between 0 and 1")
     order = np.argsort(ps)  # nan last
     out = np.empty(len(ps))
     steps = (len(ps) - np.arange(len(ps))) * ps[order]
@@ -61,6 +65,8 @@ def detectable(values: list) -> float:
 
 def wilson(correct: int, n: int) -> tuple:
     """95 % interval (low, high) of a share by Wilson's formula."""
+    finite("correct", correct)
+    finite("n", n)
     if not 0 <= correct <= n or not n > 0:
         raise ValueError(f"{correct} correct of {n} is no share; it must be 0 to n of at least 1")
     z = 1.96
@@ -88,6 +94,11 @@ def flipped(columns: Iterable[ArrayLike]) -> np.ndarray:
     """|T| of each column of differences under all 256 sign vectors, (256, lines): common to all
     lines; a line of n teachers takes the first n signs.
     """
+    columns = list(columns)
+    if not columns:
+        raise ValueError("there are no columns of differences to test; give at least one")
+    if odd := [len(d) for d in columns if not 2 <= len(d) <= N]:
+        raise ValueError(f"a column has {odd[0]} differences; the test is for 2 to {N}")
     signs = 1 - 2 * ((np.arange(2**N)[:, None] >> np.arange(N)) & 1)
     return np.stack([np.abs(statistic(signs[:, : len(d)] * np.asarray(d))) for d in columns], 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from ..checks import one_of
+from ..checks import module, one_of, whole
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def frozen(net: nn.Module) -> Iterator[nn.Module]:
 @contextlib.contextmanager
 def standing(net: nn.Module, mode: str | None = None) -> Iterator[nn.Module]:
     """Within this block `net` is in mode "train" or "eval" (None: as it is)."""
-    with put_back(net.modules(), "training"):
+    with put_back(module("network", net).modules(), "training"):
         yield net if mode is None else net.train(one_of("mode", mode, ("train", "eval")) == "train")
 
 
@@ -58,7 +58,7 @@ def dropping(net: nn.Module, share: float) -> Iterator[nn.Module]:
 
 def learned(net: nn.Module) -> list[nn.Module]:
     """The convolutions and dense layers of a network."""
-    return [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    return [m for m in module("network", net).modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
 
 
 @torch.no_grad()
@@ -159,6 +159,8 @@ def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tu
         mults += layer.weight.numel() * places * share(layer)
 
     layers = learned(net)
+    for side in shape:
+        whole("shape", side, 1)
     who = type(net).__name__
     if not layers:
         raise ValueError(f"{who} has no convolution or dense layer to count; give one that fits")

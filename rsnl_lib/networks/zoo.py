@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from .. import checks
 from ..checks import one_of, positive, whole
 from .modules import Maxout, conv, dense, learned, pool, standing, try_on
 
@@ -154,10 +155,12 @@ def build(name: str, classes: int = 10) -> nn.Module:
     if not norm:
         return net
     parts = []
-    for m in net:
+    for m in net.children():
         parts.append(m)
         if isinstance(m, Maxout) and isinstance(m.layer, nn.Conv2d):
             parts.append(nn.BatchNorm2d(m.layer.out_channels // m.pieces))
+    if len(parts) == len([*net.children()]):
+        raise ValueError(f"network={name!r} has no maxout convolution to normalise; leave +bn out")
     return nn.Sequential(*parts)
 
 
@@ -169,6 +172,7 @@ def lsuv_(net: nn.Module, x: Tensor, generator: Generator | None = None) -> nn.M
     """
     if not len(x) or not torch.isfinite(x).all():
         raise ValueError(f"images {tuple(x.shape)}: give at least one, without NaN or infinity")
+    try_on(type(net).__name__, net, x[:2])
     with standing(net, "eval"):
         for layer in learned(net):
             w = torch.empty(layer.weight.shape)
@@ -193,6 +197,7 @@ def start(name: str, data: Any, seed: int = 0, init: str = "lsuv") -> nn.Module:
     images, or the papers' U(-0.005, 0.005) with biases 0 (arXiv 1302.4389, 1412.6550).
     """
     one_of("init", init, ("lsuv", "uniform"))
+    checks.seed("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import torch
 
-from .. import checks, data, env, store, train
+from .. import checks, data, env, networks, store, train
 from ..checks import whole
+from ..data import catalogue
 from ..env import RESULTS, AnyPath
 from ..store import result_rows
 from ..train import recipes
@@ -154,6 +155,9 @@ def _agree(args):
         raise ValueError("--gpus is a share of a Ray cluster's; give --ray too")
     for method in [*(args.method or ()), *args.also]:
         checks.one_of("method", method, train.METHODS)
+    for name in filter(None, (args.network, args.teacher_network)):
+        with torch.device("meta"):  # only to see that there is one of that name
+            networks.build(name)
     for changes in (args.set, args.teacher_set):
         recipes.changes_of(changes)
     checks.positive("gpus", args.gpus, zero=True)
@@ -175,6 +179,11 @@ def campaign(args: Namespace) -> None:
     device = str(env.device(args.device))
     done = Results(result_rows(RESULTS, work / "rows"))
     wanted = wanted_jobs(args, cells, done, work)
+    for job in wanted:
+        if not job.net.startswith(f"{catalogue.about(job.dataset).stem}_"):
+            net = args.network or args.teacher_network or job.net
+            remedy = "give --dataset, and a network made for them"
+            raise ValueError(f"network={net!r} does not take {job.dataset}'s images; {remedy}")
     if args.missing:
         return missing(cells, done, wanted, args.recipe, device, args.folder, args.seeds)
     if args.out:

@@ -26,6 +26,7 @@ ATTACKS = tuple(toolbox.EFFORT)  # of rows made by `python -m rsnl_lib attack`
 
 def read_lines(name: str = "claims") -> list[dict]:
     """The lines of data/`name`.csv; levels become numbers, seeds a range, margins points."""
+    one_of("lines", name, (*LINE_FILES, "claims/lines"))
     lines = store.lines(ROOT / "data" / f"{name}.csv")
     for line in lines:
         line["levels"] = [float(v) for v in line["levels"].split()]

@@ -16,6 +16,7 @@ CAMPAIGN_FILE = re.compile(
     rf"((rows|curves)/{parts.FILE}\.csv|mistakes/{parts.FILE}\.npz|{parts.FILE}\.safetensors)",
     re.ASCII,
 )
+LEFT = ("rows/*.csv", "curves/*.csv", "mistakes/*.npz")
 SHIPPED_BYTES = 6 * 2**20  # of a checkpoint in the tree, at most
 
 
@@ -23,8 +24,7 @@ def pack_results(work: pathlib.Path, out: AnyPath) -> None:
     """Rows, curves and as many checkpoints as fit into at most 8 files under 15 MiB in `out`, the
     rows first; what is left out is printed.
     """
-    kinds = ("rows/*.csv", "curves/*.csv", "mistakes/*.npz")
-    texts = [path for kind in kinds for path in sorted(work.glob(kind))]
+    texts = [path for kind in LEFT for path in sorted(work.glob(kind))]
     nets = [p for p in work.glob("*.safetensors") if (work / f"rows/{p.stem}.csv").is_file()]
     room = (BOXES - 1) * BOX - 2**20 - sum(p.stat().st_size + 2048 for p in texts)
     chosen = []
@@ -63,6 +63,8 @@ def merge(
         if (source / "campaign.parts.json").is_file():
             parts.unpack(source, made, "campaign", CAMPAIGN_FILE)
             source = pathlib.Path(made)
+        elif not any(next(source.glob(kind), None) for kind in (*LEFT, "*.safetensors")):
+            raise ValueError(f"{source} holds no campaign; name the folder that a campaign left")
         rows = _new_rows(source, results)
         curves = [
             row

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import env, store
+from ..checks import whole
 from ..data.catalogue import Condition
 from ..env import AnyPath
 from ..measure import evaluate
@@ -29,7 +30,7 @@ def wrong_labels(
     """What `net` says of images x (n, c, h, w) under the draws of `evaluate.sweep`: uint8 (draws,
     n), RIGHT where it is y.
     """
-    said = np.full((draws, len(x)), RIGHT, np.uint8)
+    said = np.full((whole("draws", draws, 1), len(x)), RIGHT, np.uint8)
     with fast.layers(net.eval()):
         for draw in range(draws):
             for i, seen in evaluate.draws_of(x, *noise, draw, 0, chunk):
@@ -41,12 +42,16 @@ def wrong_labels(
 
 def agreement(student: np.ndarray, teacher: np.ndarray) -> float:
     """Of a student's `wrong_labels` the share that the teacher gives too; nan without mistakes."""
+    if student.shape != teacher.shape:
+        raise ValueError(f"mistakes {student.shape} and {teacher.shape} must be of one shape")
     wrong = student != RIGHT
     return float((teacher[wrong] == student[wrong]).mean()) if wrong.any() else float("nan")
 
 
 def save_mistakes(path: AnyPath, said: np.ndarray) -> None:
     """Keep an array of `wrong_labels`."""
+    if said.dtype != np.uint8 or said.ndim != 2:
+        raise ValueError(f"mistakes are {said.dtype} {said.shape}; give uint8 (draws, images)")
     raw = io.BytesIO()
     np.savez_compressed(raw, said=said)
     store.write(path, raw.getvalue())

@@ -14,7 +14,9 @@ import tarfile
 import tempfile
 
 from .. import store
+from ..checks import whole
 from ..env import AnyPath
+from ..rows import plain_name
 
 PACK_BYTES = 2**28  # bytes of a pack, and of what it holds
 PARTS = 1000  # of a pack
@@ -37,6 +39,8 @@ def pack(
     Returns the parts' paths; parts of an earlier, longer pack are removed.
     """
     folder = pathlib.Path(folder)
+    plain_name("name", name)
+    whole("size", size, 1)
     for path in files.values():
         if not pathlib.Path(path).is_file():
             raise ValueError(f"{path} is missing and cannot be packed")

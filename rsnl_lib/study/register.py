@@ -12,6 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from .. import store
+from ..checks import one_of
 from ..data import catalogue
 from ..data.catalogue import CLEAN, Condition
 from ..env import ROOT
@@ -39,11 +40,13 @@ def weights(line: dict) -> tuple[str, ...]:
 def guide_settings(dataset: str) -> str:
     """The settings of the registered teachers' recipe, as `networks.csv` has them."""
     rows = store.lines(REGISTER / "networks.csv")
-    return next(r["settings"] for r in rows if (r["dataset"], r["method"]) == (dataset, "teacher"))
+    found = {r["dataset"]: r["settings"] for r in rows if r["method"] == "teacher"}
+    return found[one_of("dataset", dataset, found)]
 
 
 def job(dataset: str, method: str, settings: str, teacher: int) -> Job:
     """The Job of a method under a teacher; student seed t + 10 learns from teacher t."""
+    one_of("teacher", teacher, REGISTERED)
     guide = guide_settings(dataset)
     if method == "teacher":
         return Job(dataset, method, "mnist_teacher", settings=guide).at(teacher, teacher)

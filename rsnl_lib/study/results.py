@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 from ..data.catalogue import Condition
+from ..rows import COLUMNS, RUN_COLUMNS
 from .jobs import Job, Run
 
 
@@ -18,6 +19,9 @@ class Results(dict):
     def __init__(self, rows=()):
         super().__init__()
         for row in rows:
+            if lacking := {*RUN_COLUMNS, "perturbation", "level", "unit"} - row.keys():
+                known = ", ".join(COLUMNS)
+                raise ValueError(f"a row lacks {min(lacking)!r}; its columns are {known}")
             condition = Condition(row["perturbation"], float(row["level"]), row["unit"])
             self.setdefault(Run.of(row), {})[condition] = row
 

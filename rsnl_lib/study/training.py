@@ -13,6 +13,7 @@ from ..data import Data, catalogue, own, perturb
 from ..data.catalogue import CLEAN
 from ..env import AnyPath
 from ..measure import evaluate
+from ..networks.modules import try_on
 from ..rows import check_row, check_run
 from .jobs import Job, find, words
 
@@ -23,13 +24,17 @@ def training_data(job: Job, folder: AnyPath | None = None, device: str = "cpu") 
     """The Data that a job trains on."""
     d = data.load(job.dataset, folder, device)
     n = len(d.x_train)
-    few = whole("images", int(job.word("images", n)), 1)
+    few = str(job.word("images", n))
+    few = whole("images", int(few) if few.isdecimal() else few, 1)
     if few > n:
         raise ValueError(f"images={few} is more than the {n} training images of {d.name}")
     d = d._replace(x_train=d.x_train[:few], y_train=d.y_train[:few])
     if not job.train_noise:
         return d
-    kind, snr, unit = job.train_noise.split()
+    kind, *level = job.train_noise.split()
+    if len(level) != 2:
+        raise ValueError(f"train_noise={job.train_noise!r} has no level; write gaussian 10 dB, say")
+    snr, unit = level
     return perturb.noisy_training_set(d, kind, float(snr), job.seed, unit)
 
 
@@ -61,6 +66,8 @@ def do(
         place = pathlib.Path(teacher_file or find(job.teacher(), out) or usual)
         guide = place.name
         teacher, told = store.load_checkpoint(place, device=device)
+        try_on("the teacher", teacher, d.x_test[:1])
+        own.same_set(place, told, d)
         if not teacher_file:
             own.same_pictures(place, told, d, "train its teacher, or name it (--teacher)")
         if guide != usual.name:

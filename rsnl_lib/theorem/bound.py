@@ -158,14 +158,16 @@ def integral_radius(m: Tensor, G: Callable, upto: Tensor, steps: int = 16) -> Te
 
 def profile_radii(m: Tensor, radii: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
     """(r_fp, r_int), at most radii[-1], from G (K, n) at increasing radii (K, n)."""
-    r_fp = torch.minimum(radius("radii", radii), m.clamp_min(0) / G.clamp_min(1e-30)).amax(0)
+    if radius("radii", radii).device.type == "cpu" and bool((radii.diff(dim=0) < 0).any()):
+        raise ValueError(f"radii fall from row to row; give increasing ones, not {radii[:, 0]}")
+    r_fp = torch.minimum(radii, m.clamp_min(0) / G.clamp_min(1e-30)).amax(0)
     widths = radii.diff(dim=0, prepend=torch.zeros_like(radii[:1]))
     return r_fp, torch.maximum(r_fp, _right_end_sum(m, widths, G))
 
 
 def curvature_radius(m: Tensor, g: Tensor, kappa: float | Tensor) -> Tensor:
     """2m / (g + sqrt(g^2 + 2 kappa m)) for kappa-Lipschitz grad h; L_G lowers g = ||grad h(x)||."""
-    m = m.clamp_min(0)
+    m, kappa = m.clamp_min(0), radius("kappa", kappa)
     return 2 * m / (g + (g * g + 2 * kappa * m).sqrt()).clamp_min(1e-30)
 
 

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import Module
 
 from .. import geometry
-from ..checks import one_of, points, positive, some, true_class, whole
+from ..checks import draws_on, one_of, points, positive, some, true_class, whole
 from ..networks.modules import Maxout
 from . import bound
 from .interval import fitting_layers, sound_interval, sound_lead
@@ -48,6 +48,9 @@ def operator_norm(layer: Module, q: float) -> float:
         scale, _ = linear_map(inner)
         return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
     if not isinstance(inner, (nn.Linear, nn.Conv2d)):
+        if not isinstance(inner, LAYERS):
+            known = ", ".join(kind.__name__ for kind in LAYERS)
+            raise ValueError(f"no norm is known of {type(inner).__name__}; the bounds know {known}")
         return max(1.0, abs(getattr(inner, "negative_slope", 0)))  # ReLU, flatten, dropout at rest
     w = inner.weight
     if isinstance(inner, nn.Conv2d) and inner.groups > 1:
@@ -134,6 +137,7 @@ def sound_radii(
         raise ValueError(
             f"method='lipsdp' is for p=2 without a box, not p={p!r}, box={box!r}; use 'interval'"
         )
+    whole("parts", parts, 1)
     if points(x).device.type != "cpu":
         pair = (copy.deepcopy(net).cpu() for net in (net_S, net_T))
         radii = sound_radii(*pair, x.cpu(), y.cpu(), method, p, space, tau, box, parts)
@@ -191,7 +195,7 @@ def votes(
     bound.fit_together(net_S, net_T, x)
     h = bound.head_start(net_S, net_T, y)
     wins = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    device = generator.device if generator else x.device
+    device = draws_on(generator, x)
     kind = dict(generator=generator, dtype=x.dtype, device=device)
     with torch.no_grad():
         for _ in range(whole("draws", draws, 1)):

@@ -37,6 +37,7 @@ def margins(
     With net_T None only f_S, slope_S, f_S_noisy and wrong.
     """
     one_of("sound", sound, ("none", *certify.SOUND))
+    one_of("dtype", dtype, (torch.float32, torch.float64))
     if not len(images(x)):
         raise ValueError("there are no images to measure; x is empty")
     x = x.to(dtype)
@@ -113,6 +114,9 @@ def ladder(
     for method in sound:
         one_of("sound", method, certify.SOUND)
     one_of("p", p, DUAL)
+    if "lipsdp" in sound and (p != 2 or box):
+        given = f"p={p!r}, box={box!r}"
+        raise ValueError(f"sound='lipsdp' is for p=2 without a box, not {given}; leave it out")
     x = images(x).double()
     net_S, net_T = bound.exact(net_S), bound.exact(net_T)
     bound.fit_together(net_S, net_T, x)

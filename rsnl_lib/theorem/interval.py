@@ -135,7 +135,7 @@ def sound_interval(
     if box:
         bound.in_box(x)
         side = ((x == 0).double() - (x == 1).double()).flatten(1)
-    ball = Ball(R.double() * (1 + SLACK), p, side)
+    ball = Ball(torch.as_tensor(R).double() * (1 + SLACK), p, side)
     heights = heights_over(net_S, net_T, x, y, ball, space, tau)
     (S_low, S_high), (T_low, T_high) = map(_gradient_range, heights)
     low, high = S_low - T_high, S_high - T_low

@@ -142,7 +142,7 @@ def sound_lipsdp(
     """SOUND upper bound of G(R) (n,) in the 2-norm: LipSDP of both networks (dense layers, no max
     pooling) stacked into one, so what they share cancels; as sound wherever the descent stops.
     """
-    ball = Ball(R.double() * (1 + SLACK), 2)
+    ball = Ball(torch.as_tensor(R).double() * (1 + SLACK), 2)
     with torch.no_grad():
         S, T = heights_over(net_S, net_T, x, y, ball, space, tau)
         system = _system(S, T, x.double(), y, tau if space == "tempered" else 1)

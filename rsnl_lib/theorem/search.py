@@ -74,6 +74,8 @@ def estimate_ascent(
     """
     q = DUAL[one_of("p", p, DUAL)]
     radius("radii", radii)
+    whole("starts", starts)
+    whole("steps", steps)
     best, kept = point_gap(h, x, p), x
     rows = []
     for R in radii:
@@ -240,9 +242,13 @@ def smallest_flip(
     ball. With box=True every point stays in [0, 1]. Every certificate must stay below r.
     """
     one_of("q", q, DUAL)
+    whole("steps", steps, 1)
     some(points(x), "flip")
     flips = _Flips(h, in_box(x) if box else x, q, box)
     if seeds is not None:
+        if seeds.shape[1:] != x.shape[1:]:
+            sizes = f"seeds {tuple(seeds.shape[1:])} and images {tuple(x.shape[1:])}"
+            raise ValueError(f"{sizes} must be of one size")
         order = torch.cdist(x.flatten(1), seeds.flatten(1)).argsort(1)
         m = len(seeds)
         # the nearest, and some of all distances
@@ -283,6 +289,8 @@ def flip_in_plane(
     are quartered. Outside nothing is seen: low <= reach, and high = inf means that none was found.
     """
     one_of("q", q, DUAL)
+    if y.shape != (1,):
+        raise ValueError(f"y {tuple(y.shape)} must be (1,), the label of one image")
     side = 2 * positive("reach", reach) / 32
     ticks = torch.arange(32, dtype=torch.float64) * side - reach + side / 2
     cells = torch.cartesian_prod(ticks, ticks)

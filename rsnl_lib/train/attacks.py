@@ -28,7 +28,7 @@ def first(
     """
     if one_of("start", start, STARTS) == "zero":
         return torch.zeros_like(x)
-    device = generator.device if generator else x.device
+    device = checks.draws_on(generator, x)
     kind = dict(generator=generator, dtype=x.dtype, device=device)
     if start == "normal":
         return 0.001 * torch.randn(x.shape, **kind).to(x.device)
@@ -75,14 +75,8 @@ def pgd(
     bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
     room(low, high)
     # asked on the CPU alone: a GPU would have to be waited for
-    if not (isinstance(x, Tensor) and x.device.type != "cpu") and len(checks.images(x)):
-        least, most = map(float, x.aminmax())
-        if (low is not None and least < low - 1e-6) or (high is not None and most > high + 1e-6):
-            raise ValueError(
-                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
-                " give their range, or None for images without one, such as whitened ones (recipe"
-                " setting clamp=False)"
-            )
+    if not (isinstance(x, Tensor) and x.device.type != "cpu"):
+        checks.within(x, low, high)
     x = x.detach()
     z = x + first(x, epsilon, norm, start, generator)
     z = bounded(z) if clamp_start else z

@@ -36,7 +36,7 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor, chunk: int = 64) -> float:
         )
     whole("chunk", chunk, 1)
     with modules.standing(net, "eval"):
-        pairs = zip(x.split(chunk), y.split(chunk))
+        pairs = zip(checks.tensor("images", x).split(chunk), y.split(chunk))
         return sum(losses.correct(net(part), truth) for part, truth in pairs).item() / len(x)
 
 
@@ -88,7 +88,7 @@ def fit(
     """
     how = METHODS[one_of("method", method, METHODS)]
     checked(r, method)
-    whole("seed", seed)
+    checks.seed("seed", seed)
     student = repr(net)
     _check_inputs(net, data, method, how, teacher, _hint_epochs(r, how))
     x, y = data.x_train, data.y_train
@@ -255,6 +255,8 @@ def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
 
 def _check_inputs(net, data, method, how, teacher, hint_epochs):
     """Stop before the first step if images, student and teacher do not fit."""
+    if not isinstance(data, Data):
+        raise ValueError(f"data are a {type(data).__name__}; give what data.load makes")
     for part, use in (("train", "train on"), ("val", "validate with")):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
         if not len(checks.images(x)):
@@ -276,9 +278,7 @@ def _check_inputs(net, data, method, how, teacher, hint_epochs):
         raise ValueError("the teacher is in training mode; call teacher.eval()")
     x = data.x_train[:2]
     for who, n in [("teacher", teacher)] * asked + [("network", net)]:
-        if not isinstance(n, nn.Module):
-            raise ValueError(f"the {who} is a {type(n).__name__}; give an nn.Module")
-        a = try_on(f"the {who}", n, x)
+        a = try_on(f"the {who}", checks.module(who, n), x)
         checks.network(who, n)
         got = tuple(a.shape)
         if got != (len(x), data.classes) and (how.scores or n is net):
@@ -287,6 +287,10 @@ def _check_inputs(net, data, method, how, teacher, hint_epochs):
                 f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
             )
         checks.scores(who, a)
+    own, seen = ((t[0].shape, t.dtype) for t in (data.x_train, data.x_val))
+    if own != seen:
+        given = " and ".join(f"{tuple(shape)} {dtype}" for shape, dtype in (own, seen))
+        raise ValueError(f"training and validation images {given} must be of one size and dtype")
     if how.live and {*net.parameters()} & {*teacher.parameters()}:
         raise ValueError(
             "the teacher and the student share weights; give the student a copy (copy.deepcopy)"

@@ -5,12 +5,12 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import one_of, positive, scores, true_class
+from ..checks import one_of, positive, scores, tensor, true_class
 
 
 def same_shape(name_S: str, S: Tensor, name_T: str, T: Tensor) -> None:
     """Refuse two tensors of different shapes, by their names, and empty batches."""
-    if S.shape != T.shape:
+    if tensor(name_S, S).shape != tensor(name_T, T).shape:
         raise ValueError(
             f"{name_S} {tuple(S.shape)} and {name_T} {tuple(T.shape)} must have one shape"
         )

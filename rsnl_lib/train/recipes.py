@@ -94,7 +94,7 @@ def _check_setting(key, value, method):
         if not isinstance(value, bool):
             raise ValueError(f"{key}={value!r} must be True or False")
     elif isinstance(known, int):
-        whole(key, value, 0 if rule == OR_ZERO else 1)
+        whole(key, value, 0 if rule == OR_ZERO else 1, 10**9)
     elif isinstance(known, float):
         if positive(key, value, zero=rule != ABOVE_ZERO) > 1 and rule == SHARE:
             raise ValueError(f"{key}={value!r} must lie between 0 and 1")

@@ -8,25 +8,33 @@ from importlib import metadata
 import torch
 from torch import nn
 
-from .. import store
-from ..checks import finite, one_of, positive, seed, whole
+from .. import checks, store
+from ..checks import finite, one_of, positive, whole
 from ..data.catalogue import DATASETS, Data, network_for
+from ..data.own import own_picture
 from ..data.sets import load
 from ..env import data_folder, device
 from ..networks import start
 from ..study.jobs import Job
 from ..train.loop import fit
 from ..train.methods import METHODS
-from ..train.recipes import recipe
+from ..train.recipes import RECIPES, recipe
 
 PROFILES = ("read", "smoke", "full")
 CHECKS = {
     "profile": lambda name, v: one_of(name, v, PROFILES),
     "dataset": lambda name, v: one_of(name, v, DATASETS),
-    "seed": seed,
+    "seed": checks.seed,
     "epochs": whole,
     "tau": positive,
-    **dict.fromkeys(("gamma", "C1", "C2"), functools.partial(positive, zero=True)),
+    **dict.fromkeys(("gamma", "C1", "C2", "lam"), functools.partial(positive, zero=True)),
+    "epsilon": positive,
+    "images": functools.partial(whole, low=1),
+    "steps": functools.partial(whole, low=1, high=10**9),
+    "image": functools.partial(whole, high=39),  # of the forty in a gallery
+    "method": lambda name, v: one_of(name, v, METHODS),
+    "picture": lambda _, v: v != "" and own_picture(v),
+    "rows": lambda _, v: v != "" and store.can_append(v, store.CURVE_COLUMNS),
     "snr": finite,
     "device": lambda _, v: device(v),
 }
@@ -106,6 +114,8 @@ def load_or_train(
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
+    one_of("plan", plan, RECIPES)
+    checks.seed("seed", seed)
     job = Job(dataset, method, network or "", plan, seed=seed, teacher_seed=seed, teacher_method=by)
     path = job.path()
     if profile == "read":

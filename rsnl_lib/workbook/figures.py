@@ -13,6 +13,7 @@ from pandas import DataFrame, Series
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from ..checks import whole
 from ..measure.inference import paired, wilson
 from . import palette
 from .palette import check_rows, draw_image, panels, rank, style, term
@@ -169,7 +170,7 @@ def picture_grid(
     """Images x (n, 1 or 3, h, w), each `size` inches wide, above their classes or words y."""
     if not len(x) or len(x) != len(y):
         raise ValueError(f"{len(x)} images, {len(y)} classes; give at least one image and a class")
-    rows = -(-len(x) // columns)
+    rows = -(-len(x) // whole("columns", columns, 1))
     fig = Figure(figsize=(size * columns, (size + 0.2) * rows + 0.3), layout="constrained")
     fig.suptitle(title, fontsize=10)
     axes = fig.subplots(rows, columns, squeeze=False).ravel()

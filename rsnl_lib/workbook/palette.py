@@ -77,6 +77,8 @@ def show(fig: Figure, alt: str) -> None:
 
 def panels(columns: int, width: float, height: float, title: str = "", **more) -> tuple:
     """A figure and its row of axes, each of that size in inches; `more` for Figure.subplots."""
+    if not columns:
+        raise ValueError("0 panels: there is nothing to draw; choose rows of known quantities")
     fig = Figure(figsize=(width * columns, height), layout="constrained")
     if title:
         fig.suptitle(title, fontsize=10)

@@ -77,8 +77,8 @@ def make(dataset: str) -> pathlib.Path:
 
     Its scores (networks, images, stops, classes) are softmax's, in steps of 1/2048.
     """
-    nets = shipped_networks(dataset).values()
     x, _ = data.gallery(dataset)
+    nets = shipped_networks(dataset).values()
     scores = []
     for stop in STOPS:
         seen = torch.cat([noisy(image, *stop) for image in x.split(1)])

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rsnl_lib import store
+from rsnl_lib import files
 from rsnl_lib.data import catalogue, sets, whiten
 
 
@@ -139,7 +139,7 @@ def test_a_write_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as m:
-        m.setattr(store.os, "replace", full)
+        m.setattr(files.os, "replace", full)
         with pytest.raises(OSError, match="could not be written whole: the disk is full"):
             whiten.gcn_zca(images(), images(50, 1), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -160,6 +160,12 @@ def test_pictures_for_the_eye_lie_between_zero_and_one(tmp_path):
     assert 0.97 < share < 1 and (
         torch.corrcoef(torch.stack([shown.flatten(), x[:60].flatten()]))[0, 1] > 0.99
     )
+
+
+def test_the_eye_sees_between_two_percentiles_of_the_first_200_images():
+    x = torch.arange(201.0).view(201, 1, 1, 1)  # of 0 to 199: 0.995 and 198.005
+    seen = whiten.stretch(torch.tensor([0.995, 99.5, 198.005]).view(3, 1, 1, 1), x)
+    torch.testing.assert_close(seen.flatten(), torch.tensor([0, 0.5, 1.0]))
 
 
 def test_cifar_is_whitened_by_its_50_000_training_images_and_says_so(tmp_path, monkeypatch):

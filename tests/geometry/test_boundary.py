@@ -136,6 +136,12 @@ def test_halving_the_last_step_brings_the_sample_back_to_the_line():
         )
 
 
+def test_halving_takes_a_walk_that_began_close_to_the_line():
+    net = linear([[0, 0], [3, 4]], [0.5, 0])  # the line is at t = 0.1
+    near = boundary.search(net, ORIGIN, FROM, TO, eta=1.0, halvings=20)
+    assert near.before.item() == 0.5 and near.x.norm().item() == pytest.approx(0.1, abs=1e-5)
+
+
 def test_halving_rejects_a_sample_whose_border_lies_in_a_third_class():
     net = three(1, 1.9)  # f_2 = t + 1.9 leads at t = 0.4, where f_0 = f_1 = 2, and no more at t = 2
     assert boundary.search(net, ORIGIN, FROM, TO, eta=1.0).accepted.all()

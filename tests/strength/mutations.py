@@ -1024,14 +1024,14 @@ MUTANTS = [
     ),
     (
         "store: two append at once",
-        "store",
+        "tables",
         "        hold(f)\n",
         "",
         "rows::test_processes_that_append",
     ),
     (
         "store: half a line read as a row",
-        "store",
+        "tables",
         "if text and text[-1] not in '\\r\\n':",
         "if False:",
         "rows::test_a_broken_table",

@@ -7,7 +7,9 @@ import math
 import pytest
 from scipy import stats
 
+from rsnl_lib import store
 from rsnl_lib.data import catalogue
+from rsnl_lib.env import RESULTS
 from rsnl_lib.measure import inference, toolbox
 from rsnl_lib.study import claims, jobs
 from rsnl_lib.study.results import Results
@@ -153,6 +155,7 @@ def test_detectable_effects_grow_with_the_spread():
         ("white-kd", -1.0, -1.5, -0.5, 0.01, "fails"),
         ("white-kd", 0.1, -0.2, 0.4, 0.4, "fails"),
         ("white-kd", 0.1, 0.05, 0.15, 0.001, "holds"),
+        ("white-kd", 0.1, -0.2, claim("white-kd")["matters"], 0.4, "undecided"),
         ("white-kd", 1, 1, 1, math.nan, "not run"),
         ("clean-teacher", -0.02, -0.08, 0.04, 0.5, "holds"),
         ("clean-teacher", -0.2, -0.3, -0.1, 0.01, "fails"),
@@ -312,3 +315,13 @@ def test_what_is_left_of_a_line_shrinks_with_its_rows():
     )
     both = [line, {**line, "line": "again"}]
     assert set(claims.line_jobs(both, Results()).values()) == {2}
+
+
+def test_the_bounds_are_of_digits_students_by_the_short_recipe_alone():
+    rows = store.frame(RESULTS / "margins.csv")
+    mine = rows[(rows.network == "digits_student") & (rows.recipe == "short")]
+    mine = mine[mine.settings == ""]
+    middle = mine.groupby(["method", "seed"]).estimate.median()
+    (told,) = claims.bounds(RESULTS / "margins.csv", ["robust"])
+    gains = (middle["robust"] - middle["kd"]).dropna()
+    assert told["n"] == len(gains) > 2 and told["mean"] == pytest.approx(gains.mean())

@@ -339,6 +339,25 @@ def test_a_drop_is_what_b_loses_more():
     assert register.differences(line, done)[""] == [pytest.approx(6.5 - 4.0)] * 8
 
 
+def test_what_both_methods_do_at_other_settings_is_taken_off():
+    few = "images=6400"
+    counts = {("robust", ""): 950, ("kd", ""): 930, ("robust", few): 900, ("kd", few): 870}
+    noisy = {("gaussian", level, "dB"): 0 for level in (1, 2, 3)}
+    rows = [
+        row
+        for t in range(3, 11)
+        for (method, settings), correct in counts.items()
+        for weight in ("", "C1=1", "C1=3")[: 3 if method == "robust" else 1]
+        for row in rows_of(
+            register.job("mnist", method, jobs.words(weight, settings), t),
+            dict.fromkeys(noisy, correct),
+        )
+    ]
+    line = {**LINE, "minus": few}
+    found = register.differences(line, Results(rows))
+    assert found[""] == [pytest.approx((950 - 930 - 900 + 870) / 10)] * 8
+
+
 def test_error_agreement_counts_the_same_wrong_label_and_takes_off_the_other_teachers():
     right = mistakes.RIGHT
     student = np.array([[1, 2, right, 3]], np.uint8)

@@ -371,6 +371,13 @@ def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_lon
     assert want <= got <= want * 1.01
 
 
+def test_lipsdp_is_not_below_the_slope_where_it_is_exact():
+    S, T = two_class((4, 3), 0), two_class((0, 0), 0)
+    x, y = t(0, 0).view(1, 1, 1, 2), torch.tensor([0])
+    got = theorem.sound_lipsdp(S, T, x, y, t(0.1)).item()
+    assert got >= 5 and got == pytest.approx(5, rel=1e-8)
+
+
 def test_lipsdp_also_works_where_gradients_are_off():
     S, T, x, y = pair("relu", "relu", 0, (1, 2, 2), n=2)
     want = theorem.sound_radii(S, T, x, y, "lipsdp")

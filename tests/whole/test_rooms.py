@@ -16,6 +16,7 @@ FLOORS = (
     "networks",
     "rows",
     "files",
+    "tables",
     "store",
     "data",
     "train",
