@@ -166,7 +166,7 @@ X = torch.rand(1, 1, 4, 4)
         (lambda: perturb.occlude(X, -1), "size=-1"),
         (lambda: perturb.occlude(X, 1.5), "size=1.5"),
         (lambda: perturb.occlude(X, 2, at=(3, 0)), r"at=\(3, 0\).*rows 0 to 2, columns 0 to 2"),
-        (lambda: perturb.occlude(X[..., :3], 2, at=(3, 0)), r"rows 0 to 2, columns 0 to 1"),
+        (lambda: perturb.occlude(X[..., :3], 2, at=(3, 0)), r"rows 0 to 2, columns 0 to 1$"),
         (lambda: perturb.occlude(X, 2, at=(0, -1)), r"at=\(0, -1\)"),
         (
             lambda: perturb.apply("fog", X, 1),
