@@ -9,6 +9,7 @@ from ..checks import finite, one_of, positive, whole
 from ..geometry import boundary
 from ..rows import row_key
 from ..study import training
+from ..study.jobs import words
 from ..study.results import Results, share_right
 from .common import add_rows, checkpoints, five_digits, pairs, row_start, rows_file
 
@@ -52,8 +53,11 @@ def write_sweep(args: Namespace) -> None:
         add_rows(file, d, rows, store.COLUMNS, row_key)
         training.forget(state)
         ends = {(r["perturbation"], r["unit"]): r for r in rows if r["unit"] != "label"}
-        said = [f"{kind} {r['level']:g} {share_right(r):.1%}" for (kind, _), r in ends.items()]
-        print(f"{path.name}: {len(rows)} new rows; {', '.join(said)}", flush=True)
+        said = []
+        for (kind, unit), row in ends.items():
+            level = f"{row['level']:g} {unit}" if unit else ""
+            said.append(f"{words(kind, level)} {share_right(row):.1%}")
+        print(f"{path.name}: {', '.join(said) or 'nothing new'}", flush=True)
 
 
 def _rows_there(file, head):

@@ -41,7 +41,12 @@ def _networks(args):
         raise ValueError(
             f"init={args.init!r} starts rsnl's own networks, not {args.network}; {remedy}"
         )
-    return network, networks.typed(args.teacher_network)
+    guide = networks.typed(args.teacher_network)
+    if args.teacher:
+        training.same_network(args.teacher, store.checkpoint_header(args.teacher), guide)
+        if networks.maker_word(guide):
+            guide = ""  # the file's name says it
+    return network, guide
 
 
 def train(args: Namespace) -> None:

@@ -71,7 +71,6 @@ def do(
         teacher, told = store.load_checkpoint(place, device=device)
         if not teacher_file:
             own.same_pictures(place, told, d, "train its teacher, or name it (--teacher)")
-        same_network(place, told, job.teacher_network)
         if guide != usual.name:
             path = path.with_stem(f"{path.stem}-by-{place.stem}")
             network = told.get("network", type(teacher).__name__)

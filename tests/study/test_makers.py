@@ -1,6 +1,7 @@
 """Networks of a reader's own on the command line: typed as module:maker, never read from a file."""
 
 import itertools
+import re
 import shutil
 import sys
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from rsnl_lib import data, networks, store
 from rsnl_lib.__main__ import main
+from rsnl_lib.commands import verify
+from rsnl_lib.env import CHECKPOINTS
 from rsnl_lib.networks import makers
 
 NUMBERS = itertools.count()
@@ -178,8 +181,8 @@ def test_another_maker_than_the_files_is_refused(nets, tmp_path):
     train(f"{nets}:Net", "--seed", "1")
     other = made(tmp_path, "Net")
     student = ("--teacher", path, "--teacher-network", f"{nets}:Net")
-    with pytest.raises(SystemExit, match=f"{nets}:dense, which was not typed"):
-        train(f"{nets}:Net", *student, method="kd")
+    with pytest.raises(SystemExit, match=f"{nets}:dense, which was not typed.*--teacher-network"):
+        train(f"{nets}:Net", *student[:2], method="kd")
     with pytest.raises(SystemExit, match=f"is a {nets}.dense, --teacher-network says {nets}.Net"):
         train(f"{nets}:dense", *student, method="kd")
     both = ("--network", f"{nets}:Net", "--teacher-network", f"{nets}:fixed")
@@ -230,6 +233,7 @@ def test_a_study_of_own_networks_and_pictures_by_commands_alone(nets, tmp_path, 
     for method in ("kd", "robust"):
         train(student, *guide, method=method)
     kd, robust = (made(tmp_path, f"dense-{m}") for m in ("kd", "robust"))
+    assert kd.stem == f"own-{nets}.dense-kd-short-s0-epochs=1-by-{place.stem}"
     who = ("--network", student, "--teacher-network", teacher, "--folder", "downloads")
     trained = store.lines("rows/own.csv")
     assert {r["teacher"] for r in trained if r["method"] == "robust"} == {
@@ -237,13 +241,14 @@ def test_a_study_of_own_networks_and_pictures_by_commands_alone(nets, tmp_path, 
     }
     capsys.readouterr()
     rsnl("sweep", kd, "--rows", "rows/own.csv", "--draws", "1", *who)
-    assert "0 new rows" in capsys.readouterr().out
+    assert "nothing new" in capsys.readouterr().out
     rsnl("sweep", kd, robust, place, "--rows", "new/r.csv", "--draws", "1", *who)
     told = [{k: v for k, v in r.items() if k != "date"} for r in store.lines("new/r.csv")]
     assert sorted(map(str, told)) == sorted(
         str({k: v for k, v in r.items() if k != "date"}) for r in trained
     )
-    rsnl("sweep", kd, "--rows", "new/r.csv", *who[:4])
+    assert re.search(r": clean \S+%, gaussian 1 dB \S+%, gaussian 1 ratio", capsys.readouterr().out)
+    assert (tmp_path / "new/own.pictures").is_file()
     few = ("--images", "4", "--rows")
     rsnl("attack", kd, "--epsilon", "0.1", *few, "a/attacks.csv", *who)
     rows = store.lines("a/attacks.csv")
@@ -253,3 +258,23 @@ def test_a_study_of_own_networks_and_pictures_by_commands_alone(nets, tmp_path, 
     rsnl("similarity", kd, robust, *few, "m/similarity.csv", *who)
     assert {r["network"] for r in store.lines("m/margins.csv")} == {f"{nets}.dense"}
     assert not list(tmp_path.glob("downloads/runs/*"))
+
+
+def test_a_notebook_names_a_maker_too(nets, capsys):
+    from rsnl_lib.workbook import chapter
+
+    net = chapter.load_or_train("digits", "standard", 0, "smoke", network=f"{nets}:ten", epochs=1)
+    assert type(net[1]) is nn.Linear and "trained here" in capsys.readouterr().out
+
+
+def test_verify_leaves_a_readers_own_networks_and_pictures_out(nets, tmp_path, monkeypatch, capsys):
+    """They lie among the shipped checkpoints unless --out says where."""
+    train(f"{nets}:dense")
+    train("digits_mlp_student")
+    shipped = next(CHECKPOINTS.glob("digits_mlp_teacher-teacher-*-s0.safetensors"))
+    shutil.copy(shipped, tmp_path / "nets")
+    monkeypatch.setattr(verify, "CHECKPOINTS", tmp_path / "nets")
+    capsys.readouterr()
+    rsnl("verify", "--seconds", "0.5", "--seed", "0")
+    said = capsys.readouterr().out
+    assert "rows measured again" in said and "own-" not in said
