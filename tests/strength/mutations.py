@@ -1879,13 +1879,6 @@ MUTANTS = [
         "makers::test_checkpoints_of_two",
     ),
     (
-        "verify stumbles over a reader's own",
-        "commands/verify",
-        " if not _of_a_reader(p)",
-        "",
-        "makers::test_verify",
-    ),
-    (
         "measured rows do not say of which pictures",
         "commands/common",
         "claim_rows(path, d, keep=True)",

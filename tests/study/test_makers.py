@@ -13,7 +13,7 @@ from torch import nn
 from rsnl_lib import data, networks, store
 from rsnl_lib.__main__ import main
 from rsnl_lib.commands import verify
-from rsnl_lib.env import CHECKPOINTS
+from rsnl_lib.env import CHECKPOINTS, ROOT
 from rsnl_lib.networks import makers
 
 NUMBERS = itertools.count()
@@ -221,6 +221,8 @@ def test_checkpoints_of_two_data_sets_by_one_maker_have_two_names():
 
     names = {Job(d, "kd", "cifar10_pixels.make").path() for d in ("cifar10", "cifar10_pixels")}
     assert len(names) == 2
+    own = Job("pics", "kd", "nets.mobile", teacher_network="nets.resnet18").path("nets")
+    assert f"rsnl sweep {own} --network" in (ROOT / "CONTRIBUTING.md").read_text()
     assert Job("digits", "kd", "own.my_student").teacher().net == "digits_teacher"
 
 
