@@ -43,7 +43,7 @@ def _networks(args):
         )
     guide = networks.typed(args.teacher_network)
     if args.teacher:
-        training.same_network(args.teacher, store.checkpoint_header(args.teacher), guide)
+        training.same_network(args.teacher, store.read_header(args.teacher), guide)
         if networks.maker_word(guide):
             guide = ""  # the file's name says it
     return network, guide

@@ -30,7 +30,7 @@ def _due(pairs, sizes, seconds):
 
 def _of_a_reader(path):
     """Is a checkpoint of a reader's own network or pictures? Then only they can measure it."""
-    head = store.checkpoint_header(path)
+    head = store.read_header(path)
     return bool(networks.maker_word(head.get("network", "")) or head.get("pictures"))
 
 
