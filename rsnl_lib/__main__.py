@@ -1,5 +1,5 @@
-"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, margins, attack, ladder, similarity,
-reproduce, register, verify, page.
+"""`python -m rsnl_lib` (or `rsnl`): data, networks, train, sweep, margins, attack, ladder,
+similarity, reproduce, register, verify, page.
 """
 
 import argparse
@@ -57,9 +57,11 @@ def option(flag: str, default: object = None, help: str | None = None, **more) -
 
 
 SEED = functools.partial(number, int)
+EPSILON = functools.partial(number, float)
 A_SET = "mnist, say (a wrong name lists them), or a folder with one folder of pictures a class"
 FIRST = "how many of the first test images"
 ATTACK_HELP = "20 steps from three starts on a grid of epsilon; 200 steps; or AutoAttack"
+EPSILON_HELP = "this one alone, of pixels in [0, 1] (default: a grid of the data set's)"
 FOR_HELP = "instead of cells: registered networks, CIFAR-10's, or that file's comparisons"
 FOR_CHOICES = ("register", "cifar", "claims", "study", "neighbours")
 NO_CELL = "; such rows fill no cell"
@@ -72,9 +74,19 @@ DRAWS = option("--draws", 2, "noise draws per test image")
 ROWS = option("--rows", None, "of the rows (default: in data/results)", metavar="FILE")
 TEACHER = option("--teacher", None, "where it does not lie beside", metavar="FILE")
 RECIPE = option("--recipe", "short")
+A_NETWORK = (
+    "e.g. cifar_student1 or cifar_teacher@0.25; or your own, e.g. nets:make for the function make"
+    " of nets.py here or of an installed package, called as make(), make(classes) or"
+    " make(channels, classes)"
+)
 TEACHER_NETWORK = option("--teacher-network", "", "e.g. cifar_teacher@0.25", metavar="NAME")
 MANY = ("checkpoints", {"nargs": "+", "metavar": "CHECKPOINT", "help": "by `train`"})
-MEASURED = (MANY, THREADS, DOWNLOADS, ROWS)
+A_MAKER = "by which your own {} was made, e.g. nets:make for the function make of nets.py"
+OWN_NETWORKS = (
+    option("--network", None, A_MAKER.format("network"), metavar="MODULE:MAKER"),
+    option("--teacher-network", None, A_MAKER.format("teacher"), metavar="MODULE:MAKER"),
+)
+MEASURED = (MANY, THREADS, DOWNLOADS, ROWS, *OWN_NETWORKS)
 
 # name: (its function, what it does, its options)
 COMMANDS = {
@@ -96,18 +108,24 @@ COMMANDS = {
     "train": (
         "commands.train.train",
         "train one network by Algorithm 1, test it, keep checkpoint and rows",
-        *(DRAWS, DEVICE, THREADS, DOWNLOADS, ROWS, RECIPE, TEACHER_NETWORK),
+        *(DRAWS, DEVICE, THREADS, DOWNLOADS, ROWS, RECIPE),
         option("--dataset", "digits", A_SET),
-        option("--network", None, "e.g. cifar_student1 or cifar_teacher@0.25"),
+        option("--network", None, A_NETWORK, metavar="NAME"),
         option("--init", "lsuv", "lsuv, or uniform: the papers' U(+-0.005)"),
         option("--method", "standard"),
         option("--seed", 0),
         option("--set", [], "change the recipe, e.g. C1=100 epochs=3", **CHANGES),
         option("--teacher", None, "its checkpoint (default: the data set's own)", metavar="FILE"),
+        option("--teacher-network", "", "its name, as --network's", metavar="NAME"),
         option("--teacher-seed", 0, "of the teacher"),
         option("--train-noise", None, "on its images", choices=("gaussian", "poisson")),
         option("--train-snr", 10.0, "SNR of that noise in dB", metavar="DB"),
         option("--out", None, "folder of the checkpoints (default: data/checkpoints)"),
+    ),
+    "sweep": (
+        "commands.measure.write_sweep",
+        "test images that networks get right in noise and behind squares, at every level",
+        *(*MEASURED, DRAWS),
     ),
     "margins": (
         "commands.measure.write_margins",
@@ -124,8 +142,9 @@ COMMANDS = {
         "commands.measure.write_attacks",
         "test images that networks get right under attack (Adversarial Robustness Toolbox)",
         ("checkpoints", {**MANY[1], "action": "store"}),  # one named again has nothing new
-        *(THREADS, DOWNLOADS, ROWS),
+        *(THREADS, DOWNLOADS, ROWS, *OWN_NETWORKS),
         option("--images", 1000, FIRST),
+        option("--epsilon", None, EPSILON_HELP, type=EPSILON),
         option("--kinds", ["pgd"], ATTACK_HELP, nargs="+", choices=("pgd", "pgd200", "autoattack")),
     ),
     "ladder": (

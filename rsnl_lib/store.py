@@ -92,20 +92,18 @@ def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "
         if not t.isfinite().all():
             harm = f"{path} is no usable checkpoint: its {key} holds NaN or infinite values"
             raise ValueError(f"{harm}; train or fetch it again")
-    name, classes = header.get("network"), header.get("classes", "10")
+    name = header.get("network")
     if net is None:
-        if name is None:
-            raise ValueError(f"{path} names no network in its header; pass the module as `net`")
-        if not (classes.isdecimal() and len(classes) < 10):
-            few = f"classes={classes[:20]!r}, no whole number of up to nine digits"
-            raise ValueError(f"{path} says {few}; train it again")
+        name, *size = networks.described(path, header)
+        typed = networks.maker_word(name)
         try:
-            with torch.device("meta"):  # without memory, which the file alone may not ask for
-                sketch = networks.build(name, int(classes))
+            with torch.device("cpu" if typed else "meta"):  # no file alone may ask for memory
+                net = networks.build(name, *size)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        _fill(sketch, state, path, name, assign=True)
-        net = networks.build(name, int(classes))
+        if not typed:
+            _fill(net, state, path, name, assign=True)
+            net = networks.build(name, *size)
     _fill(net, state, path, name)
     checks.network(f"network in {path}", net)
     return net.to(env.device(str(device))).eval(), header

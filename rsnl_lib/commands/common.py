@@ -2,16 +2,18 @@
 
 import pathlib
 from argparse import Namespace
+from collections.abc import Callable
 
 import torch
 
-from .. import data, env, store
+from .. import data, env, networks, store
 from ..checks import one_of, whole
 from ..data import own
 from ..env import RESULTS, AnyPath
 from ..networks import modules
 from ..rows import check_run, plain_name
 from ..study.jobs import Job
+from ..study.training import same_network
 from ..train.methods import METHODS
 from ..train.recipes import RECIPES
 
@@ -37,6 +39,18 @@ def use_threads(args: Namespace) -> None:
     torch.set_num_threads(args.threads)
 
 
+def add_rows(
+    path: pathlib.Path,
+    d: data.Data,
+    rows: list,
+    columns: list,
+    key: Callable[[dict], tuple] | None = None,
+) -> None:
+    """Append rows about images of `d` to a file, which says of which pictures they are."""
+    claim_rows(path, d, keep=True)
+    store.append(path, rows, columns, key)
+
+
 def claim_rows(path: pathlib.Path, d: data.Data, keep: bool = False) -> None:
     """Refuse rows of a reader's pictures in a file or folder with rows of others of that name. With
     `keep` which they are is written down beside the file, as NAME.pictures.
@@ -60,7 +74,8 @@ def checkpoints(args: Namespace, again: bool = False) -> list[tuple]:
     Of a run only the last epoch's is taken, for nothing in a row tells the best epoch's apart.
     """
     use_threads(args)
-    whole("images", args.images, 1)
+    whole("images", vars(args).get("images", 1), 1)
+    args.network, args.teacher_network = map(_own_maker, (args.network, args.teacher_network))
     paths = [pathlib.Path(p) for p in args.checkpoints]
     for i, path in enumerate(paths):
         if not again and path.resolve() in [p.resolve() for p in paths[:i]]:
@@ -83,7 +98,18 @@ def checkpoints(args: Namespace, again: bool = False) -> list[tuple]:
         claim_rows(_place(args, f"{d.name}.csv"), d)
         modules.try_on(path, net, d.x_test[:1])
         found.append((path, net, head, d))
+    if args.network and args.network not in (told["network"] for _, _, told, _ in found):
+        word = networks.maker_word(args.network)
+        raise ValueError(f"none of these checkpoints was made by --network {word}; leave it out")
     return found
+
+
+def _own_maker(word):
+    """The name of the reader's own network that was typed as `word`, if anything was."""
+    if word and ":" not in word:
+        remedy = "rsnl's own networks are known by their files, leave it out"
+        raise ValueError(f"network={word!r} is no module:maker; {remedy}")
+    return word and networks.typed(word)
 
 
 def pairs(args: Namespace, alone: bool = False) -> list[tuple]:
@@ -99,6 +125,7 @@ def pairs(args: Namespace, alone: bool = False) -> list[tuple]:
         if args.teacher and place.resolve() == path.resolve():
             raise ValueError(f"{path} cannot be its own teacher; name another with --teacher")
         teacher, told = store.load_checkpoint(place)
+        same_network(place, told, args.teacher_network)
         asked = modules.try_on(place, teacher, d.x_test[:1])
         own.same_set(place, told, d)
         if asked.shape != (1, d.classes):

@@ -1,15 +1,17 @@
-"""The commands that measure trained networks: margins, attack, ladder, similarity."""
+"""The commands that measure trained networks: sweep, margins, attack, ladder, similarity."""
 
 from argparse import Namespace
 
 import torch
 
-from .. import geometry, store, theorem, train
+from .. import env, geometry, store, theorem, train
 from ..checks import finite, one_of, positive, whole
 from ..geometry import boundary
 from ..rows import row_key, same_run
-from ..study.results import Results
-from .common import checkpoints, five_digits, pairs, row_start, rows_file
+from ..study import training
+from ..study.jobs import words
+from ..study.results import Results, share_right
+from .common import add_rows, checkpoints, five_digits, pairs, row_start, rows_file
 
 
 def write_margins(args: Namespace) -> None:
@@ -31,10 +33,37 @@ def write_margins(args: Namespace) -> None:
             | {k: five_digits(v) for k, v in row.items()}
             for i, row in enumerate(found)
         ]
-        store.append(file, rows, store.MARGIN_COLUMNS, same_run)
+        add_rows(file, d, rows, store.MARGIN_COLUMNS, same_run)
         lead = [row["lead"] > 0 for row in found if "lead" in row]
         leads = f", the student leads on {sum(lead)}" if lead else ""
         print(f"{path.name}: {len(found)} images{leads}", flush=True)
+
+
+def write_sweep(args: Namespace) -> None:
+    whole("draws", args.draws, 1)
+    named = checkpoints(args)
+    for d in {d.name: d for _, _, _, d in named}.values():
+        training.say_left_out(d)
+    files = [rows_file(args, f"{d.name}.csv", store.COLUMNS) for _, _, _, d in named]
+    for (path, _, head, d), file in zip(named, files):
+        run = {k: head.get(k, "") for k in store.RUN_COLUMNS}
+        state = env.data_folder(args.folder) / "runs" / f"{path.stem}.sweep.state"
+        place = (args.folder, state, _rows_there(file, head))
+        rows = training.measure_checkpoint(path, run, d, args.draws, *place)
+        add_rows(file, d, rows, store.COLUMNS, row_key)
+        training.forget(state)
+        ends = {(r["perturbation"], r["unit"]): r for r in rows if r["unit"] != "label"}
+        said = []
+        for (kind, unit), row in ends.items():
+            level = f"{row['level']:g} {unit}" if unit else ""
+            said.append(f"{words(kind, level)} {share_right(row):.1%}")
+        print(f"{path.name}: {', '.join(said) or 'nothing new'}", flush=True)
+
+
+def _rows_there(file, head):
+    """{(perturbation, level, unit): row} of a checkpoint's run that lie beside `file`."""
+    known = Results(store.result_rows(file.parent) if file.is_file() else ())
+    return known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
 
 
 def write_attacks(args: Namespace) -> None:
@@ -42,13 +71,12 @@ def write_attacks(args: Namespace) -> None:
 
     named = checkpoints(args, again=True)
     file = rows_file(args, "attacks.csv", store.COLUMNS)
-    plans = [toolbox.plan(head["dataset"]) for _, _, head, _ in named]
+    plans = [toolbox.plan(head["dataset"], args.epsilon) for _, _, head, _ in named]
     for (path, net, head, d), plan in zip(named, plans):
-        known = Results(store.lines(file, True, store.COLUMNS))
-        have = known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
+        have = _rows_there(file, head)
         wanted = [entry for entry in plan if entry not in have and entry[0] in args.kinds]
         found = toolbox.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
-        store.append(file, found, store.COLUMNS, row_key)
+        add_rows(file, d, found, store.COLUMNS, row_key)
         said = [f"{r['perturbation']} {r['level']:g} {r['correct'] / r['n']:.1%}" for r in found]
         print(f"{path.name}: {', '.join(said) or 'nothing new'}", flush=True)
 
@@ -81,7 +109,7 @@ def write_ladder(args: Namespace) -> None:
                 row |= {"image": int(pick[row["image"]]), "seconds": f"{row['seconds']:.1f}"}
                 row |= {k: five_digits(row[k]) for k in ("value", "flip")}
             told = [{**fixed, "space": space, **row} for row in rows]
-            store.append(file, told, store.LADDER_COLUMNS, same_run)
+            add_rows(file, d, told, store.LADDER_COLUMNS, same_run)
 
 
 @torch.no_grad()
@@ -123,7 +151,7 @@ def write_similarity(args: Namespace) -> None:
         found = boundary.similarity(walks[place], boundary.vectors(net, *part, eta=None))
         row = row_start(head, store.SIMILARITY_COLUMNS) | {"reference": place.stem}
         row |= {k: five_digits(v) if isinstance(v, float) else v for k, v in found.items()}
-        store.append(file, [row], store.SIMILARITY_COLUMNS, same_run)
+        add_rows(file, d, [row], store.SIMILARITY_COLUMNS, same_run)
         near = f"MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}"
         count = f"{found['n']} of {found['pairs']} pairs"
         print(f"{path.name} and {place.name}: {near}, {count}", flush=True)

@@ -1,8 +1,9 @@
 """The command that trains one network, tests it and keeps checkpoint and rows."""
 
+import os
 from argparse import Namespace
 
-from .. import checks, data, env, store
+from .. import checks, data, env, networks, store
 from ..data.catalogue import DATASETS, name_of, network_for
 from ..env import CHECKPOINTS
 from ..rows import same_run
@@ -27,6 +28,27 @@ def _agree(args):
     checks.whole("teacher_seed", args.teacher_seed)
 
 
+def _networks(args):
+    """The names of the network and of the teacher's, the makers typed for them imported."""
+    if not args.network and args.dataset not in DATASETS and os.path.isdir(args.dataset):
+        known = "one of rsnl's (rsnl networks lists them)"
+        raise ValueError(
+            f"{args.dataset} has no networks of its own; name {known}, or yours: {networks.EXAMPLE}"
+        )
+    network = networks.typed(args.network or network_for(args.dataset, args.method))
+    if networks.maker_word(network) and "init" in getattr(args, "given", ()):
+        remedy = "let it set its start, and leave --init out"
+        raise ValueError(
+            f"init={args.init!r} starts rsnl's own networks, not {args.network}; {remedy}"
+        )
+    guide = networks.typed(args.teacher_network)
+    if args.teacher:
+        training.same_network(args.teacher, store.read_header(args.teacher), guide)
+        if networks.maker_word(guide):
+            guide = ""  # the file's name says it
+    return network, guide
+
+
 def train(args: Namespace) -> None:
     use_threads(args)
     _agree(args)
@@ -35,9 +57,9 @@ def train(args: Namespace) -> None:
     if args.init != "lsuv":
         words.append(f"init={args.init}")
     noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
-    network = args.network or network_for(args.dataset, args.method)
+    network, guide = _networks(args)
     own = (args.dataset, args.method, network, args.recipe, " ".join(words), noise)
-    job = Job(*own, args.seed, args.teacher_seed, args.teacher_network)
+    job = Job(*own, args.seed, args.teacher_seed, guide)
     epochs = job.plan().epochs
     rows_to = rows_file(args, f"{name_of(args.dataset)}.csv", store.COLUMNS)
     beside = Namespace(rows=args.rows and args.rows.removesuffix(".csv") + "-curves.csv")

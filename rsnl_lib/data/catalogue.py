@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ..rows import TAKEN
 
+COLOUR_EPSILON = 8 / 255  # of attacks on photographs, and on a reader's own pictures
+
 
 class Condition(NamedTuple):
     """What is done to test images, how much of it, and in what unit."""
@@ -47,7 +49,7 @@ class DataSet(NamedTuple):
     epochs: int = 40  # of a student by the recipe "short"
     teacher_epochs: int = 0  # of its teacher; 0: as many
     dropout: float = 1.0  # share of the teacher's rates, chosen on validation images (data/claims)
-    epsilon: float | None = None  # of attacks; None: its images have no bounds
+    epsilon: float | None = None  # of attacks; None: COLOUR_EPSILON, if its images have bounds
     attack: dict = {}  # changes of the recipe's attack
     db: Sequence = range(10, 0, -1)  # levels of Gaussian and Poisson noise
     ratios: Sequence = (9, 7, 5, 3, 2, 1)  # and as P_signal / P_noise
@@ -96,7 +98,7 @@ PIXELS = DataSet(
     stem="cifar",
     source="CIFAR10",
     epochs=20,
-    epsilon=8 / 255,
+    epsilon=COLOUR_EPSILON,
 )
 CIFAR = PIXELS._replace(
     space="GCN+ZCA",

@@ -66,7 +66,8 @@ def input_gradient(
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training:
             raise ValueError(
                 f"{type(m).__name__} in training mode mixes the images of a batch; freeze its"
-                " statistics (recipe setting frozen_norm=True) or, outside training, net.eval()"
+                " statistics (recipe setting frozen_norm=True; --set frozen_norm=True) or,"
+                " outside training, net.eval()"
             )
     with torch.enable_grad():
         x = x.detach().requires_grad_()

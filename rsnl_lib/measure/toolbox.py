@@ -20,20 +20,30 @@ from ..networks import fast
 
 # (steps, starts) of each kind of attack
 EFFORT = {"pgd": (20, 3), "pgd200": (200, 1), "autoattack": (100, 1)}
-EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3)  # but for sets of colours:
-COLOUR_EPSILONS = {"cifar10_pixels": (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)}
+EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.3)  # but for sets of colours and a reader's own:
+COLOUR_EPSILONS = (2 / 255, 4 / 255, 8 / 255, 12 / 255, 16 / 255)
 CHUNK = 500  # images at once
 
 
-def plan(dataset: str) -> list:
+def plan(dataset: str, epsilon: float | None = None) -> list:
     """Every (perturbation, level, unit) that a data set's networks are attacked at: a grid of
-    epsilon and 1, and at the recipe's own epsilon more steps and AutoAttack as a check.
+    epsilon and 1, and at the recipe's own epsilon more steps and AutoAttack as a check. With an
+    `epsilon` in (0, 1] that one instead of the grid and of the recipe's.
     """
-    own = catalogue.about(dataset).epsilon
-    if own is None:
+    about = catalogue.about(dataset)
+    if not about.space.startswith("pixels"):
         bounded = ", ".join(name for name, one in catalogue.SETS.items() if one.epsilon)
-        raise ValueError(f"dataset={dataset!r} has no bounds of pixels; choose one of: {bounded}")
-    grid = [("pgd", e, "linf") for e in (*COLOUR_EPSILONS.get(dataset, EPSILONS), 1.0)]
+        remedy = f"choose one of: {bounded}, or a folder of pictures"
+        raise ValueError(f"dataset={dataset!r} has no bounds of pixels; {remedy}")
+    own = about.epsilon or catalogue.COLOUR_EPSILON
+    levels = COLOUR_EPSILONS if own == catalogue.COLOUR_EPSILON else EPSILONS
+    if epsilon is not None:
+        if positive("epsilon", epsilon) > 1:
+            raise ValueError(
+                f"epsilon={epsilon!r} is more than pixels in [0, 1] can move; give less"
+            )
+        own, levels = epsilon, (epsilon,)
+    grid = [("pgd", e, "linf") for e in dict.fromkeys((*levels, 1.0))]
     return [*grid, ("pgd200", own, "linf"), ("autoattack", own, "linf")]
 
 

@@ -3,6 +3,7 @@ its neighbours'. Each maps images (n, channels, height, width) to logits (n, cla
 nn.Module may that serves as teacher or student; a `width` multiplies its channels.
 """
 
+import re
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Generator, Tensor, nn
 
 from .. import checks
 from ..checks import one_of, positive, whole
+from ..env import AnyPath
+from . import makers
 from .modules import Maxout, conv, dense, learned, pool, standing, try_on
 
 
@@ -132,10 +135,15 @@ NETWORKS = {  # name: a function of classes and width
 WIDEST, MOST_CLASSES = 64, 100_000
 
 
-def build(name: str, classes: int = 10) -> nn.Module:
+def build(name: str, classes: int = 10, shape: tuple = ()) -> nn.Module:
     """A fresh network by name, e.g. build("mnist_student"); "+bn" adds batch norm after each maxout
-    convolution, "@0.25" a width. Both stay part of the name in rows and files.
+    convolution, "@0.25" a width. Both stay part of the name in rows and files. A reader's own
+    (`makers`) is told the `shape` of the images too.
     """
+    if whole("classes", classes, 2) > MOST_CLASSES:
+        raise ValueError(f"classes={classes} are too many; give 2 to {MOST_CLASSES}")
+    if makers.maker_word(str(name)):
+        return makers.made(str(name), classes, shape)
     plain, at, width = str(name).partition("@")
     plain, plus, norm = plain.partition("+")
     make = NETWORKS[one_of("network", plain, NETWORKS)]
@@ -149,8 +157,6 @@ def build(name: str, classes: int = 10) -> nn.Module:
             f"network={name!r}: after + only bn is known, after @ a finite number above zero and"
             f" up to {WIDEST}, e.g. {plain}+bn@0.25"
         ) from None
-    if whole("classes", classes, 2) > MOST_CLASSES:
-        raise ValueError(f"classes={classes} are too many; give 2 to {MOST_CLASSES}")
     net = make(classes=classes, width=width)
     if not norm:
         return net
@@ -162,6 +168,18 @@ def build(name: str, classes: int = 10) -> nn.Module:
     if len(parts) == len([*net.children()]):
         raise ValueError(f"network={name!r} has no maxout convolution to normalise; leave +bn out")
     return nn.Sequential(*parts)
+
+
+def described(path: AnyPath, header: dict[str, str]) -> tuple[str, int, tuple]:
+    """(name, classes, shape) for `build`, as the header of the checkpoint `path` tells them."""
+    name, classes = header.get("network"), header.get("classes", "10")
+    if name is None:
+        raise ValueError(f"{path} names no network in its header; pass the module as `net`")
+    if not (classes.isdecimal() and len(classes) < 10):
+        few = f"classes={classes[:20]!r}, no whole number of up to nine digits"
+        raise ValueError(f"{path} says {few}; train it again")
+    shape = re.findall(r"\d{1,5}", header.get("shape", ""))
+    return name, int(classes), tuple(map(int, shape))
 
 
 @torch.no_grad()
@@ -194,14 +212,17 @@ def lsuv_(net: nn.Module, x: Tensor, generator: Generator | None = None) -> nn.M
 @torch.no_grad()
 def start(name: str, data: Any, seed: int = 0, init: str = "lsuv") -> nn.Module:
     """A network by name at its start, the same for every method of a seed: LSUV on 500 training
-    images, or the papers' U(-0.005, 0.005) with biases 0 (arXiv 1302.4389, 1412.6550).
+    images, or the papers' U(-0.005, 0.005) with biases 0 (arXiv 1302.4389, 1412.6550). A reader's
+    own starts as its maker leaves it.
     """
     one_of("init", init, ("lsuv", "uniform"))
     checks.seed("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = build(name, data.classes).to(data.x_train.device)
+        net = build(name, data.classes, tuple(data.x_train.shape[1:])).to(data.x_train.device)
+    if makers.maker_word(name):
+        return net
     try_on(name, net, data.x_train[:2])
     if init == "lsuv":
         return lsuv_(net, data.x_train[:500], generator)

@@ -4,7 +4,7 @@ import pathlib
 from collections import namedtuple
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import checks, env, train
+from .. import checks, env, networks, train
 from ..data.catalogue import DATASETS, name_of, network_for
 from ..env import CHECKPOINTS, RESULTS
 from ..store import RUN_COLUMNS, frame
@@ -78,7 +78,7 @@ class Job(NamedTuple):
     def teacher(self) -> "Job":
         """The job that trains its teacher."""
         own = network_for(self.dataset, "teacher")
-        if "_student" in self.net:
+        if "_student" in self.net and not networks.maker_word(self.net):
             own = self.net.split("_student")[0] + "_teacher"
         job = Job(self.dataset, self.teacher_method or "teacher", self.teacher_network or own)
         noise = self.teacher_noise or self.train_noise
@@ -96,6 +96,7 @@ class Job(NamedTuple):
         set before it if the network's name is not its own, and what else tells it from others.
         """
         told = self.dataset in DATASETS and self.net.startswith(self.dataset)
+        told = told and not networks.maker_word(self.net)
         own = "" if told else f"{name_of(self.dataset)}-"
         name = f"{own}{self.net}-{self.method}-{self.recipe}-s{self.seed}"
         parts = [name, *self.settings.split()]

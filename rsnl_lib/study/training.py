@@ -17,7 +17,15 @@ from ..networks.modules import try_on
 from ..rows import check_row, check_run
 from .jobs import Job, find, words
 
+LONGEST_NAME = 200  # bytes of a checkpoint's, which others beside it are longer than
 ENTRY = ("perturbation", "level", "unit")  # what tells a row of one run
+
+
+def same_network(place: AnyPath, header: dict, name: str) -> None:
+    """Refuse a teacher's file of another network than the one called `name`, if one is."""
+    if name and header.get("network") != name:
+        words = f"{place} is a {header.get('network')}, --teacher-network says {name}"
+        raise ValueError(f"{words}; name the network of that file, or another file")
 
 
 def training_data(job: Job, folder: AnyPath | None = None, device: str = "cpu") -> Data:
@@ -57,7 +65,7 @@ def do(
     whole("draws", draws, 1)
     r = job.plan()
     d = training_data(job, folder, device)
-    _say_left_out(d)
+    say_left_out(d)
     path = job.path(out)
     head = {**job.row(), "dataset": d.name}
     teacher, guide = None, ""
@@ -77,13 +85,13 @@ def do(
     if d.pictures and path.is_file():
         own.same_pictures(path, store.read_header(path), d, "move it away, or rename the folder")
     check_run(head, f"training {path.name}")
+    if len(path.name.encode()) > LONGEST_NAME:
+        raise ValueError(f"{path.name} is too long for a file's name; give networks shorter names")
     place = env.data_folder(folder)
     state = pathlib.Path(runs or place / "runs") / f"{path.stem}.state"
     net = networks.start(job.net, d, job.seed, job.word("init", "lsuv"))
     run = train.fit(net, d, job.method, r, job.seed, teacher, state, place / "cache")
-    size = {"classes": d.classes, "train_images": len(d.x_train), "epochs": r.epochs}
-    size |= {"pictures": d.pictures} if d.pictures else {}
-    fixed = {**head, "teacher_file": guide, **size}
+    fixed = {**head, "teacher_file": guide, "epochs": r.epochs, **_about_images(job, d)}
     best = path.with_suffix(".best.safetensors")
     for net, epoch, file in ((run.last, r.epochs, path), (run.best, run.best_epoch, best)):
         told = {"epoch": epoch, "val_accuracy": run.history[epoch - 1]["val_accuracy"]}
@@ -97,6 +105,16 @@ def do(
         if quantity != "epoch"
     ]
     return measure_checkpoint(path, head, d, draws, folder, state), curves, state
+
+
+def _about_images(job, d):
+    """What the header of a checkpoint says of the images that its network was trained on."""
+    told = {"classes": d.classes, "train_images": len(d.x_train)}
+    if d.pictures:
+        told["pictures"] = d.pictures
+    if networks.maker_word(job.net):  # it is told the shape when it is made again
+        told["shape"] = "x".join(map(str, d.x_train.shape[1:]))
+    return told
 
 
 def measure_checkpoint(
@@ -115,8 +133,8 @@ def measure_checkpoint(
     return [{**head, "space": d.space, **row, **made} for row in measured]
 
 
-def _say_left_out(d):
-    """Print which squares are larger than the images, before anything is trained."""
+def say_left_out(d: Data) -> None:
+    """Print which squares are larger than the images, before anything is made."""
     wide = [c[1] for c in map(tuple, catalogue.needed(d.name)) if c not in catalogue.fitting(d)]
     if wide:
         h, w = d.x_test.shape[2:]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..checks import one_of, positive, whole
-from ..data.catalogue import about
+from ..data.catalogue import COLOUR_EPSILON, about
 from .methods import METHODS
 from .methods.base import ABOVE_ZERO, OR_ZERO, SHARE, Setting
 
@@ -75,7 +75,7 @@ def recipe(
         "flip": colour,
         "crop": 4 if dataset == "cifar10_pixels" else 0,
         "clamp": dataset not in ("cifar10", "cifar100"),
-        "epsilon": data.epsilon or 8 / 255,
+        "epsilon": data.epsilon or COLOUR_EPSILON,
         **data.attack,
         **how.values,
         **(how.on_grey if data.epsilon and not colour else {}),

@@ -14,7 +14,7 @@ from ..data.catalogue import DATASETS, Data, network_for
 from ..data.own import own_picture
 from ..data.sets import load
 from ..env import data_folder, device
-from ..networks import start
+from ..networks import start, typed
 from ..study.jobs import Job
 from ..train.loop import fit
 from ..train.methods import METHODS
@@ -110,13 +110,14 @@ def load_or_train(
     read: the shipped checkpoint. smoke: really trained, 4 epochs on at most 512 images. full:
     trained by the recipe called `plan` (resumable, under the data folder). `by` is how its teacher
     was trained where that was not on labels alone, such as "pgd_at". `changes` are recipe settings,
-    such as epochs or C1.
+    such as epochs or C1. A `network` of one's own is module:maker, as on the command line.
     """
     one_of("profile", profile, PROFILES)
     one_of("method", method, METHODS)
     one_of("plan", plan, RECIPES)
     checks.seed("seed", seed)
-    job = Job(dataset, method, network or "", plan, seed=seed, teacher_seed=seed, teacher_method=by)
+    network = typed(network or "")
+    job = Job(dataset, method, network, plan, seed=seed, teacher_seed=seed, teacher_method=by)
     path = job.path()
     if profile == "read":
         if changes:

@@ -126,8 +126,22 @@ def test_the_plan_holds_the_recipes_own_epsilon():
             ("autoattack", own, "linf"),
             ("pgd", 1.0, "linf"),
         } <= set(plan) and len(plan) == 8
-    with pytest.raises(ValueError, match="dataset='cifar10'.*digits"):
-        toolbox.plan("cifar10")
+    for epsilon in (None, 0.1):
+        with pytest.raises(ValueError, match="dataset='cifar10' has no bounds.*digits.*a folder"):
+            toolbox.plan("cifar10", epsilon)
+
+
+def test_own_pictures_have_bounds_and_an_epsilon_of_ones_own():
+    usual = toolbox.plan("pictures")
+    assert usual == toolbox.plan("cifar10_pixels") and ("pgd", 8 / 255, "linf") in usual
+    for name in ("pictures", "digits"):
+        grid = [("pgd", 0.2, "linf"), ("pgd", 1.0, "linf")]
+        checks = [("pgd200", 0.2, "linf"), ("autoattack", 0.2, "linf")]
+        assert toolbox.plan(name, 0.2) == grid + checks
+    assert [e for kind, e, _ in toolbox.plan("pictures", 1.0) if kind == "pgd"] == [1.0]
+    for epsilon, said in ((1.5, "more than pixels"), (0.0, "above zero")):
+        with pytest.raises(ValueError, match=f"epsilon={epsilon}.*{said}"):
+            toolbox.plan("pictures", epsilon)
 
 
 def test_the_command_adds_rows_that_the_campaign_knows_and_only_new_ones(
@@ -166,13 +180,13 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
         0,
         1,
     ] and len(file.read_text().splitlines()) == 2
-    for command in ("attack", "similarity", "margins", "ladder"):
-        to = file if command == "attack" else tmp_path / f"{command}.csv"
+    for command in ("sweep", "attack", "similarity", "margins", "ladder"):
+        to = file if command in ("sweep", "attack") else tmp_path / f"{command}.csv"
         with pytest.raises(
             SystemExit,
             match="kd.best.safetensors is the best epoch of its run.*name .*kd.safetensors",
         ):
-            cli.main([command, str(KD), str(best), "--images", "20", "--rows", str(to)])
+            cli.main([command, str(KD), str(best), "--rows", str(to)])
     assert len(file.read_text().splitlines()) == 2
 
 

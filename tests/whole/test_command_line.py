@@ -73,6 +73,16 @@ def say(words, capsys):
         ("margins STUDENT --sound magic", "'magic'", "choose one of"),
         ("margins STUDENT --steps 0", "steps=0", "at least 1"),
         ("attack STUDENT missing", "no checkpoint missing", "train it with"),
+        ("attack STUDENT --epsilon 2", "epsilon=2.0", "give less"),
+        ("sweep STUDENT missing", "no checkpoint missing", "train it with"),
+        ("sweep STUDENT --draws 0", "draws=0", "at least 1"),
+        ("sweep STUDENT --network digits_student", "no module:maker", "leave it out"),
+        ("sweep STUDENT --network nowhere:make", "no such module in", "nets.py"),
+        ("sweep STUDENT --network torch:Tensor", "none of these", "leave it out"),
+        ("train --network nets.py:make", "'nets.py:make' names no maker", "no path, no .py"),
+        ("train --network nets/a:make", "'nets/a:make' names no maker", "no path, no .py"),
+        ("train --network nets.make", "nets:make, which was not typed", "--network nets:make"),
+        ("train --network re:nothing", "has no function nothing", "write one"),
         ("similarity STUDENT OTHER --teacher missing", "no checkpoint missing", "train it"),
         ("similarity STUDENT --teacher MNIST", "mnist_teacher", "made for them"),
         ("ladder STUDENT --teacher STUDENT", "its own teacher", "name another with --teacher"),
@@ -101,7 +111,8 @@ def say(words, capsys):
     ],
 )
 def test_what_cannot_be_meant_is_said_before_the_work(words, value, remedy, capsys, tmp_path):
-    rows = "" if words.split()[0] not in ("margins", "attack", "similarity", "ladder") else "r.csv"
+    measured = ("sweep", "margins", "attack", "similarity", "ladder")
+    rows = "" if words.split()[0] not in measured else "r.csv"
     before = sorted(tmp_path.rglob("*"))
     said = say(words + (f" --rows {rows}" if rows else ""), capsys)
     assert value in said and remedy in said, said
@@ -169,7 +180,7 @@ def test_ctrl_c_says_stopped_and_ends_with_130(name, monkeypatch, capsys):
     place = __main__.importlib.import_module(f"rsnl_lib.{module}")
     monkeypatch.setattr(place, function, stop)
     needs = {"data": ["digits"]} | dict.fromkeys(
-        ("margins", "attack", "ladder", "similarity"), ["x"]
+        ("sweep", "margins", "attack", "ladder", "similarity"), ["x"]
     )
     with pytest.raises(SystemExit) as end:
         __main__.main([name, *needs.get(name, [])])

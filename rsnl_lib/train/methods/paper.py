@@ -55,7 +55,8 @@ def student_slopes(net: nn.Module, b: Batch, **space) -> tuple[Tensor, Tensor]:
     if any(isinstance(m, nn.Hardsigmoid) for m in net.modules()):
         raise ValueError(
             "Hardsigmoid has no second derivative in PyTorch, which training on input gradients"
-            " needs; networks.twice_differentiable(net) puts the same function in its place"
+            " needs; let the maker of the network return rsnl_lib.networks."
+            "twice_differentiable(net), which puts the same function in its place"
         )
     return slopes
 
