@@ -147,10 +147,31 @@ def pool(size: int, stride: int) -> nn.MaxPool2d:
     return nn.MaxPool2d(size, stride, ceil_mode=True)
 
 
+@contextlib.contextmanager
+def _counted():
+    """A dict {path of a module: {operation: flops}} that is filled at the end of this block;
+    attention takes the path whose products can be seen.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    found = {}
+    attention = torch.backends.mha
+    before = attention.get_fastpath_enabled()
+    attention.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            yield found
+    finally:
+        attention.set_fastpath_enabled(before)
+    found.update(counter.get_flop_counts())
+
+
 def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tuple[int, float]:
     """(weights, multiplications for one image of `shape`): weights without biases, as the paper
-    counts (Table VII). Of a layer's multiplications its `share` counts.
+    counts (Table VII), of convolutions, dense layers and attention; multiplications as
+    torch.utils.flop_counter finds them, attention's products too. Of a layer's its `share` counts.
     """
+<<<<<<< HEAD
     mults = 0
 
     def add(layer, inputs, out):
@@ -161,11 +182,24 @@ def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tu
     layers = learned(net)
     for side in shape:
         whole("shape", side, 1)
+=======
+>>>>>>> 55ab475 (Multiplications are counted at every token, attention's products too, as torch's own counter finds them)
     who = type(net).__name__
+    kinds = (nn.modules.conv._ConvNd, nn.Linear)
+    layers = {name: m for name, m in net.named_modules() if isinstance(m, kinds)}
     if not layers:
         raise ValueError(f"{who} has no convolution or dense layer to count; give one that fits")
-    try_on(who, net, layers[0].weight.new_zeros(1, *shape), layers, add)
-    return sum(m.weight.numel() for m in layers), mults
+    weights = [m.weight for m in layers.values()]
+    for m in net.modules():
+        if isinstance(m, nn.MultiheadAttention):
+            weights += [p for name, p in m._parameters.items() if name.endswith("proj_weight")]
+    with _counted() as found:
+        try_on(who, net, weights[0].new_zeros(1, *shape))
+    paths = {f"{who}.{name}".rstrip("."): m for name, m in layers.items()}
+    own = {m: sum(found.get(path, {}).values()) // 2 for path, m in paths.items()}
+    rest = sum(found.get("Global", {}).values()) // 2 - sum(own.values())
+    mults = rest + sum(number * share(layer) for layer, number in own.items())
+    return sum(w.numel() for w in weights if w is not None), mults
 
 
 @torch.no_grad()

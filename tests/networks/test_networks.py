@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from rsnl_lib import networks
@@ -74,6 +75,49 @@ def test_a_shortcut_is_the_identity_or_every_other_pixel_beside_zeros():
 def test_count_by_hand():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 5))  # 2 x 2 places
     assert networks.count(net, (1, 4, 4)) == (18 + 40, 18 * 4 + 40)
+
+
+class Patches(nn.Module):
+    """A small transformer: 16 patches, `inner` on their tokens, a dense layer on their mean."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.patch, self.inner, self.head = nn.Conv2d(3, 16, 8, 8), inner, nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.head(self.inner(self.patch(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_layer_counts_at_every_token_and_attention_counts_its_products(fused):
+    patch, head = 16 * 3 * 64, 160
+    dense = Patches(nn.Linear(16, 32, bias=False))
+    dense.head = nn.Linear(32, 10)
+    assert networks.count(dense, (3, 32, 32)) == (patch + 512 + 320, 16 * (patch + 512) + 320)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    inside = 4 * 16 * 16 + 2 * 16 * 32  # in, out, and the two dense layers
+    products = 2 * 16 * 16 * 16  # queries by keys, weights by values
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(fused)
+    try:
+        told = networks.count(Patches(layer), (3, 32, 32))
+        assert torch.backends.mha.get_fastpath_enabled() == fused
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+    assert told == (patch + inside + head, 16 * (patch + inside) + products + head)
+
+
+def test_torchs_own_counter_agrees_on_windows_of_tokens_and_a_share_weighs_its_layer():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    swin = torchvision.models.SwinTransformer([4, 4], 8, [1, 1], [1, 2], [2, 2], num_classes=3)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        swin.eval()(torch.zeros(1, 3, 32, 32))
+    mults = networks.count(swin, (3, 32, 32))[1]
+    assert mults == counter.get_total_flops() // 2
+    stem = 8 * 3 * 16 * 64
+    shared = networks.count(swin, (3, 32, 32), lambda m: 0.5 if isinstance(m, nn.Conv2d) else 1)
+    assert shared[1] == mults - stem / 2
 
 
 @pytest.mark.parametrize("name", ["digits_teacher", "digits_student", "digits_mlp_student"])
