@@ -88,7 +88,8 @@ def try_on(
 def blocks(net: nn.Module, x: Tensor | None = None) -> list[nn.Module]:
     """The feature layers of a network in order: maxout units, and convolutions or dense layers
     outside them, without the last. With images x in the order in which these pass them, without
-    those whose maps have one place (squeeze and excitation).
+    those whose maps have one place (squeeze and excitation); where the convolutions end before two
+    thirds of the way (transformers), the dense layers at each place of an image too.
     """
     inside = {m.layer for m in net.modules() if isinstance(m, Maxout)}
     kinds = (Maxout, nn.Conv2d, nn.Linear)
@@ -98,12 +99,23 @@ def blocks(net: nn.Module, x: Tensor | None = None) -> list[nn.Module]:
 
         def note(m, inputs, out):
             places[m] = out.shape[2:].numel()
+            if isinstance(m, nn.Linear):  # what lies in windows is no feature of an image
+                places[m] = out.shape[1:-1].numel() if len(out) == len(x) else 1
 
         try_on(type(net).__name__, net, x, found, note)
         found = list(places)
     found = found[:-1]
-    found = [m for m in found if not isinstance(getattr(m, "layer", m), nn.Linear)] or found
+    maps = [m for m in found if not isinstance(getattr(m, "layer", m), nn.Linear)]
+    spread = [m for m in found if m in maps or places.get(m, 0) > 1]
+    if maps and spread.index(maps[-1]) < _two_thirds(spread):
+        return spread
+    found = maps or found
     return [m for m in found if places.get(m) != 1] or found
+
+
+def _two_thirds(found):
+    """Where in a list one is two thirds of the way."""
+    return round(2 * len(found) / 3) - 1
 
 
 def guided(net: nn.Module, x: Tensor | None = None) -> nn.Module:
@@ -113,7 +125,7 @@ def guided(net: nn.Module, x: Tensor | None = None) -> nn.Module:
     found = blocks(net, x)
     if not found:
         raise ValueError(f"{type(net).__name__} has no middle layer to hint at, before the last")
-    return found[round(2 * len(found) / 3) - 1]
+    return found[_two_thirds(found)]
 
 
 class Maxout(nn.Module):

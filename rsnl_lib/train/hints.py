@@ -83,7 +83,7 @@ def _guided(net, teacher, x):
     layers = {n: guided(n, x) for n in (net, teacher)}
 
     def note(layer, inputs, out):
-        seen[layer] = out
+        seen[layer] = _as_map(out) if isinstance(layer, nn.Linear) else out
 
     def features(network, images):
         network(images)
@@ -91,6 +91,18 @@ def _guided(net, teacher, x):
 
     with layers[net].register_forward_hook(note), layers[teacher].register_forward_hook(note):
         yield features
+
+
+def _as_map(out):
+    """What a dense layer gives as a map (n, d, h, w): channels that came last are put first; tokens
+    (n, t, d) of a square lie side by side, a class token before them is left out.
+    """
+    if out.dim() == 3:
+        side = math.isqrt(out.shape[1])
+        if out.shape[1] - side**2 not in (0, 1):
+            return out
+        out = out[:, -(side**2) :].unflatten(1, (side, side))
+    return out.permute(0, 3, 1, 2) if out.dim() == 4 else out
 
 
 @torch.no_grad()

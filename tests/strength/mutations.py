@@ -630,9 +630,23 @@ MUTANTS = [
     (
         "hint: one layer too far",
         "networks/modules",
-        "found[round(2 * len(found) / 3) - 1]",
-        "found[round(2 * len(found) / 3)]",
+        "return round(2 * len(found) / 3) - 1",
+        "return round(2 * len(found) / 3)",
         "hints::test_the_guided",
+    ),
+    (
+        "hint: a transformer's at its patches",
+        "networks/modules",
+        "if maps and spread.index(maps[-1]) < _two_thirds(spread):",
+        "if False:",
+        "hints::test_the_hint_of",
+    ),
+    (
+        "count: attention's products unseen",
+        "networks/modules",
+        "attention.set_fastpath_enabled(False)",
+        "attention.set_fastpath_enabled(True)",
+        "networks::test_a_layer_counts",
     ),
     (
         "hint: the student stays",

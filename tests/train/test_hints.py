@@ -4,6 +4,8 @@ FitNets' two stages in order.
 
 import pytest
 import torch
+import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 from rsnl_lib import networks, train
@@ -34,6 +36,60 @@ def test_the_guided_layer_lies_two_thirds_of_the_way_as_in_fitnets():
     assert networks.guided(deep) is deep[10]
     mlp = networks.build("digits_mlp_teacher")
     assert networks.guided(mlp) is mlp[1]
+
+
+class Tokens(nn.Module):
+    """A transformer of 16 patches and a class token, `depth` dense layers on the tokens."""
+
+    def __init__(self, depth, width=8, side=8):
+        super().__init__()
+        self.patch = nn.Conv2d(1, width, side // 4, side // 4)
+        self.first = nn.Parameter(torch.zeros(1, 1, width))
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.gate, self.head = nn.Linear(width, width), nn.Linear(width, 10)
+
+    def forward(self, x):
+        t = self.patch(x).flatten(2).transpose(1, 2)
+        t = torch.cat([self.first.expand(len(t), -1, -1), t], 1)
+        for layer in self.inner:
+            t = t + F.gelu(layer(t))
+        return self.head(torch.relu(self.gate(t[:, 0])))
+
+
+def test_the_hint_of_a_transformer_lies_two_thirds_through_its_blocks():
+    x = D.x_train[:2]
+    net = Tokens(8)
+    assert networks.guided(net, x) is net.inner[4]  # the patches' layer is the first of nine
+    swin = torchvision.models.SwinTransformer([2, 2], 8, [2, 2], [1, 2], [2, 2], num_classes=10)
+    layers = modules.blocks(swin, torch.rand(2, 3, 32, 32))
+    names = {m: name for name, m in swin.named_modules()}
+    told = [names[m] for m in layers]
+    inner = [f"features.{stage}.{i}.mlp.{j}" for stage in (1, 3) for i in (0, 1) for j in (0, 3)]
+    assert told == ["features.0.0", *inner[:4], "features.2.reduction", *inner[4:]]
+    convs = [nn.Conv2d(1, 2, 3), nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 1)]
+    late = nn.Sequential(*convs, nn.Flatten(2), nn.Linear(16, 9), nn.Flatten(), nn.Linear(18, 10))
+    assert networks.guided(late, x) is late[1]  # convolutions reach far enough: they alone
+
+
+def test_tokens_become_a_map_without_their_class_token_and_channels_come_first():
+    t = torch.rand(2, 17, 3)
+    assert torch.equal(hints._as_map(t)[:, :, 1, 2], t[:, 1 + 4 + 2])
+    assert torch.equal(hints._as_map(t[:, 1:]), hints._as_map(t))
+    assert hints._as_map(t[:, :7]).shape == (2, 7, 3) and hints._as_map(t[:, 0]).shape == (2, 3)
+    last = torch.rand(2, 4, 5, 3)
+    assert torch.equal(hints._as_map(last), last.movedim(-1, 1))
+
+
+@pytest.mark.parametrize("kind", ["digits", "tokens"])
+@pytest.mark.parametrize("guide", ["digits", "tokens"])
+def test_a_transformer_takes_and_gives_hints(kind, guide):
+    torch.manual_seed(0)
+    nets = {"digits": pair, "tokens": lambda: (Tokens(4), Tokens(6, 16).eval())}
+    teacher = nets[guide]()[1]
+    ends = []
+    for n in (1, 12):
+        ends.append(hints.hint_stage(nets[kind]()[0], teacher, D, R, n))
+    assert ends[1] < 0.9 * ends[0]
 
 
 def test_hint_loss_by_hand():
