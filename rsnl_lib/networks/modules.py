@@ -183,19 +183,8 @@ def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tu
     counts (Table VII), of convolutions, dense layers and attention; multiplications as
     torch.utils.flop_counter finds them, attention's products too. Of a layer's its `share` counts.
     """
-<<<<<<< HEAD
-    mults = 0
-
-    def add(layer, inputs, out):
-        nonlocal mults
-        places = out[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
-        mults += layer.weight.numel() * places * share(layer)
-
-    layers = learned(net)
     for side in shape:
         whole("shape", side, 1)
-=======
->>>>>>> 55ab475 (Multiplications are counted at every token, attention's products too, as torch's own counter finds them)
     who = type(net).__name__
     kinds = (nn.modules.conv._ConvNd, nn.Linear)
     layers = {name: m for name, m in net.named_modules() if isinstance(m, kinds)}

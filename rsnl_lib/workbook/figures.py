@@ -1,10 +1,11 @@
-"""One function a figure; each takes rows or tensors and returns a closed matplotlib Figure.
+"""One function a figure; each takes rows, runs or tensors and returns a closed matplotlib Figure.
 
 seaborn draws dots and ranges over seeds; intervals come from `measure.inference`, and in the other
 figures the methods' marks, filled and lines, are a mixture that seaborn refuses.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,12 +14,20 @@ from pandas import DataFrame, Series
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from ..checks import whole
+from ..checks import images, network, whole
+from ..geometry import input_gradient
 from ..measure.inference import paired, wilson
+from ..networks.modules import standing
 from . import palette
-from .palette import check_rows, draw_image, panels, rank, style, term
+from .palette import as_table, draw_image, panels, rank, style, term
 
-SNR_LABEL = "SNR (dB), harder to the right"
+X_LABELS = {  # of a unit
+    "": "level",
+    "dB": "SNR (dB), harder to the right",
+    "ratio": "SNR (ratio of powers), harder to the right",
+    "pixels": "side of the hidden square (pixels)",
+    "linf": "epsilon (L-inf, per pixel)",
+}
 
 
 def _shares(rows):
@@ -34,16 +43,34 @@ def _shares(rows):
 
 
 def accuracy_curves(
-    rows: DataFrame, paper: Sequence = (), title: str = "", xlabel: str = SNR_LABEL
+    rows: Any, paper: Sequence = (), title: str = "", xlabel: str | None = None
 ) -> Figure:
     """Accuracy against level, towards harder, a line a method (Fig. 2) with 95 % bars: of the mean
-    over three seeds or more, else of the images (Wilson); draws pooled. `paper` holds (level,
-    accuracy in %, method) of printed values, drawn hollow.
+    over three seeds or more, else of the images (Wilson); draws pooled. A panel for each kind and
+    unit of perturbation; clean rows beside others are left out. `rows` as `palette.as_table` takes
+    them; `paper` holds (level, accuracy in %, method) of printed values, drawn hollow.
     """
-    check_rows(rows, "method", "perturbation", "level", "correct", "n")
-    fig, (ax,) = panels(1, 6.2, 3.6)
+    rows = as_table(rows, "method", "perturbation", "level", "correct", "n")
+    if len(spoilt := rows[rows.perturbation != "clean"]):
+        rows = spoilt
+    units = rows.unit.fillna("") if "unit" in rows else Series("", rows.index)
+    groups = list(rows.groupby([rows.perturbation, units], sort=False))
+    if paper and len(groups) > 1:
+        kinds = ", ".join(" in ".join(filter(None, where)) for where, _ in groups)
+        raise ValueError(f"the rows are of {kinds}: beside printed values give those of one")
+    fig, axes = panels(len(groups), 6.2 if len(groups) == 1 else 4.6, 3.6)
+    for ax, ((kind, unit), part) in zip(axes, groups):
+        _draw_accuracy(ax, part, kind, paper)
+        own = f"{title}, {kind}".removeprefix(", ") if len(groups) > 1 else title
+        label = X_LABELS.get(unit, f"level ({unit})") if xlabel is None else xlabel
+        ax.set(xlabel=label, title=own)
+    return fig
+
+
+def _draw_accuracy(ax, rows, kind, paper):
+    """The lines of one kind of perturbation, each with its name at its end."""
     # a larger square or epsilon is harder, a larger SNR easier
-    rising = not set(rows.perturbation) <= {"gaussian", "poisson"}
+    rising = kind not in ("gaussian", "poisson")
     last, aside = (-1, 0.02) if rising else (0, -0.02)
     ends = []
     for method in rank(rows.method.unique()):
@@ -56,13 +83,12 @@ def accuracy_curves(
     if not rising:
         ax.invert_xaxis()
     low, high = ax.get_ylim()
-    ax.set(xlabel=xlabel, ylabel="test accuracy (%)", title=title, ylim=(low, min(high, 101)))
+    ax.set(ylabel="test accuracy (%)", ylim=(low, min(high, 101)))
     at = -np.inf
     for y, x, method in sorted(ends):  # each name at the end of its line, clear of the one below
         at = max(y, at + 0.06 * (high - low))
         look = dict(color=style(method)["color"], fontsize=9, va="center")
         ax.annotate(style(method)["label"], (x, at), **look, annotation_clip=False)
-    return fig
 
 
 def method_dots(values: dict[str, Series], title: str = "") -> Figure:
@@ -83,9 +109,9 @@ def method_dots(values: dict[str, Series], title: str = "") -> Figure:
     return fig
 
 
-def seed_dots(rows: DataFrame, title: str = "") -> Figure:
+def seed_dots(rows: Any, title: str = "") -> Figure:
     """`method_dots` of the accuracy of every seed at each (perturbation, level, unit) of `rows`."""
-    check_rows(rows, "method", "perturbation", "level", "unit", "correct", "n")
+    rows = as_table(rows, "method", "perturbation", "level", "unit", "correct", "n")
     places = [
         "clean" if kind == "clean" else f"SNR {level:g} {unit}"
         for kind, level, unit in zip(rows.perturbation, rows.level, rows.unit)
@@ -94,13 +120,13 @@ def seed_dots(rows: DataFrame, title: str = "") -> Figure:
     return method_dots(dict(iter(accuracy.groupby(places, sort=False))), f"{title}, accuracy in %")
 
 
-def learning_curves(curves: DataFrame, title: str = "", also: Sequence[str] = ()) -> Figure:
+def learning_curves(curves: Any, title: str = "", also: Sequence[str] = ()) -> Figure:
     """Validation accuracy, the terms of Eq. 17 and the terms `also` by epoch: a line a method, the
-    seeds' range shaded.
+    seeds' range shaded. `curves`: rows, a run of `train.fit`, or {method: run} (palette.as_table).
     """
     import seaborn as sns
 
-    check_rows(curves, "method", "epoch", "quantity", "value")
+    curves = as_table(curves, "method", "epoch", "quantity", "value")
     known = ("val_accuracy", "ce", "kd", "gradient", "score", *also)
     shown = [q for q in known if q in set(curves.quantity)]
     methods = rank(curves.method.unique())
@@ -117,9 +143,9 @@ def learning_curves(curves: DataFrame, title: str = "", also: Sequence[str] = ()
     return fig
 
 
-def cost_bars(curves: DataFrame, title: str = "") -> Figure:
+def cost_bars(curves: Any, title: str = "") -> Figure:
     """Milliseconds per image and training step by method, of the median epoch."""
-    check_rows(curves, "method", "quantity", "value")
+    curves = as_table(curves, "method", "quantity", "value")
     cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
     cost = cost[rank(cost.index)]
     looks = [style(m) for m in cost.index]
@@ -134,8 +160,8 @@ def cost_bars(curves: DataFrame, title: str = "") -> Figure:
 def score_bars(
     pictures: Sequence, scores: dict, y: Sequence, classes: Sequence = (), titles: Sequence = ()
 ) -> Figure:
-    """Fig. 3: pictures (m, h, w) above, each network's scores {method: (m, k)} of them as bars
-    below, the true class y (m,) marked by a triangle.
+    """Fig. 3: pictures (m, h, w) or (m, 1 or 3, h, w) above, each network's scores of them
+    {method: (m, k)} as bars below, the true class y (m,) marked by a triangle.
     """
     m = len(pictures)
     found = [len(p) for p in (*scores.values(), y)]
@@ -177,7 +203,7 @@ def picture_grid(
     for ax in axes:
         ax.axis("off")
     for ax, image, said in zip(axes, x, y):
-        draw_image(ax, image.permute(1, 2, 0).squeeze(-1))
+        draw_image(ax, image)
         ax.set_title(said if isinstance(said, str) else int(said), fontsize=8, y=-0.225 / size)
     return fig
 
@@ -194,15 +220,18 @@ def pull_panels(terms: dict, classes: Sequence, colours: Sequence, title: str) -
     return fig
 
 
-def gradient_pictures(images: Tensor, gradients: dict, names: Sequence, title: str = "") -> Figure:
-    """Rows of {label: (m, h, w)} gradients below m named images: orange raises, purple lowers."""
-    m = len(images)
+def gradient_pictures(x: Tensor, gradients: dict, names: Sequence, title: str = "") -> Figure:
+    """Rows of {label: gradients} below m named images, each (m, h, w) or (m, 1 or 3, h, w): orange
+    raises, purple lowers; of channels the mean.
+    """
+    m = len(x)
     rows = 1 + len(gradients)
     fig = Figure(figsize=(1.5 * m + 1, 1.5 * rows + 0.3), layout="constrained")
     fig.suptitle(title, fontsize=10)
     axes = fig.subplots(rows, m, squeeze=False)
+    gradients = {label: g.mean(1) if g.ndim == 4 else g for label, g in gradients.items()}
     top = max(float(abs(g).max()) for g in gradients.values())
-    for ax, image, name in zip(axes[0], images, names):
+    for ax, image, name in zip(axes[0], x, names):
         draw_image(ax, image)
         ax.set_title(name, fontsize=9)
     for row, (label, gradient) in zip(axes[1:], gradients.items()):
@@ -210,6 +239,23 @@ def gradient_pictures(images: Tensor, gradients: dict, names: Sequence, title: s
         for ax, g in zip(row, gradient):
             draw_image(ax, g, top)
     return fig
+
+
+def input_gradients(
+    nets: dict, x: Tensor, y: Tensor, space: str = "logit", tau: float = 1.0, title: str = ""
+) -> Figure:
+    """`gradient_pictures` of {method: network} at images x (m, 1 or 3, h, w) of classes y (m,): the
+    gradient of the true class's score in `space` (geometry.SPACES).
+    """
+    if not isinstance(nets, dict) or not nets or not len(images(x)):
+        raise ValueError(
+            f"{len(nets)} networks, {len(x)} images; give {{'kd': network}} and images"
+        )
+    found = {}
+    for method, net in nets.items():
+        with standing(network(f"network {method!r}", net), "eval"):
+            found[style(method)["label"]] = input_gradient(net, x, y, tau, space=space)[1]
+    return gradient_pictures(x, found, [f"class {int(k)}" for k in y], title)
 
 
 def cloud(points: dict, xlabels: Sequence[str], ylabel: str, title: str = "") -> Figure:

@@ -90,12 +90,10 @@ def _draw_node(ax, node, place, said, picture, colour):
     look = dict(boxstyle="round,pad=0,rounding_size=4", lw=1.1, ec="#000000", fc=colour)
     ax.add_patch(FancyBboxPatch((x - w / 2, y - h / 2), w, h, **look))
     if picture is not None:
-        image = picture.permute(1, 2, 0)
-        top = float(abs(image).max()) if node in QUANTITIES else None
+        top = float(abs(picture).max()) if node in QUANTITIES else None
         left = x - w / 2 + 3
         place = dict(extent=(left, left + h - 6, y - h / 2 + 3, y + h / 2 - 3), aspect="auto")
-        shown = image if top is None else image.mean(2)
-        palette.draw_image(ax, shown, top, **place, zorder=3, interpolation="auto")
+        palette.draw_image(ax, picture, top, **place, zorder=3, interpolation="auto")
     if said:
         middle = x + 20 if node in ("g_T", "g_S") else x
         ax.text(middle, y, said, ha="center", va="center", fontsize=8, zorder=4)

@@ -3,12 +3,13 @@
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from ..train.methods import METHODS
 
@@ -100,11 +101,19 @@ def add_legend(fig: Figure, columns: int = 0, handles: Sequence = (), **more) ->
 
 
 def draw_image(ax: Axes, image: ArrayLike, top: float | None = None, **more) -> None:
-    """An image of pixels in [0, 1], 1 in black; with `top` one of signed values in [-top, top]."""
+    """An image (h, w), (1, h, w) or RGB (3, h, w) of pixels in [0, 1], in grey 1 in black; with
+    `top` one of signed values in [-top, top], of channels their mean.
+    """
+    image = np.asarray(image)
+    if image.ndim == 3 and len(image) in (1, 3):
+        drawn = image.clip(0, 1).transpose(1, 2, 0) if len(image) == 3 else image[0]
+        image = drawn if top is None else image.mean(0)
+    elif image.ndim != 2:
+        raise ValueError(f"a picture is {image.shape}; give (h, w), (1, h, w) or RGB (3, h, w)")
     scale = dict(cmap="gray_r", vmin=0, vmax=1)
     if top is not None:
         scale = dict(cmap="PuOr_r", vmin=-top, vmax=top)
-    ax.imshow(np.asarray(image), **dict(interpolation="nearest") | scale | more)
+    ax.imshow(image, **dict(interpolation="nearest") | scale | more)
     ax.set(xticks=[], yticks=[])
 
 
@@ -122,10 +131,38 @@ def draw_dot(ax: Axes, row: int, value: float, low: float, high: float, look: di
     ax.plot([value], [row], **look | {"ls": ""})
 
 
-def check_rows(rows: DataFrame, *columns: str) -> None:
-    """Refuse a frame without these columns, or without a row."""
+def as_table(rows: Any, *columns: str) -> DataFrame:
+    """What a figure draws, with these columns: a table as it is; rows (dicts) of `evaluate.sweep`,
+    whose key is the method, or of `theorem.margins`; a run of `train.fit`, its history, or a list
+    of runs, a seed each; {method: one of these}. ValueError where a column or every row lacks.
+    """
+    table = _tidied(rows)
     wanted = ", ".join(columns)
-    if lacking := ", ".join(c for c in columns if c not in rows):
-        raise ValueError(f"the rows lack {lacking}; this figure needs the columns {wanted}")
-    if not len(rows):
+    if not len(table):
         raise ValueError("there are 0 rows to draw; choose methods and data sets that have some")
+    if lacking := ", ".join(c for c in columns if c not in table):
+        raise ValueError(f"the rows lack {lacking}; this figure needs the columns {wanted}")
+    return table
+
+
+def _tidied(rows):
+    if isinstance(rows, DataFrame):
+        return rows
+    if isinstance(rows, dict) and rows:
+        parts = [_tidied(part).assign(method=method) for method, part in rows.items()]
+        return concat(parts, ignore_index=True)
+    if isinstance(rows, list) and rows and all(hasattr(run, "history") for run in rows):
+        parts = [_tidied(run).assign(seed=i) for i, run in enumerate(rows)]
+        return concat(parts, ignore_index=True)
+    rows = getattr(rows, "history", rows)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        told = f"{type(rows).__name__} holds no rows to draw"
+        raise ValueError(
+            f"{told}; give a table, a list of dicts, a run or {{method: one of these}}"
+        )
+    table = DataFrame(rows).rename(columns={"key": "method"})
+    if "method" not in table:
+        table["method"] = "this network"
+    if "epoch" in table and "quantity" not in table:
+        table = table.melt(["method", "epoch"], var_name="quantity")
+    return table

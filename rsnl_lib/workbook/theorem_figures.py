@@ -5,6 +5,7 @@ Colours say what holds. seaborn draws none of them: their curves and radii are n
 
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from pandas import DataFrame
 from torch import Tensor
 
 from . import palette
-from .palette import GUIDE, add_legend, draw_image, panels, rank, style
+from .palette import GUIDE, add_legend, as_table, draw_image, panels, rank, style
 
 # a bound, an estimate, and what is neither look different in every figure
 KIND_LOOKS = {
@@ -160,12 +161,14 @@ def plane_map(h: ndarray, reach: float, ratio: float, circles: dict) -> Figure:
     return fig
 
 
-def score_pairs(rows: DataFrame, title: str = "") -> Figure:
-    """The student's logit(f) against the teacher's, a panel a method; grey: in noise.
+def score_pairs(rows: Any, title: str = "") -> Figure:
+    """The student's logit(f) against the teacher's, a panel a method; grey: in noise. `rows`: of
+    `theorem.margins`, or {method: such rows} (palette.as_table).
 
     Scores are stored to five digits: beyond a logit of 11 the teacher's are drawn at 11, the lead
     is exact.
     """
+    rows = as_table(rows, "method", "f_T", "lead", "f_T_noisy", "lead_noisy")
     methods = [m for m in rank(rows.method.unique()) if m != "teacher"]
     fig, axes = panels(len(methods), 2.3, 2.7, title)
     grey = dict(color="#767676", marker=".", alpha=0.6)
