@@ -14,9 +14,11 @@
 
 # %% tags=["parameters"]
 profile: str = "read"    # read, smoke or full
-dataset: str = "mnist"   # mnist or digits
+dataset: str = "mnist"   # mnist or digits, or a folder of yours with one folder of pictures a class
 snr: float = 3.0         # signal to noise, in dB
 seed: int = 0            # of every random draw
+network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
+teacher_network: str = ""  # of their teacher
 
 # %%
 import torch
@@ -27,7 +29,8 @@ from rsnl_lib.study import jobs
 from rsnl_lib.workbook import chapter, checkers, figures, palette
 from rsnl_lib.workbook.chapter import load_or_train
 
-chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed)
+chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed,
+                   network=network, teacher_network=teacher_network)
 
 # %% [markdown]
 # ## Is everything here?
@@ -47,9 +50,9 @@ chapter.environment()
 # %%
 methods = ["teacher", "standard", "kd", "robust"]
 full = None if profile == "read" else data.load(dataset)
-nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full)}
+nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full, network=teacher_network)}
 for method in methods[1:]:
-    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"])
+    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"], network)
 
 # %%
 for method, net in nets.items():
@@ -61,7 +64,7 @@ for method, net in nets.items():
 # Noise is white and Gaussian; its strength is the ratio of the image's mean square to the noise's, in decibels: $\mathrm{SNR}_{dB} = 10\log_{10}(P_x/P_\text{noise})$. Every network sees the same noise. Forty test images are shipped; the picture shows the first on which the networks disagree at the middle level, so it is a telling one, not a typical one.
 
 # %%
-x, y = data.gallery(dataset)
+x, y = chapter.first_images(dataset, full)
 levels = [snr, snr - 3, snr - 6]          # each step of 3 dB doubles the noise's power
 noisy = [perturb.gaussian(x, level, torch.Generator().manual_seed(seed)) for level in levels]
 for level, images in zip(levels, noisy):
@@ -79,7 +82,7 @@ print(f"at {levels[1]:g} dB the networks disagree on {int(differ.sum())} of {len
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
 names = ["clean", *(f"SNR {level:g} dB" for level in levels)]
-palette.show(figures.score_bars(pictures[:, 0], scores, [y[pick]] * 4, titles=names),
+palette.show(figures.score_bars(pictures, scores, [y[pick]] * 4, titles=names),
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
@@ -99,9 +102,8 @@ plan = [("clean", 0, ""), ("gaussian", 5, "dB"), ("gaussian", 3, "dB"), ("gaussi
 if profile == "read":
     rows = jobs.shipped(dataset, methods)
 else:
-    import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)
-    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], plan)).rename(columns={"key": "method"})
+    rows = palette.as_table(evaluate.sweep(nets, full.x_test[test], full.y_test[test], plan))
 
 # %%
 wanted = rows[[(p, l, u) in plan for p, l, u in zip(rows.perturbation, rows.level, rows.unit)]]

@@ -9,7 +9,7 @@
 
 # %% tags=["parameters"]
 profile: str = "read"     # read, smoke or full
-dataset: str = "digits"   # digits or mnist
+dataset: str = "digits"   # digits or mnist, or a folder of yours with one folder of pictures a class
 seed: int = 0             # of start, order and every draw
 epochs: int = 0           # 0 keeps the profile's own number
 tau: float = 3.0          # temperature of Eqs. 4 and 16
@@ -18,6 +18,8 @@ C1: float = 10.0          # weight of L_G
 C2: float = 1.0           # weight of L_S
 device: str = "cpu"       # auto takes a GPU where there is one
 rows: str = ""            # in smoke and full: append the curves to this CSV file
+network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
+teacher_network: str = ""  # of their teacher
 
 # %%
 import copy
@@ -30,7 +32,7 @@ from rsnl_lib.train import losses, methods, recipes
 from rsnl_lib.workbook import chapter, checkers, figures, palette
 
 chapter.parameters(globals(), profile=profile, dataset=dataset, seed=seed, epochs=epochs, tau=tau, gamma=gamma,
-                    C1=C1, C2=C2, device=device, rows=rows)
+                    C1=C1, C2=C2, device=device, rows=rows, network=network, teacher_network=teacher_network)
 
 # %%
 digits = data.load(dataset, device=env.device(device))
@@ -45,7 +47,7 @@ print(digits.name, *(f"{part} {len(images)}" for part, images in
 # > $\tau(o)_j = e^{a_j/\tau} / \sum_i e^{a_i/\tau}$ (Eq. 4), and $f^\tau(x) = \tau(o)_y$ is the softened score of the true class.
 
 # %%
-net_T = chapter.load_or_train(dataset, "teacher", seed, profile, digits).to(digits.x_train.device)
+net_T = chapter.load_or_train(dataset, "teacher", seed, profile, digits, network=teacher_network).to(digits.x_train.device)
 x, y = digits.x_train[:256], digits.y_train[:256]
 a_T, g_T = train.teacher_constants(net_T, x, y, tau, gradients="tempered")
 print(f"a_T {tuple(a_T.shape)}   g_T {tuple(g_T.shape)}")
@@ -59,7 +61,8 @@ print(f"mean score of the true class: f_T {geometry.score(a_T, y).mean():.3f}, s
 # A fresh student scores them all. `create_graph=True` keeps its input gradient differentiable, so that $\mathcal L_G$ can be pulled back to the weights: exact double backprop.
 
 # %%
-net_S = networks.start(f"{dataset}_student", digits, seed)
+kind = lambda m: networks.typed(teacher_network if m == "teacher" else network) or catalogue.network_for(dataset, m)
+net_S = networks.start(kind("robust"), digits, seed)
 a_S, g_S = geometry.input_gradient(net_S, x, y, tau, create_graph=True)
 f_S, f_T = geometry.score(a_S, y), geometry.score(a_T, y)
 print(f"L_KD {losses.kd_loss(a_S, a_T, y, lam=4, tau=tau):.2f}")
@@ -134,20 +137,17 @@ if profile == "read":
     curves = curves[(curves.dataset == dataset) & (curves.recipe == "short") & (curves.settings == "")
                     & curves.method.isin(names) & ~curves.teacher.str.contains("pgd_at")]
 else:
-    import pandas as pd
     part = digits if profile == "full" else digits._replace(x_train=digits.x_train[:512], y_train=digits.y_train[:512])
     letters = {m: {k: v for k, v in {"gamma": gamma, "C1": C1, "C2": C2}.items() if k in train.METHODS[m].settings} for m in names}
-    runs = {m: train.fit(networks.start(catalogue.network_for(dataset, m), digits, seed), part, m,
+    runs = {m: train.fit(networks.start(kind(m), digits, seed), part, m,
                          train.recipe("short", dataset, m, tau=tau, **letters[m],
                                       **({"epochs": epochs or 4} if profile == "smoke" or epochs else {})),
                          seed, net_T) for m in names}
-    curves = pd.DataFrame([{"method": m, "seed": seed, "epoch": h["epoch"], "quantity": q, "value": v}
-                           for m, run in runs.items() for h in run.history for q, v in h.items()])
+    curves = palette.as_table(runs).assign(seed=seed)
     if rows:
-        head = {"dataset": dataset, "teacher": f"{dataset}_teacher", "recipe": profile, "settings": f"C1={C1:g}",
+        head = {"dataset": digits.name, "teacher": kind("teacher"), "recipe": profile, "settings": f"C1={C1:g}",
                 "hardware": env.hardware(), "commit": env.commit()}
-        store.append(rows, [{**head, **row, "network": catalogue.network_for(dataset, row["method"])}
-                            for row in curves[curves.quantity != "epoch"].to_dict("records")], store.CURVE_COLUMNS)
+        store.append(rows, [{**head, **row, "network": kind(row["method"])} for row in curves.to_dict("records")], store.CURVE_COLUMNS)
 print(f"{curves.seed.nunique()} seeds, {int(curves.epoch.max())} epochs,", ", ".join(palette.rank(curves.method.unique())))
 
 # %%
@@ -193,8 +193,8 @@ from rsnl_lib.measure import evaluate
 
 torch.manual_seed(seed)
 channels, side = digits.x_train.shape[1:3]
-mine = {"teacher": nn.Sequential(nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * side ** 2, 10)),
-        "robust": nn.Sequential(nn.Flatten(), nn.Linear(channels * side ** 2, 32), nn.ReLU(), nn.Linear(32, 10))}
+mine = {"teacher": nn.Sequential(nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * side ** 2, digits.classes)),
+        "robust": nn.Sequential(nn.Flatten(), nn.Linear(channels * side ** 2, 32), nn.ReLU(), nn.Linear(32, digits.classes))}
 part = digits._replace(x_train=digits.x_train[:1000], y_train=digits.y_train[:1000])
 for method, net in mine.items():
     run = train.fit(net.to(part.x_train.device), part, method, train.recipe("short", "digits", method, epochs=15), seed, mine["teacher"].eval())

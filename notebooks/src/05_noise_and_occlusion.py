@@ -9,10 +9,12 @@
 
 # %% tags=["parameters"]
 profile: str = "read"     # read, smoke or full
-dataset: str = "mnist"    # mnist or digits
+dataset: str = "mnist"    # mnist or digits, or a folder of yours with one folder of pictures a class
 snr: float = 3.0          # of the still figures, in dB
 seed: int = 0             # of every random draw
 picture: str = ""         # path of your own digit, a PNG or JPEG
+network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
+teacher_network: str = ""  # of their teacher
 
 # %%
 import torch
@@ -23,14 +25,15 @@ from rsnl_lib.study import jobs
 from rsnl_lib.workbook import chapter, checkers, figures, palette, score_cache, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
-chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed, picture=picture)
+chapter.parameters(globals(), profile=profile, dataset=dataset, snr=snr, seed=seed, picture=picture,
+                   network=network, teacher_network=teacher_network)
 
 # %%
 methods = ["teacher", "standard", "kd", "robust", "target_zero"]
 full = None if profile == "read" else data.load(dataset)
-nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full)}
+nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full, network=teacher_network)}
 for method in methods[1:]:
-    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"])
+    nets[method] = load_or_train(dataset, method, seed, profile, full, nets["teacher"], network)
 
 # %% [markdown]
 # ## Three ways to spoil a picture
@@ -40,8 +43,8 @@ for method in methods[1:]:
 # The paper gives no unit for its SNR, nor says whether power is centred or pixels are clipped. Ours: decibels, mean square of each image, no clipping; every result row records it.
 
 # %%
-x, y = data.gallery(dataset)
-pick = int(torch.nonzero(y == 5)[0])
+x, y = chapter.first_images(dataset, full)
+pick = int(torch.nonzero(y == min(5, int(y.max())))[0])
 one = x[pick:pick + 1]
 spoilt = {kind: perturb.apply(kind, one, level, torch.Generator().manual_seed(seed))
           for kind, level in (("gaussian", snr), ("poisson", snr), ("occlusion", one.shape[2] // 3))}
@@ -53,7 +56,7 @@ for kind, image in spoilt.items():
 pictures = torch.cat([one, *spoilt.values()])
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
-palette.show(figures.score_bars(pictures[:, 0], scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
+palette.show(figures.score_bars(pictures, scores, [int(y[pick])] * 4, titles=["clean", *spoilt]),
              alt="A handwritten 5: clean, with Gaussian noise, with Poisson noise, with a hidden square; scores below")
 
 # %% [markdown]
@@ -65,7 +68,7 @@ palette.show(figures.score_bars(pictures[:, 0], scores, [int(y[pick])] * 4, titl
 # Move the sliders; arrow keys work too. Solid bars are the scores now, hollow ones the clean image's, the triangle marks the true class. The noise pattern changes only with *noise draw*, so the SNR slider rescales one and the same pattern. *Own digit* takes a photo or drawing of yours: it is made grey, inverted if the paper is bright, cropped, and centred as MNIST was, and you see the result.
 
 # %%
-widgets.explorer(nets, x, y)
+widgets.explorer(nets, x, y, [str(c) for c in range(scores["teacher"].shape[1])])
 
 # %% [markdown]
 # Without a kernel you see a still picture here, but [figure3.html](../figure3.html) does the same in any browser; with one, turn *noise draw* at 0 dB and watch how much the verdict on a single image depends on luck.
@@ -77,7 +80,7 @@ widgets.explorer(nets, x, y)
 
 # %%
 if picture:
-    mine = data.own_picture(picture, x.shape[2])
+    mine = data.own_picture(picture, x.shape[2]).expand(-1, x.shape[1], -1, -1)
     with torch.no_grad():
         for m, net in nets.items():
             p = torch.softmax(net(mine), 1)[0]
@@ -109,10 +112,9 @@ for m in nets:
 if profile == "read":
     rows = jobs.shipped(dataset, methods)
 else:
-    import pandas as pd
     test = slice(0, 200 if profile == "smoke" else None)
-    rows = pd.DataFrame(evaluate.sweep(nets, full.x_test[test], full.y_test[test], catalogue.levels(dataset), 1))
-    rows = rows.rename(columns={"key": "method"}).assign(seed=seed)
+    plan = catalogue.levels(dataset) if dataset in catalogue.DATASETS else catalogue.fitting(full)
+    rows = palette.as_table(evaluate.sweep(nets, full.x_test[test], full.y_test[test], plan, 1)).assign(seed=seed)
 low, high = rows.groupby("method").seed.nunique().agg(["min", "max"])
 where = f"{dataset}, {profile}, " + (f"{low} to {high} seeds" if low < high else f"{high} seed{'s' * (high > 1)}") + f", {rows.n.max():,} noisy images each"
 print(where)

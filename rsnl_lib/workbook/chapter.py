@@ -1,4 +1,4 @@
-"""What a chapter needs at its start: parameters, the environment, a trained network."""
+"""What a chapter needs at its start: parameters, the environment, trained networks, images."""
 
 import ast
 import functools
@@ -6,24 +6,35 @@ import os
 from importlib import metadata
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from .. import checks, store
+from .. import checks, networks, store
 from ..checks import finite, one_of, positive, whole
-from ..data.catalogue import DATASETS, Data, network_for
+from ..data.catalogue import DATASETS, Data, name_of, network_for
 from ..data.own import own_picture
-from ..data.sets import load
+from ..data.sets import gallery, load
 from ..env import data_folder, device
-from ..networks import start, typed
 from ..study.jobs import Job
 from ..train.loop import fit
 from ..train.methods import METHODS
 from ..train.recipes import RECIPES, recipe
 
 PROFILES = ("read", "smoke", "full")
+_OWN = ("network", "teacher_network")  # a reader's; the line of parameters leaves out what is ""
+
+
+def _check_network(name, v):
+    """Refuse a network that cannot be made; a reader's own, typed as module:maker, is imported."""
+    if not isinstance(v, str):
+        raise ValueError(f"{name}={v!r} must be a name, such as 'cifar_student1' or 'nets:student'")
+    if v and not networks.maker_word(networks.typed(v)):
+        with torch.device("meta"):
+            networks.build(v)
+
+
 CHECKS = {
     "profile": lambda name, v: one_of(name, v, PROFILES),
-    "dataset": lambda name, v: one_of(name, v, DATASETS),
+    **dict.fromkeys(_OWN, _check_network),
     "seed": checks.seed,
     "epochs": whole,
     "tau": positive,
@@ -53,12 +64,33 @@ def parameters(given: dict, **used) -> None:
     for name, value in used.items():
         if name in CHECKS:
             CHECKS[name](name, value)
+    if "dataset" in used:
+        _check_study(used)
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     if not (threads.isdecimal() and 0 < int(threads) < 1025):
         raise ValueError(f"OMP_NUM_THREADS={threads!r} is no number of threads; set it to 1")
     torch.manual_seed(used.get("seed", 0))
     torch.set_num_threads(int(threads))
-    print(" · ".join(f"{n} {v}" for n, v in used.items()))
+    print(" · ".join(f"{n} {v}" for n, v in used.items() if v != "" or n not in _OWN))
+
+
+def _check_study(used):
+    """Refuse a data set that is unknown, and a folder or networks that the chapter cannot use."""
+    dataset = used["dataset"]
+    takes = _OWN[0] in used
+    folder = takes and isinstance(dataset, str) and os.path.isdir(dataset)
+    if not folder or dataset in DATASETS:
+        more = ("a folder with one folder of pictures a class",) * takes
+        one_of("dataset", dataset, (*DATASETS, *more))
+        folder = False
+    elif lacking := [name for name in _OWN if not used[name]]:
+        known = "one of rsnl's (rsnl networks lists them) or yours, such as 'nets:student'"
+        told = f"dataset={dataset!r} has no networks of its own"
+        raise ValueError(f"{told}; set {' and '.join(lacking)} to {known}")
+    else:
+        name_of(dataset)
+    if used.get("profile") == "read" and (folder or any(used.get(name) for name in _OWN)):
+        raise ValueError("profile='read' shows what is shipped; use profile='smoke' or 'full'")
 
 
 def _injected(cells) -> list[str]:
@@ -116,7 +148,7 @@ def load_or_train(
     one_of("method", method, METHODS)
     one_of("plan", plan, RECIPES)
     checks.seed("seed", seed)
-    network = typed(network or "")
+    network = networks.typed(network or "")
     job = Job(dataset, method, network, plan, seed=seed, teacher_seed=seed, teacher_method=by)
     path = job.path()
     if profile == "read":
@@ -141,8 +173,19 @@ def load_or_train(
         stem = "-".join([path.stem, *(f"{k}={v}" for k, v in changes.items())])
         state = data_folder() / "runs" / f"{stem}.state"
     r = recipe(plan, dataset, method, **changes)
-    net = start(network or network_for(dataset, method), data, seed)
+    net = networks.start(network or network_for(dataset, method), data, seed)
     run = fit(net, data, method, r, seed, teacher, state)
     images = f"{r.epochs} epochs on {len(data.x_train)} images"
     print(f"{method}: trained here ({profile}), {images}, seed {seed}")
     return run.last
+
+
+def first_images(dataset: str, d: Data | None = None) -> tuple[Tensor, Tensor]:
+    """(x, y) to look at: the shipped gallery, or of a reader's folder `d` the first test images of
+    each class, 40 in all or one of each.
+    """
+    if d is None or dataset in DATASETS:
+        return gallery(dataset)
+    each = max(1, 40 // d.classes)
+    first = [torch.nonzero(d.y_test == c)[:each, 0] for c in range(d.classes)]
+    return d.x_test[torch.cat(first)], d.y_test[torch.cat(first)]

@@ -72,8 +72,8 @@ def probabilities(nets: dict, z: Tensor) -> dict:
 def score_view(
     pictures: list, note: str, scores: dict, clean: dict, y: int | None, classes: Sequence[str]
 ) -> str:
-    """Pictures [(image (h, w), words)], a note, and every network's bars: `scores` and `clean` are
-    {method: (k,)}, y the true class or None.
+    """Pictures [(image, words)] as grey_image has them, a note, and every network's bars: `scores`
+    and `clean` are {method: (k,)}, y the true class or None.
     """
     rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
     return (
@@ -89,8 +89,13 @@ def side_by_side(*parts: str, gap: int = 12, align: str = "end") -> str:
 
 
 def grey_image(pixels: ArrayLike, alt: str, side: int = 168) -> str:
-    """An <img> of a grey image (h, w), 0 white to 1 black; beyond is clipped for the eye only."""
+    """An <img> of a grey image (h, w) or (1, h, w), 0 white to 1 black, or of an RGB one (3, h, w);
+    beyond is clipped for the eye only.
+    """
     ink = np.clip(np.asarray(pixels), 0, 1)
+    if ink.ndim == 3 and len(ink) == 3:
+        return img((255 * ink.transpose(1, 2, 0)).round().astype(np.uint8), alt, side)
+    ink = ink.reshape(ink.shape[-2:])
     return img((255 * (1 - ink)).round().astype(np.uint8), alt, side)
 
 

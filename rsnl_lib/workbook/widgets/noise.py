@@ -63,7 +63,7 @@ class Explorer:
     def original(self, i: int | None, content: bytes | None = None) -> tuple:
         """(image, class, clean scores) of the gallery's image i, or of a picture's bytes."""
         if content is not None:
-            x = data.own_picture(content, self.x.shape[2])
+            x = data.own_picture(content, self.x.shape[2]).expand(-1, self.x.shape[1], -1, -1)
             label = None
         else:
             x = self.x[i : i + 1]
@@ -83,7 +83,7 @@ class Explorer:
         if size:
             note += f"; {size} x {size} pixels hidden"
         note += "; hollow bars: scores on the clean image"
-        pictures = [(x[0, 0], "clean image"), (seen[0, 0], "what the networks see")]
+        pictures = [(x[0], "clean image"), (seen[0], "what the networks see")]
         return score_view(pictures, note, scores, clean, label, self.classes)
 
     def still(self) -> Figure:
@@ -98,16 +98,16 @@ class Explorer:
                 )
         both = {m: torch.stack([clean[m], scores[m]]).numpy() for m in self.nets}
         titles = ["clean", "SNR 3 dB"]
-        return figures.score_bars([x[0, 0], seen[0, 0]], both, [label] * 2, self.classes, titles)
+        return figures.score_bars([x[0], seen[0]], both, [label] * 2, self.classes, titles)
 
 
 def explorer(nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None) -> None:
     """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for
     the reader's own digit.
 
-    nets: {method: module}; x: gallery images (n, 1, h, w) in [0, 1]; y: their classes (n,). Shipped
-    networks on the shipped gallery answer from a table (score_cache) at draw 0 without a square;
-    everything else is computed.
+    nets: {method: module}; x: gallery images (n, 1 or 3, h, w) in [0, 1]; y: their classes (n,).
+    Shipped networks on the shipped gallery answer from a table (score_cache) at draw 0 without a
+    square; everything else is computed.
     """
     here = Explorer(nets, x, y, classes or DIGITS)
     h, w = x.shape[2:]
