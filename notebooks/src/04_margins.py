@@ -9,10 +9,12 @@
 
 # %% tags=["parameters"]
 profile: str = "read"     # read, smoke or full
-dataset: str = "mnist"    # mnist or digits
+dataset: str = "mnist"    # mnist or digits, or a folder of yours with one folder of pictures a class
 method: str = "robust"    # the student first shown in the live figure
 seed: int = 0             # of training and every draw
 images: int = 100         # test images measured in full; smoke takes 12
+network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
+teacher_network: str = ""  # of their teacher
 
 # %%
 import numpy as np
@@ -23,14 +25,15 @@ from rsnl_lib.measure import inference
 from rsnl_lib.workbook import chapter, checkers, figures, palette, theorem_figures, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
-chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images)
+chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, seed=seed, images=images,
+                   network=network, teacher_network=teacher_network)
 
 # %%
 methods = ["teacher", "standard", "kd", "robust", "target_zero"]
 full = None if profile == "read" else data.load(dataset)
-nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full)}
+nets = {"teacher": load_or_train(dataset, "teacher", seed, profile, full, network=teacher_network)}
 for name in methods[1:]:
-    nets[name] = load_or_train(dataset, name, seed, profile, full, nets["teacher"])
+    nets[name] = load_or_train(dataset, name, seed, profile, full, nets["teacher"], network)
 
 # %% [markdown]
 # ## What is measured
@@ -62,7 +65,7 @@ print(len(stored), "rows:", stored.groupby("network").seed.nunique().to_dict(), 
 # %%
 if profile != "read":
     n, effort = (12, dict(restarts=2, steps=8)) if profile == "smoke" else (images, dict(restarts=3, steps=15))
-    rows = pd.DataFrame([{"method": m, "network": f"{dataset}_student", "dataset": dataset, "seed": seed, "image": i, **row} for m, net in nets.items()
+    rows = pd.DataFrame([{"method": m, "network": "student", "dataset": dataset, "seed": seed, "image": i, **row} for m, net in nets.items()
                          for i, row in enumerate(theorem.margins(net, None if m == "teacher" else nets["teacher"], full.x_test[:n], full.y_test[:n],
                                                                   3.0, seeds=full.x_train[:500].double(), **effort))])
 shown = rows[(rows.dataset == dataset) & (rows.seed == seed) & ~rows.network.str.contains("mlp")]
@@ -109,7 +112,7 @@ for m in students:
 # The image, the input gradient of each network ($\nabla u$: orange pixels help the true class, blue ones harm it), and both scores along the steepest way down for $f_S - f_T$. Choose another student, add noise, push further.
 
 # %%
-x, y = data.gallery(dataset)
+x, y = chapter.first_images(dataset, full)
 widgets.examples(nets, x, y, reach=1.0 if dataset == "mnist" else 0.5, method=method)
 
 # %% [markdown]

@@ -20,8 +20,8 @@ def attacked(nets: dict, x: Tensor, y: Tensor, epsilon: float = 0.15, steps: int
     """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial
     image, the difference magnified, everyone's scores.
 
-    nets: {method: module}; x: images (n, 1, h, w) in [0, 1]; y: their classes. The attack is the
-    workbook's own (attacks.pgd from the image itself).
+    nets: {method: module}; x: images (n, 1 or 3, h, w) in [0, 1]; y: their classes. The attack is
+    the workbook's own (attacks.pgd from the image itself).
     """
     labels = {m: palette.style(m)["label"] for m in nets}
     controls = [
@@ -42,22 +42,23 @@ def attacked(nets: dict, x: Tensor, y: Tensor, epsilon: float = 0.15, steps: int
     def draw(method, i, e, count):
         both, clean, p = both_views(method, i, e, count)
         label = int(y[i])
-        d = (both[1] - both[0])[0]
+        d = both[1] - both[0]
         magnified = 0.5 + d / (2 * max(e, 1e-9))
         words = ("clean image", "adversarial image", "difference, magnified")
-        pictures = list(zip((*both[:, 0], magnified), words))
+        pictures = list(zip((*both, magnified), words))
         right = [labels[m] for m in nets if int(p[m].argmax()) == label]
         note = (
             f"a {label}; at most {e:g} a pixel, {float(d.norm()):.2f} in length, found by {count}"
             f" steps against {labels[method]}; still right: {', '.join(right) or 'none'}; right:"
             " the difference, grey is none; hollow bars: scores on the clean image"
         )
-        return score_view(pictures, note, p, clean, label, DIGITS)
+        return score_view(pictures, note, p, clean, label, classes)
 
     both, clean, p = both_views(next(iter(nets)), 0, epsilon, steps)
     scores = {m: torch.stack([clean[m], p[m]]).numpy() for m in nets}
+    classes = [str(c) for c in range(len(next(iter(clean.values()))))]
     names = ["clean", f"epsilon {epsilon:g}"]
-    still = figures.score_bars(both[:, 0], scores, [int(y[0])] * 2, DIGITS, names)
+    still = figures.score_bars(both, scores, [int(y[0])] * 2, classes, names)
     words = f"attacked network, image, epsilon and steps over the scores of: {', '.join(nets)}"
     stage("attacked", controls, draw, still, words)
 

@@ -110,7 +110,7 @@ def _plain_label(method: str) -> str:
 
 
 def _example_view(nets: dict, x, y, method: str, reach: float) -> str:
-    """The HTML of one image x (1, 1, h, w): gradients, and both logits along the worst way."""
+    """The HTML of one image x (1, 1 or 3, h, w): gradients, and both logits along the worst way."""
     g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x, y, reach)
     behind = (u[:, 0] <= u[:, 1]).nonzero()
     if not len(behind):
@@ -128,8 +128,8 @@ def _example_view(nets: dict, x, y, method: str, reach: float) -> str:
     )
     scale = float(torch.maximum(g_S.abs().max(), g_T.abs().max()))
     named = {"student's gradient": g_S, "teacher's gradient": g_T, "their gap": g_S - g_T}
-    images = [_signed_image(g[0, 0], scale, name) for name, g in named.items()]
-    picture = grey_image(x[0, 0], f"a {int(y)} as the networks see it", 112)
+    images = [_signed_image(g[0].mean(0), scale, name) for name, g in named.items()]
+    picture = grey_image(x[0], f"a {int(y)} as the networks see it", 112)
     low = math.floor(float(u.min()))
     high = max(math.ceil(float(u.max())), low + 1)
     curves = _curve_pair(method, t.numpy(), *u.T.numpy())
@@ -143,8 +143,8 @@ def _example_view(nets: dict, x, y, method: str, reach: float) -> str:
 
 
 def examples(nets: dict, x: Tensor, y: Tensor, reach: float = 1.0, method: str = "robust") -> None:
-    """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1, h,
-    w), y (n,).
+    """Pick an image, a student and a noise level; nets {method: module} with "teacher", x (n, 1 or
+    3, h, w), y (n,); of the gradients of three channels the mean is shown.
     """
     checks.one_of("network", "teacher", nets)
     students = {_plain_label(m): m for m in nets if m != "teacher"}
@@ -169,6 +169,6 @@ def examples(nets: dict, x: Tensor, y: Tensor, reach: float = 1.0, method: str =
         return _example_view(nets, seen, y[i : i + 1], student, length)
 
     g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x[:1], y[:1], reach)
-    still = theorem_figures.example(x[0, 0], g_S[0, 0], g_T[0, 0], t, u, method)
+    still = theorem_figures.example(x[0], g_S[0], g_T[0], t, u, method)
     words = "image, student, noise and length of the push over gradients and both scores"
     stage("examples", controls, draw, still, words, (130, 480))
