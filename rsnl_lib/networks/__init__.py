@@ -2,5 +2,15 @@
 # ruff: noqa: F401
 
 from .makers import EXAMPLE, maker_word, typed
-from .modules import Maxout, conv, count, dense, guided, pool, training, twice_differentiable
+from .modules import (
+    Maxout,
+    Normalised,
+    conv,
+    count,
+    dense,
+    guided,
+    pool,
+    training,
+    twice_differentiable,
+)
 from .zoo import NETWORKS, build, described, lsuv_, start

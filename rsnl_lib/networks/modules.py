@@ -2,12 +2,12 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from ..checks import module, one_of, whole
+from ..checks import finite, module, one_of, positive, whole
 
 
 @contextlib.contextmanager
@@ -209,6 +209,35 @@ def clip_kernels_(net: nn.Module) -> None:
     for m in net.modules():
         if isinstance(m, Maxout) and m.max_norm is not None:
             m.layer.weight.copy_(torch.renorm(m.layer.weight, 2, 0, m.max_norm))
+
+
+class ChannelScale(nn.Module):
+    """(x - mean) / std, channel by channel, of images x (n, c, h, w); mean and std are buffers, so
+    checkpoints hold them.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        if not len(mean) == len(std) > 0:
+            given = f"{len(mean)} means and {len(std)} deviations"
+            raise ValueError(f"{given} are given; give one of each for each channel")
+        self.register_buffer("mean", torch.tensor([finite("mean", float(v)) for v in mean]))
+        self.register_buffer("std", torch.tensor([positive("std", float(v)) for v in std]))
+
+    def forward(self, x):
+        if x.shape[1] != len(self.mean):
+            given = f"images of {x.shape[1]} channels, normalised by {len(self.mean)} means"
+            raise ValueError(f"{given}; give one mean and one deviation for each channel")
+        return (x - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
+
+
+class Normalised(nn.Sequential):
+    """`net`, made for images (x - mean) / std, as a network of images x in pixels: attacks, noise,
+    occlusion and radii then are in pixels. mean, std: a number for each channel.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], net: nn.Module):
+        super().__init__(ChannelScale(mean, std), net)
 
 
 class Hardsigmoid(nn.Module):

@@ -22,6 +22,7 @@ from .jacobian import (
     BATCH_NORMS,
     LAYERS,
     POOLS,
+    SCALES,
     SLACK,
     known_layers,
     linear_map,
@@ -44,9 +45,9 @@ def operator_norm(layer: Module, q: float) -> float:
     inner, pieces = (layer.layer, layer.pieces) if isinstance(layer, Maxout) else (layer, 1)
     if isinstance(inner, POOLS):
         return _pool_norm(inner, q)
-    if isinstance(inner, BATCH_NORMS):
-        scale, _ = linear_map(inner)
-        return scale(torch.ones(1, inner.num_features, dtype=torch.float64)).abs().max().item()
+    if isinstance(inner, SCALES):
+        scale, _ = linear_map(inner, absolute=True)
+        return scale(torch.ones(1, 1, dtype=torch.float64)).max().item()
     if not isinstance(inner, (nn.Linear, nn.Conv2d)):
         if not isinstance(inner, LAYERS):
             known = ", ".join(kind.__name__ for kind in LAYERS)

@@ -23,17 +23,18 @@ from torch import Tensor, nn
 
 from .. import geometry
 from ..checks import network
-from ..networks.modules import Maxout, twin
+from ..networks.modules import ChannelScale, Maxout, twin
 
 GAMMA = 1e-11
 SLACK = 1e-9
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+SCALES = (ChannelScale, *BATCH_NORMS)
 RESHAPES = (nn.Flatten, nn.Unflatten)
 AT_REST = (nn.Dropout, nn.Identity)
 AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 POOLS = (*AVERAGES, nn.MaxPool2d)
 NEURONS = (nn.ReLU, nn.LeakyReLU, nn.Softplus)
-LAYERS = (nn.Linear, nn.Conv2d, Maxout, *NEURONS, *POOLS, *BATCH_NORMS, *RESHAPES, *AT_REST)
+LAYERS = (nn.Linear, nn.Conv2d, Maxout, *NEURONS, *POOLS, *SCALES, *RESHAPES, *AT_REST)
 OPTIONS = (  # layer, option, whether the bounds see a value, which values they see
     (nn.Conv2d, "padding_mode", lambda v: v == "zeros", "'zeros'"),
     (nn.MaxPool2d, "dilation", lambda v: v in (1, (1, 1)), "1"),
@@ -127,14 +128,21 @@ def split_last(flat: list) -> tuple[list, nn.Linear | None]:
     return (flat[:-1], flat[-1]) if isinstance(flat[-1], nn.Linear) else (flat, None)
 
 
+def _scale(layer):
+    """(factor, shift) of each channel in a batch norm at rest or a ChannelScale."""
+    if isinstance(layer, ChannelScale):
+        return 1 / layer.std, -layer.mean / layer.std
+    weight = 1 if layer.weight is None else layer.weight
+    scale = (layer.running_var + layer.eps).rsqrt() * weight
+    return scale, -layer.running_mean * scale + (0 if layer.bias is None else layer.bias)
+
+
 def linear_map(layer: nn.Module, absolute: bool = False, rows: Tensor | None = None) -> tuple:
     """(a linear layer without its bias, the bias or None); with |weights|, or other `rows`."""
     if isinstance(layer, AVERAGES):
         return (lambda t: layer(t).abs()) if absolute else layer, None  # a divisor may be negative
-    if isinstance(layer, BATCH_NORMS):
-        weight = 1 if layer.weight is None else layer.weight
-        scale = (layer.running_var + layer.eps).rsqrt() * weight
-        shift = -layer.running_mean * scale + (0 if layer.bias is None else layer.bias)
+    if isinstance(layer, SCALES):
+        scale, shift = _scale(layer)
         scale = scale.abs() if absolute else scale
         return (lambda t: t * scale.view(1, -1, *[1] * (t.dim() - 2))), shift
     w = layer.weight if rows is None else rows

@@ -451,6 +451,7 @@ LAYERS = [  # layer, shape of its input, norms in which the bound is exact
     (nn.MaxPool2d(2, 1), (1, 4, 4), [1, 2, inf]),
     (warm(nn.BatchNorm1d(4)), (4,), QS),
     (warm(nn.BatchNorm2d(3)), (3, 2, 2), QS),
+    (networks.modules.ChannelScale((0.4, -0.2), (0.25, 2.0)), (2, 3, 3), QS),
     (nn.Flatten(), (2, 2, 2), QS),
     (nn.Unflatten(1, (2, 2)), (4,), QS),
     (nn.Dropout(0.5), (4,), QS),
