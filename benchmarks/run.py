@@ -319,7 +319,7 @@ def epochs(n=384, held=77):
     r, how = train.recipe("short", "mnist", "robust", epochs=1), train.METHODS["robust"]
     (images, y), (images_v, y_v) = pictures(n, 1, 28), pictures(held, 1, 28, seed=1)
     x, x_v, y_x, y_xv = (t.to(DEVICE) for t in (tensors(images), tensors(images_v), y, y_v))
-    d = data.Data("mnist", 10, x, y_x, x_v, y_xv, x_v, y_xv)
+    d = data.Data("mnist", 10, x, y_x, x_v, y_xv, x_v, y_xv, "normalised")
     batches, test = (
         peer.loader(i, l, MEAN[1], STD[1], r.batch) for i, l in ((images, y), (images_v, y_v))
     )

@@ -111,6 +111,7 @@ COMMANDS = {
         *(DRAWS, DEVICE, THREADS, DOWNLOADS, ROWS, RECIPE),
         option("--dataset", "digits", A_SET),
         option("--network", None, A_NETWORK, metavar="NAME"),
+        option("--side", None, "of a folder's pictures (default: at most 64)", type=SEED),
         option("--init", "lsuv", "lsuv, or uniform: the papers' U(+-0.005)"),
         option("--method", "standard"),
         option("--seed", 0),

@@ -60,19 +60,6 @@ def points(x: Tensor) -> Tensor:
     return x
 
 
-def within(x: Tensor, low: float | None, high: float | None) -> Tensor:
-    """`x` if it is a batch of images with pixels from low to high (None: no bound)."""
-    if len(images(x)):
-        least, most = map(float, x.aminmax())
-        if (low is not None and least < low - 1e-6) or (high is not None and most > high + 1e-6):
-            raise ValueError(
-                f"pixels run from {least:.3g} to {most:.3g}, outside low={low!r} and high={high!r};"
-                " give their range, or None for images without one, such as whitened ones (recipe"
-                " setting clamp=False)"
-            )
-    return x
-
-
 def odd(t: Tensor) -> bool:
     """Does `t` hold NaN or infinite values? Asked on the CPU only: a GPU would have to be waited
     for.
@@ -181,6 +168,15 @@ def draws_on(generator: torch.Generator | None, x: Tensor) -> torch.device:
     if generator is not None and not isinstance(generator, torch.Generator):
         raise ValueError(f"generator={generator!r} is none; give a torch.Generator, or None")
     return generator.device if generator else x.device
+
+
+def inside(x: Tensor, low: float | None, high: float | None, remedy: str) -> Tensor:
+    """`x`, not empty, if its pixels lie in [low, high] but for rounding; None is no bound."""
+    least, most = map(float, x.aminmax())
+    if (low is not None and least < low - 1e-6) or (high is not None and most > high + 1e-6):
+        bounds = f"low={low!r} and high={high!r}"
+        raise ValueError(f"pixels run from {least:.3g} to {most:.3g}, outside {bounds}; {remedy}")
+    return x
 
 
 def room(low: float | None, high: float | None) -> None:

@@ -93,7 +93,8 @@ def checkpoints(args: Namespace, again: bool = False) -> list[tuple]:
         for word, known in (("method", METHODS), ("recipe", RECIPES)):
             one_of(f"{path}: {word}", head[word], known)
         name = head["dataset"]
-        d = sets[name] = sets.get(name) or data.load(name, args.folder)
+        side = Job(name, head["method"], settings=head.get("settings", "")).side
+        d = sets[name, side] = sets.get((name, side)) or data.load(name, args.folder, side=side)
         own.same_pictures(path, head, d, "work where the folder that it was trained on lies")
         claim_rows(_place(args, f"{d.name}.csv"), d)
         modules.try_on(path, net, d.x_test[:1])

@@ -35,12 +35,15 @@ def show_data(args: Namespace) -> None:
         x, y = getattr(d, f"x_{part}"), getattr(d, f"y_{part}")
         each = y.bincount(minlength=d.classes)
         of_a_class = each.tolist() if d.classes <= 20 else f"{each.min()} to {each.max()}"
+        if d.names and d.classes <= 20:
+            of_a_class = dict(zip(d.names, of_a_class))
         told = f"mean {x.mean():.4f}, mean square {x.square().mean():.4f}, per class {of_a_class}"
         print(f"{part:5} {len(x):6} images {tuple(x.shape[1:])}, {d.space}, {told}")
     x = d.x_train[:60]
     x = x if d.space.startswith("pixels") else whiten.stretch(x, d.x_train)
     path = folder / f"{d.name}.png"
-    grid = figures.picture_grid(x, d.y_train[:60], f"{d.name}, first training images")
+    y = [d.names[k] for k in d.y_train[:60]] if d.names else d.y_train[:60]
+    grid = figures.picture_grid(x, y, f"{d.name}, first training images")
     store.write(path, palette.png(grid, colours=256))
     print(f"pictures: {path}")
 

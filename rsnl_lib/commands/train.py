@@ -56,6 +56,8 @@ def train(args: Namespace) -> None:
     words = [f"{k}={v}" for k, v in recipes.changes_of(args.set).items()]
     if args.init != "lsuv":
         words.append(f"init={args.init}")
+    if args.side is not None:
+        words.append(f"side={args.side}")
     noise = f"{args.train_noise} {args.train_snr:g} dB" if args.train_noise else ""
     network, guide = _networks(args)
     own = (args.dataset, args.method, network, args.recipe, " ".join(words), noise)
@@ -69,7 +71,7 @@ def train(args: Namespace) -> None:
         store.can_write(file)
         if both := {rows_to.resolve(), curves_to.resolve()} & {*file.resolve().parents}:
             raise ValueError(f"{min(both)} would be a file of rows and a folder; name another")
-    mine = None if args.dataset in DATASETS else data.load(args.dataset)
+    mine = None if args.dataset in DATASETS else data.load(args.dataset, side=job.side)
     if mine:
         claim_rows(rows_to, mine)
     rows, curves, state = training.do(job, out, args.folder, device, args.draws, args.teacher)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..checks import inside
 from ..rows import TAKEN
 
 COLOUR_EPSILON = 8 / 255  # of attacks on photographs, and on a reader's own pictures
@@ -33,6 +34,7 @@ class Data(NamedTuple):
     y_test: Tensor
     space: str = "pixels [0,1]"
     pictures: str = ""  # what tells a reader's own from others in a folder of that name
+    names: tuple = ()  # of the classes; (): their numbers
 
 
 class DataSet(NamedTuple):
@@ -51,6 +53,8 @@ class DataSet(NamedTuple):
     dropout: float = 1.0  # share of the teacher's rates, chosen on validation images (data/claims)
     epsilon: float | None = None  # of attacks; None: COLOUR_EPSILON, if its images have bounds
     attack: dict = {}  # changes of the recipe's attack
+    flip: bool = False  # may its images be mirrored in training?
+    crop: int = 0  # zeros around them before a random crop
     db: Sequence = range(10, 0, -1)  # levels of Gaussian and Poisson noise
     ratios: Sequence = (9, 7, 5, 3, 2, 1)  # and as P_signal / P_noise
     blocks: Sequence = range(2, 16, 2)  # sides of the occluding square
@@ -99,6 +103,8 @@ PIXELS = DataSet(
     source="CIFAR10",
     epochs=20,
     epsilon=COLOUR_EPSILON,
+    flip=True,
+    crop=4,
 )
 CIFAR = PIXELS._replace(
     space="GCN+ZCA",
@@ -106,6 +112,7 @@ CIFAR = PIXELS._replace(
     teacher_epochs=20,
     dropout=0.25,
     epsilon=None,
+    crop=0,
     db=range(20, 3, -2),
     ratios=(12, 11, 10),
     blocks=range(2, 12, 2),
@@ -176,13 +183,30 @@ def needed(dataset: str) -> list:
 
 
 def fitting(d: Data) -> list:
-    """Of `needed` those whose squares fit the images."""
+    """Of `needed` those whose squares fit the images; of a reader's own images squares twice, four
+    times ... as large follow, up to half the side.
+    """
     side = min(d.x_test.shape[2:])
-    return [c for c in map(Condition._make, needed(d.name)) if not _too_large(c, side)]
+    found = [c for c in map(Condition._make, needed(d.name)) if not _too_large(c, side)]
+    size = 2 * max(about(d.name).blocks)
+    while d.name not in DATASETS and size <= side / 2:
+        found.append(Condition("occlusion", size, "pixels"))
+        size *= 2
+    return found
 
 
 def _too_large(condition, side):
     return condition.perturbation == "occlusion" and condition.level > side
+
+
+def in_space(d: Data) -> Data:
+    """`d` if its test images lie in [0, 1] where its `space` says pixels (those to train and to
+    validate may carry noise).
+    """
+    if d.space.startswith("pixels") and len(d.x_test):
+        said = f"{d.name} says space={d.space!r}: give such pixels and take networks.Normalised"
+        inside(d.x_test, 0.0, 1.0, f"{said} as network, or say another space, 'normalised'")
+    return d
 
 
 def network_for(dataset: str, method: str) -> str:

@@ -1,9 +1,12 @@
 """A reader's own pictures: a folder of them as a data set, and a single one for a digit network."""
 
+import functools
 import hashlib
 import io
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,44 +16,104 @@ from ..checks import whole
 from ..env import AnyPath
 from .catalogue import Data, name_of
 
+if TYPE_CHECKING:
+    import PIL.Image
+
 MAX_PIXELS = 25_000_000  # of a picture
 MAX_SIDE = 5000  # to which a picture is scaled
 MAX_BYTES = 2**28  # of its file
-SPLITS = set("train training val valid validation test testing".split())  # names of no class
 HELD = 0.15  # share of a class's pictures to validate, and to test
+USUAL = 64  # largest side of pictures for which none is given
+DATA_PARTS = ("train", "val", "test")
+SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+SPLITS |= {part: part for part in DATA_PARTS}  # what the folders of a split are called
 
 
 def own_folder(path: AnyPath, side: int | None = None) -> Data:
-    """A reader's pictures, one folder a class (in alphabetical order), as a Data in [0, 1], 70 % to
-    train, 15 % each to validate and test, by a hash of each file's bytes; twins count once. Grey if
-    every picture is, else RGB; side x side pixels (default: the first's smaller side, at most 64).
+    """A reader's pictures as a Data in [0, 1]: one folder a class, in alphabetical order, read with
+    the folders in it, or train/, val/ and test/ of such folders. A part that is not given is 15 %
+    of each class, by a hash of each file's bytes; twins count once. Grey if every picture is, else
+    RGB; side x side pixels (default: the first's smaller side, at most 64).
     """
-    from PIL import Image
-
     path = pathlib.Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is no folder that holds one folder of pictures for each class")
     name = name_of(os.path.abspath(path))  # "digits" is a folder here too
-    side = None if side is None else whole("side", side, 1, MAX_SIDE)
-    classes = _classes(path)
-    pictures = [picture for mine in classes for picture in mine.values()]
-    side = min(64, *pictures[0].size) if side is None else side
-    mode = "L" if all(p.mode == "L" for p in pictures) else "RGB"
-    train, val, test = [], [], []
-    for label, mine in enumerate(classes):
-        n = max(1, round(HELD * len(mine)))
-        mixed = [mine[key] for key in sorted(mine)]
-        for part, chosen in ((val, mixed[:n]), (test, mixed[n : 2 * n]), (train, mixed[2 * n :])):
-            for picture in chosen:
-                small = picture.convert(mode).resize((side, side), Image.Resampling.LANCZOS)
-                pixels = np.asarray(small, dtype=np.float32).reshape(side, side, -1) / 255
-                part.append((torch.from_numpy(pixels).permute(2, 0, 1), label))
-    tensors = []
-    for part in (train, val, test):
-        tensors += [torch.stack([x for x, _ in part]), torch.tensor([y for _, y in part])]
-    told = f"{side} {[sorted(mine) for mine in classes]}"
+    splits = _splits(path)
+    places = {part: _places(folder) for part, folder in splits.items()}
+    names = tuple(place.name for place in places["train"])
+    for part, found in places.items():
+        if odd := {*names} ^ {place.name for place in found}:
+            one = f"{splits[part]} and {splits['train']} differ in the class {min(odd)!r}"
+            raise ValueError(f"{one}; each part holds a folder for each class")
+    side = (
+        _usual_side(name, places["train"][0]) if side is None else whole("side", side, 1, MAX_SIDE)
+    )
+    lacking = [part for part in DATA_PARTS if part not in splits]
+    classes, files = {}, {}
+    for part, found in places.items():
+        least = 1 + len(lacking) if part == "train" else 1
+        classes[part] = [_pictures(place, files, side, least) for place in found]
+    told = [[sorted(mine) for mine in found] for found in classes.values()]
+    told = f"{side} {told[0] if len(splits) == 1 else dict(zip(splits, told))}"
     which = hashlib.sha256(told.encode()).hexdigest()[:12]
-    return Data(name, len(classes), *tensors, pictures=which)
+    tensors = _tensors(classes, lacking)
+    return Data(name, len(names), *tensors, pictures=which, names=names)
+
+
+def shares(keys: Iterable[str], lacking: Sequence[str]) -> dict[str, list[str]]:
+    """{part: keys} of what one class holds to train: a share HELD to each of the parts that are
+    `lacking`, in the order of the keys, which are hashes; the rest to train.
+    """
+    mixed = sorted(keys)
+    n = max(1, round(HELD * len(mixed)))
+    parts = {part: mixed[i * n : (i + 1) * n] for i, part in enumerate(lacking)}
+    return {**parts, "train": mixed[len(lacking) * n :]}
+
+
+def _tensors(classes, lacking):
+    """x_train, y_train, x_val, ... of {part: [{hash: picture} of each class]}."""
+    every = [picture for found in classes.values() for mine in found for picture in mine.values()]
+    mode = "L" if all(picture.mode == "L" for picture in every) else "RGB"
+    chosen = {part: [] for part in DATA_PARTS}
+    for part, found in classes.items():
+        for label, mine in enumerate(found):
+            cut = shares(mine, lacking) if part == "train" else {part: sorted(mine)}
+            for into, keys in cut.items():
+                chosen[into] += [(pixels_of(mine[key].convert(mode)), label) for key in keys]
+    tensors = []
+    for pairs in chosen.values():
+        tensors += [torch.stack([x for x, _ in pairs]), torch.tensor([y for _, y in pairs])]
+    return tensors
+
+
+def pixels_of(picture: "PIL.Image.Image") -> Tensor:
+    """A picture in mode "L" or "RGB" as a tensor (1 or 3, h, w) in [0, 1]."""
+    w, h = picture.size
+    pixels = np.asarray(picture, dtype=np.float32).reshape(h, w, -1) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def _splits(path):
+    """{part: folder} of a tree train/, val/, test/ of classes; {"train": path} of any other."""
+    inside = class_folders(path)
+    part = {p: SPLITS.get(p.name.casefold()) for p in inside}
+    of_folders = [p for p in inside if part[p] and _holds_folders_alone(p)]
+    if not of_folders:
+        return {"train": path}
+    tree = f"{path} holds {of_folders[0].name}/ of folders, so it is a split"
+    remedy = "a split is one folder of classes for each of train, val and test, and no other"
+    for p in inside:
+        if part[p] is None or list(part.values()).count(part[p]) > 1:
+            raise ValueError(f"{tree}, and {p.name}/; {remedy}: move it away or rename")
+    if "train" not in part.values():
+        raise ValueError(f"{tree}, but no train/; {remedy}")
+    return {one: p for one in DATA_PARTS for p in inside if part[p] == one}
+
+
+def _holds_folders_alone(path):
+    inside = [p for p in path.iterdir() if not p.name.startswith(".")]
+    return bool(inside) and all(p.is_dir() for p in inside)
 
 
 def class_folders(path: AnyPath) -> list[pathlib.Path]:
@@ -72,35 +135,66 @@ def same_pictures(path: AnyPath, header: dict, d: Data, remedy: str) -> None:
         raise ValueError(f"{path} is not of the pictures in this folder {d.name!r}; {remedy}")
 
 
-def _classes(path):
-    """[{hash: picture}], a dict for each class: the pictures of a folder's folders."""
+def _places(path):
+    """The folders of the classes in a folder."""
     places = class_folders(path)
     if len(places) < 2:
         want = "a data set needs one folder of pictures for each of at least 2 classes"
         raise ValueError(f"{path} holds {len(places)} folders; {want}")
-    if {place.name.lower() for place in places} <= SPLITS:
-        names = ", ".join(place.name for place in places)
-        remedy = "put one folder of pictures a class there, which is split here"
-        raise ValueError(f"{path} holds {names}, parts of a data set and not classes; {remedy}")
-    classes, files = [], {}
-    for place in places:
-        mine = {}
-        for f in sorted(f for f in place.iterdir() if not f.name.startswith(".")):
-            if not f.is_file():
-                raise ValueError(f"{f} is no file; a class holds pictures alone, move it away")
-            if f.stat().st_size > MAX_BYTES:
-                raise ValueError(f"{f} is larger than {MAX_BYTES:,} bytes; make it smaller")
-            content = f.read_bytes()
-            key = hashlib.md5(content).hexdigest()
-            if (twin := files.setdefault(key, f)).parent != place:
-                raise ValueError(f"{f} is the same picture as {twin}, of another class; remove one")
-            mine[key] = _grey_or_rgb(_open(io.BytesIO(content), f, "remove it or give"))
-        if len(mine) < 3:
-            raise ValueError(
-                f"{place} holds {len(mine)} files; each class needs at least 3 pictures"
-            )
-        classes.append(mine)
-    return classes
+    return places
+
+
+def _files(place):
+    """The files in the folder of a class and in its folders, but hidden ones, in their order."""
+    for f in sorted(f for f in place.iterdir() if not f.name.startswith(".")):
+        if f.is_dir() and not f.is_symlink():
+            yield from _files(f)
+        elif f.is_file():
+            yield f
+        else:
+            raise ValueError(f"{f} is no file; a class holds pictures alone, move it away")
+
+
+def _pictures(place, files, side, least):
+    """{hash: picture} of a class, side x side pixels; `files` are those of all classes so far."""
+    from PIL import Image
+
+    mine = {}
+    for f in _files(place):
+        key, picture = _read(f)
+        twin, home = files.setdefault(key, (f, place))
+        if home != place:
+            what = "part" if home.name == place.name else "class"
+            raise ValueError(f"{f} is the same picture as {twin}, of another {what}; remove one")
+        mine[key] = picture.resize((side, side), Image.Resampling.LANCZOS)
+    if len(mine) < least:
+        few = f"at least {least} picture{'s' * (least > 1)}"
+        raise ValueError(f"{place} holds {len(mine)} files; each class needs {few}")
+    return mine
+
+
+def _usual_side(name, place):
+    """The smaller side of the first picture of a class, at most 64, which is said."""
+    sides = next((_read(f)[1].size for f in _files(place)), (USUAL,))
+    if min(sides) > USUAL:
+        w, h = sides
+        say_once(f"{name}: pictures of {w} x {h} become {USUAL} x {USUAL}; a side keeps more")
+    return min(USUAL, *sides)
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Print `text`, once in a process."""
+    print(text)
+
+
+def _read(f):
+    """(hash, picture) of a file."""
+    if f.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{f} is larger than {MAX_BYTES:,} bytes; make it smaller")
+    content = f.read_bytes()
+    key = hashlib.md5(content).hexdigest()
+    return key, grey_or_rgb(_open(io.BytesIO(content), f, "remove it or give"))
 
 
 def _open(source, name, remedy):
@@ -153,7 +247,7 @@ def _on_white(picture):
     return paper
 
 
-def _grey_or_rgb(picture):
+def grey_or_rgb(picture: "PIL.Image.Image") -> "PIL.Image.Image":
     """A picture in mode "L" or "RGB", transparent paper white."""
     mode = "L" if picture.mode in ("1", "L", "LA") else "RGB"
     return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)

@@ -50,17 +50,27 @@ SOURCES = {
 }
 
 
-def load(name: str = "digits", folder: AnyPath | None = None, device: str = "cpu") -> Data:
+def load(
+    name: str = "digits",
+    folder: AnyPath | None = None,
+    device: str = "cpu",
+    side: int | None = None,
+) -> Data:
     """The data set called `name` as a Data of tensors on `device`: one of catalogue.DATASETS, which
-    is downloaded into `folder` the first time, or a folder with one folder of pictures a class.
+    is downloaded into `folder` the first time, or a folder with one folder of pictures a class,
+    `own_folder` of it, side x side pixels.
     """
     is_folder = isinstance(name, (str, os.PathLike)) and os.path.isdir(name)
     if is_folder and name in DATASETS and len(class_folders(name)) > 1:
         both = f"{name!r} is a built-in data set, and a folder with folders in it lies here too"
         raise ValueError(f"{both}; rename that folder, to my-{name} say, or work elsewhere")
     if is_folder and name not in DATASETS:
-        made = own_folder(name)
-    elif one_of("dataset", name, DATASETS) == "digits":
+        made = own_folder(name, side)
+    elif one_of("dataset", name, DATASETS) and side is not None:
+        raise ValueError(
+            f"side={side!r} is for a folder of pictures; {name} has its own, leave it out"
+        )
+    elif name == "digits":
         made = digits()
     else:
         made = published(name, folder)

@@ -49,6 +49,9 @@ def sweep(
     some(points(x), "evaluate")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} images and {len(y)} labels do not fit: give one label an image")
+    for kind, level, _ in plan:
+        if kind == "occlusion":  # a square that does not fit is said before the work
+            perturb.apply(kind, x[:1], level, torch.Generator())
     rows = []
     with contextlib.ExitStack() as stack:
         for net in nets.values():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import env, store
-from ..checks import network, one_of, positive, scores, some, true_class, whole, within
+from ..checks import images, inside, network, one_of, positive, scores, some, true_class, whole
 from ..data import catalogue
 from ..networks import fast
 
@@ -89,7 +89,8 @@ def survives(
     steps = whole("steps", usual_steps if steps is None else steps, 1)
     starts = whole("restarts", usual_starts if restarts is None else restarts, 1)
     epsilon = positive("epsilon", epsilon)
-    some(within(x, 0.0, 1.0), "attack")
+    remedy = "put the normalisation into the network, networks.Normalised(mean, std, net)"
+    inside(some(images(x), "attack"), 0.0, 1.0, remedy)
     network("network", net).eval()
     with torch.no_grad():
         a = scores("network", torch.cat([net(part) for part in x.split(CHUNK)]))

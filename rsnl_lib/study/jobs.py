@@ -1,6 +1,7 @@
 """One training run as a job: its name, where its checkpoint lies, and which rows are its own."""
 
 import pathlib
+import re
 from collections import namedtuple
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +37,8 @@ class Run(namedtuple("Run", RUN_COLUMNS)):
 
 class Job(NamedTuple):
     """A run: everything that decides its numbers. `settings` holds changes of the recipe as words,
-    "C1=100 epochs=3"; "init=uniform"; and "images=6400", the first of the training images alone.
+    "C1=100 epochs=3"; "init=uniform"; "images=6400", the first of the training images alone; and
+    "side=224", of a folder's pictures.
     """
 
     dataset: str
@@ -65,6 +67,14 @@ class Job(NamedTuple):
         """What `settings` says after `name`=, for the words that are not the recipe's."""
         return dict(w.split("=", 1) for w in self.settings.split()).get(name, default)
 
+    @property
+    def side(self) -> int | None:
+        """The side of a folder's pictures, None where it is not said."""
+        told = self.word("side")
+        if told is not None and not re.fullmatch("[1-9][0-9]{0,3}", told):
+            raise ValueError(f"side={told!r} must be a whole number of pixels, 1 to 9999")
+        return told and int(told)
+
     def at(self, seed: int, guide: int, **teacher: str) -> "Job":
         """This job at a seed, under teacher seed `guide` with the columns `teacher`; a teacher is
         seed `guide` itself.
@@ -82,12 +92,14 @@ class Job(NamedTuple):
             own = self.net.split("_student")[0] + "_teacher"
         job = Job(self.dataset, self.teacher_method or "teacher", self.teacher_network or own)
         noise = self.teacher_noise or self.train_noise
-        job = job._replace(recipe=self.recipe, settings=self.teacher_settings, train_noise=noise)
+        told = words(self.teacher_settings, self.side and f"side={self.side}")  # of the same images
+        job = job._replace(recipe=self.recipe, settings=told, train_noise=noise)
         return job._replace(seed=self.teacher_seed, teacher_seed=self.teacher_seed)
 
     def plan(self) -> recipes.Recipe:
         """Its Recipe."""
-        mine = [w for w in self.settings.split() if not w.startswith(("init=", "images="))]
+        others = ("init=", "images=", "side=")
+        mine = [w for w in self.settings.split() if not w.startswith(others)]
         changes = recipes.changes_of(mine)
         return train.recipe(self.recipe, self.dataset, self.method, **changes)
 

@@ -30,7 +30,7 @@ def same_network(place: AnyPath, header: dict, name: str) -> None:
 
 def training_data(job: Job, folder: AnyPath | None = None, device: str = "cpu") -> Data:
     """The Data that a job trains on."""
-    d = data.load(job.dataset, folder, device)
+    d = data.load(job.dataset, folder, device, job.side)
     n = len(d.x_train)
     few = str(job.word("images", n))
     few = whole("images", int(few) if few.isdecimal() else few, 1)

@@ -44,6 +44,15 @@ def cross_entropy(y: Tensor) -> Callable:
     return lambda a, x: F.cross_entropy(a, y, reduction="sum")
 
 
+def within(x: Tensor, low: float | None, high: float | None) -> None:
+    """Refuse images x outside [low, high], into which an attack would cut them (asked on the CPU
+    alone: a GPU would have to be waited for).
+    """
+    if not (isinstance(x, Tensor) and x.device.type != "cpu") and len(checks.images(x)):
+        remedy = "give their range, or None for images without one, such as whitened ones (recipe"
+        checks.inside(x, low, high, f"{remedy} setting clamp=False)")
+
+
 def pgd(
     net: nn.Module,
     x: Tensor,
@@ -74,9 +83,7 @@ def pgd(
     q = NORMS[one_of("norm", str(norm), NORMS)]
     bounded = (lambda z: z) if low is None and high is None else (lambda z: z.clamp(low, high))
     room(low, high)
-    # asked on the CPU alone: a GPU would have to be waited for
-    if not (isinstance(x, Tensor) and x.device.type != "cpu"):
-        checks.within(x, low, high)
+    within(x, low, high)
     x = x.detach()
     z = x + first(x, epsilon, norm, start, generator)
     z = bounded(z) if clamp_start else z

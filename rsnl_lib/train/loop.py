@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import checks, env, networks, store
 from ..checks import one_of, whole
 from ..data import perturb
-from ..data.catalogue import Data
+from ..data.catalogue import Data, in_space
 from ..env import progress
 from ..networks import fast, modules
 from ..networks.modules import try_on
@@ -267,6 +267,7 @@ def _check_inputs(net, data, method, how, teacher, hint_epochs):
             raise ValueError(
                 f"labels run from {low} to {high}; {data.name} has classes 0 to {data.classes - 1}"
             )
+    in_space(data)
     if how.scores and teacher is None:
         raise ValueError(
             f"method={method!r} needs a teacher; pass one, such as store.load_checkpoint(FILE)[0]"

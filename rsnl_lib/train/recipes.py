@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..checks import one_of, positive, whole
-from ..data.catalogue import COLOUR_EPSILON, about
+from ..data.catalogue import COLOUR_EPSILON, Data, about
 from .methods import METHODS
 from .methods.base import ABOVE_ZERO, OR_ZERO, SHARE, Setting
 
@@ -55,15 +55,20 @@ TOLD = """
 
 
 def recipe(
-    name: str = "short", dataset: str = "digits", method: str = "standard", **changes
+    name: str = "short", dataset: str | Data = "digits", method: str = "standard", **changes
 ) -> Recipe:
     """The recipe "short", "paper" or "tau4" with the method's own settings, and changes of both.
+    The images' kind decides on flip, crop and clamp: that of the data set of this name, of a folder
+    of pixels, or of a Data.
 
     With replays = m there are 1/m of the epochs, so as many steps, unless `epochs` is given.
     """
     values = RECIPES[one_of("recipe", name, RECIPES)]
     how = METHODS[one_of("method", method, METHODS)]
+    given = dataset if isinstance(dataset, Data) else None
+    dataset = given.name if given else dataset
     data = about(dataset)
+    space = given.space if given else data.space
     if name == "short":
         values = {"epochs": data.epochs, "batch": 64 if dataset == "digits" else 128}
         if method == "teacher":
@@ -72,9 +77,9 @@ def recipe(
     values = {
         **{key: one.value for key, one in how.settings.items()},
         **values,
-        "flip": colour,
-        "crop": 4 if dataset == "cifar10_pixels" else 0,
-        "clamp": dataset not in ("cifar10", "cifar100"),
+        "flip": data.flip,
+        "crop": data.crop,
+        "clamp": space.startswith("pixels"),
         "epsilon": data.epsilon or COLOUR_EPSILON,
         **data.attack,
         **how.values,

@@ -703,10 +703,10 @@ def test_what_is_no_file_is_named(tmp_path):
         with pytest.raises(ValueError, match=f"{place} is no file; give the path"):
             data.own_picture(str(place))
     pictures(tmp_path / "own", {"a": 3, "b": 3})
-    (tmp_path / "own" / "b" / "more").mkdir()
+    (tmp_path / "own" / "b" / "more").symlink_to(tmp_path / "own" / "a")
     with pytest.raises(ValueError, match="own/b/more is no file; a class holds pictures alone"):
         data.own_folder(tmp_path / "own")
-    (tmp_path / "own" / "b" / "more").rmdir()
+    (tmp_path / "own" / "b" / "more").unlink()
     os.mkfifo(tmp_path / "own" / "b" / "pipe.png")
     with pytest.raises(ValueError, match="own/b/pipe.png is no file"):
         data.own_folder(tmp_path / "own")

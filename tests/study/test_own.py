@@ -195,6 +195,36 @@ def test_the_letters_of_a_folders_name_change_no_recipe():
     assert recipe("short", "cifar100").flip and not recipe("short", "mnist").flip
 
 
+def test_a_side_is_part_of_a_run_and_what_measures_it_takes_it(here):
+    pictures(here / "own", side=20)
+    side = ("--side", "8")
+    train("own", "--network", "digits_mlp_teacher", "--method", "teacher", *side)
+    made = Job("own", "teacher", "digits_mlp_teacher", settings="epochs=1 side=8").path("nets")
+    few = ("--images", "2", "--restarts", "1", "--steps", "2", "--rows", "rows/margins.csv")
+    main(["margins", str(made), *few])
+    made.rename(Job("own", "teacher", "digits_mlp_teacher", settings="side=8").path("nets"))
+    train("own", "--method", "kd", *side)
+    settings = [row["settings"] for row in store.lines(here / "rows/own.csv")]
+    assert {*settings} == {"epochs=1 side=8"} and (here / "rows/margins.csv").is_file()
+    with pytest.raises(SystemExit, match="rows of other pictures in a folder 'own'"):
+        train("own", "--side", "9")
+
+
+@pytest.mark.parametrize(
+    "dataset, side, said",
+    [
+        ("digits", "8", "side=8 is for a folder of pictures; digits has its own"),
+        ("own", "0", "side='0' must be a whole number of pixels, 1 to 9999"),
+        ("own", "9999", "side=9999 is more than 25,000,000 pixels"),
+    ],
+)
+def test_a_side_that_cannot_be_is_refused_before_the_work(here, dataset, side, said):
+    pictures(here / "own")
+    with pytest.raises(SystemExit, match=said):
+        train(dataset, "--side", side)
+    assert everything() == {}
+
+
 def test_squares_larger_than_the_pictures_are_left_out_and_said_before_training(here, capsys):
     pictures(here / "own")
     train("own")

@@ -89,6 +89,8 @@ def fast_ard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     zero (the reference keeps it), so that an interrupted run repeats exactly; a smaller last batch
     uses and renews its first rows.
     """
+    if r.clamp:
+        attacks.within(b.x, 0.0, 1.0)
     carry = {} if b.carry is None else b.carry
     delta = carry.setdefault("delta", torch.zeros_like(b.x))[: len(b.x)]
     x_ = b.x + delta
