@@ -42,7 +42,8 @@ def show_data(args: Namespace) -> None:
     x = d.x_train[:60]
     x = x if d.space.startswith("pixels") else whiten.stretch(x, d.x_train)
     path = folder / f"{d.name}.png"
-    y = [d.names[k] for k in d.y_train[:60]] if d.names else d.y_train[:60]
+    names = [name.replace("$", "\\$") for name in d.names]  # no formulas
+    y = [names[k] for k in d.y_train[:60]] if names else d.y_train[:60]
     grid = figures.picture_grid(x, y, f"{d.name}, first training images")
     store.write(path, palette.png(grid, colours=256))
     print(f"pictures: {path}")

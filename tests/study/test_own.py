@@ -225,6 +225,16 @@ def test_a_side_that_cannot_be_is_refused_before_the_work(here, dataset, side, s
     assert everything() == {}
 
 
+def test_the_names_of_classes_are_shown_as_they_are(here, capsys):
+    pictures(here / "own")
+    for old, new in (("a", "$\\frac$ x"), ("b", "été\n")):
+        (here / "own" / old).rename(here / "own" / new)
+    main(["data", "own", "--folder", "downloads"])
+    said = capsys.readouterr().out
+    assert "per class {'$\\\\frac$ x': 4, 'été\\n': 4}" in said
+    assert (here / "downloads/own.png").is_file()
+
+
 def test_squares_larger_than_the_pictures_are_left_out_and_said_before_training(here, capsys):
     pictures(here / "own")
     train("own")
