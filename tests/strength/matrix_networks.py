@@ -29,6 +29,7 @@ class Foreign(NamedTuple):
     why: str = ""
     plain: Callable[[], nn.Module] | None = None
     extras: bool = False  # needs the extra "matrix"
+    large: bool = False  # slow to build, and can be copied
 
 
 class Whole(nn.Module):
@@ -198,6 +199,12 @@ def timm(name, **how):
     return settled(timm.create_model(name, num_classes=10, **how))
 
 
+def mixer():
+    from timm.models.mlp_mixer import MlpMixer
+
+    return MlpMixer(num_classes=10, img_size=32, patch_size=8, num_blocks=3, embed_dim=32)
+
+
 def evonorm():
     import timm.layers as layers
 
@@ -249,11 +256,11 @@ NETWORKS = {  # first those that the suite asks: no extras
     "traced": Foreign(traced, UNSEEN, cnn),
     "compiled": Foreign(lambda: torch.compile(cnn(), backend="aot_eager"), UNSEEN, cnn),
     "exported": Foreign(exported, UNSEEN, lambda: Named(cnn())),
-    "resnet18": Foreign(lambda: settled(tv.resnet18(num_classes=10))),
+    "resnet18": Foreign(lambda: settled(tv.resnet18(num_classes=10)), large=True),
     "densenet": Foreign(lambda: settled(tv.DenseNet(**DENSE))),
-    "squeezenet": Foreign(lambda: tv.squeezenet1_1(num_classes=10)),
-    "shufflenet": Foreign(lambda: settled(tv.shufflenet_v2_x0_5(num_classes=10))),
-    "googlenet": Foreign(lambda: settled(tv.googlenet(**GOOGLE)), f"aux|{HEADS}"),
+    "squeezenet": Foreign(lambda: tv.squeezenet1_1(num_classes=10), large=True),
+    "shufflenet": Foreign(lambda: settled(tv.shufflenet_v2_x0_5(num_classes=10)), large=True),
+    "googlenet": Foreign(lambda: settled(tv.googlenet(**GOOGLE)), f"aux|{HEADS}", large=True),
     "resnet10t": Foreign(PARTIAL(timm, "resnet10t"), extras=True),
     "convnext_atto": Foreign(PARTIAL(timm, "convnext_atto", depths=(1, 1, 2, 1)), extras=True),
     "swin": Foreign(
@@ -264,15 +271,13 @@ NETWORKS = {  # first those that the suite asks: no extras
     "ghostnet": Foreign(PARTIAL(timm, "ghostnet_050"), "ardsigmoid", None, True),
     "vit_tiny": Foreign(PARTIAL(timm, "vit_tiny_patch16_224", **VIT), "hint|attention", None, True),
     "deit": Foreign(PARTIAL(timm, "deit_tiny_patch16_224", **VIT), "hint|attention", None, True),
-    "mixer": Foreign(
-        PARTIAL(timm, "mixer_s16_224", img_size=32, num_blocks=3, embed_dim=32), "hint", None, True
-    ),
+    "mixer": Foreign(mixer, "hint", None, True),
     "efficientnet_lite0": Foreign(PARTIAL(timm, "efficientnet_lite0"), extras=True),
     "evonorm": Foreign(evonorm, MIXED, None, True),
     "face_vit": Foreign(PARTIAL(face, "vit"), f"hint|attention|{HEADS}", None, True),
     "face_resnet": Foreign(PARTIAL(face, "resnet"), HEADS, None, True),
     # twelve more
-    "efficientnet": Foreign(efficientnet),
+    "efficientnet": Foreign(efficientnet, large=True),
     "lstm": Foreign(rows, "middle layer|hint"),
     "checkpointed": Foreign(checkpointed, f"checkpoint|reentrant|{TWICE}"),
     "once": Foreign(lambda: cnn(act=Cube), f"once_diff|{TWICE}"),

@@ -157,7 +157,7 @@ def passed(net, x):
                 note = lambda m, i, o, name=name: seen.append(name)
                 stack.callback(m.register_forward_hook(note).remove)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            net(x)
+            net(x.clone())
     return list(dict.fromkeys(seen))
 
 
@@ -171,10 +171,10 @@ def hint(S, T, x, y, r, names, still):
         for k, net, name in zip("ST", (S, T), names)
     ]
     S.eval()
-    with torch.no_grad():
-        S(x[:2])
-        T(x[:2])
     torch.manual_seed(77)
+    with torch.no_grad():
+        S(x[:2].clone())
+        T(x[:2].clone())
     a, b = held["S"], held["T"]
     if a.dim() == b.dim() == 4:
         spare = [p - q for p, q in zip(a.shape[2:], b.shape[2:])]
@@ -192,8 +192,8 @@ def hint(S, T, x, y, r, names, still):
     weights = [*grow.parameters(), *S.parameters()]
     step = torch.optim.AdamW(weights, r.lr, weight_decay=0.0)
     with torch.no_grad():
-        T(x[order])
-    S(x[order])
+        T(x[order].clone())
+    S(x[order].clone())
     half = ((regress(held["S"]) - held["T"]) ** 2).flatten(1).sum(1).mean() / 2
     half.backward()
     step.step()
