@@ -35,7 +35,8 @@ import torch
 from torch import nn
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE)]
+sys.path.append(str(HERE.parents[1]))
 import matrix_plain as plain  # noqa: E402
 from matrix_networks import NETWORKS, SHAPE, cnn  # noqa: E402
 
@@ -45,7 +46,6 @@ USES = [f"student-{m}" for m in ("kd", "robust", "fitnet", "bss", "ard")]
 USES += [f"teacher-{m}" for m in ("kd", "robust", "fitnet", "bss")]
 IMAGES = 24
 FEW = 20
-NEAR = 1e-10
 BAD = ("WRONG", "CRASHED")
 REMEDY = r"\b(use|pass|give|set|put|call|leave|take|train|make|replace|choose|freeze|remove|try)"
 REMEDY += r"(s|ing)?\b"
@@ -236,11 +236,12 @@ def compared(name, side, method, r, two, row):
     if len(own) != len(after):
         return "WRONG", loss, 0.0, f"{len(own)} weights, {len(after)} by hand"
     step = apart(own, before, after, firm)
-    if loss < NEAR and step < NEAR:
+    near = NETWORKS[name].near
+    if loss < near and step < near:
         return "WRONG" if early else "RIGHT", loss, step, early
     shaken = apart(by_hand(name, side, method, r, 1e-15)[2], before, after, firm)
     words = f"plain autograd moves by {shaken:.0e} too when pixels do by 1e-15"
-    return "WRONG", loss, step, words if shaken > NEAR / 10 else ""
+    return "WRONG", loss, step, words if shaken > near / 10 else ""
 
 
 def said(error):

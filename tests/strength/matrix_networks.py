@@ -14,6 +14,7 @@ import torchvision.models as tv
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
 
 SHAPE = (3, 32, 32)
 MIXED = "mix|depend on|other images|companion"
@@ -30,6 +31,7 @@ class Foreign(NamedTuple):
     plain: Callable[[], nn.Module] | None = None
     extras: bool = False  # needs the extra "matrix"
     large: bool = False  # slow to build, and can be copied
+    near: float = 1e-10  # how near to plain autograd it must be
 
 
 class Whole(nn.Module):
@@ -223,8 +225,18 @@ def face(kind):
     return settled(t.ResNetForImageClassification(t.ResNetConfig(layer_type="basic", **small)))
 
 
-def efficientnet():
-    return settled(tv.efficientnet_b0(num_classes=10))
+def drop_path():
+    """Residual blocks of which each image leaves out some by chance."""
+
+    def way(p, x):
+        x = p["stem"](x)
+        for k in "abc":
+            x = x + p["drop"](p[k](x).relu())
+        return p["head"](x.mean((2, 3)))
+
+    blocks = {k: nn.Conv2d(8, 8, 3, padding=1) for k in "abc"}
+    ends = dict(stem=nn.Conv2d(3, 8, 3, 4, 1), head=nn.Linear(8, 10))
+    return Whole(way, **ends, **blocks, drop=StochasticDepth(0.4, "row"))
 
 
 DENSE = dict(growth_rate=8, block_config=(2, 2, 2, 2), num_init_features=16, num_classes=10)
@@ -273,11 +285,11 @@ NETWORKS = {  # first those that the suite asks: no extras
     "deit": Foreign(PARTIAL(timm, "deit_tiny_patch16_224", **VIT), "hint|attention", None, True),
     "mixer": Foreign(mixer, "hint", None, True),
     "efficientnet_lite0": Foreign(PARTIAL(timm, "efficientnet_lite0"), extras=True),
-    "evonorm": Foreign(evonorm, MIXED, None, True),
+    "evonorm": Foreign(evonorm, MIXED, extras=True, near=1e-5),  # single precision inside
     "face_vit": Foreign(PARTIAL(face, "vit"), f"hint|attention|{HEADS}", None, True),
     "face_resnet": Foreign(PARTIAL(face, "resnet"), HEADS, None, True),
     # twelve more
-    "efficientnet": Foreign(efficientnet, large=True),
+    "drop_path": Foreign(drop_path),
     "lstm": Foreign(rows, "middle layer|hint"),
     "checkpointed": Foreign(checkpointed, f"checkpoint|reentrant|{TWICE}"),
     "once": Foreign(lambda: cnn(act=Cube), f"once_diff|{TWICE}"),

@@ -197,7 +197,10 @@ def hint(S, T, x, y, r, names, still):
     half = ((regress(held["S"]) - held["T"]) ** 2).flatten(1).sum(1).mean() / 2
     half.backward()
     step.step()
-    most = max(float(p.grad.abs().max()) for p in S.parameters() if p.grad is not None)
+    reached = [float(p.grad.abs().max()) for p in S.parameters() if p.grad is not None]
+    if not reached:
+        raise ValueError("the hint reaches no weight of the student")
+    most = max(reached)
     firm = [p.grad is None or p.grad.abs() > 1e-10 * most for p in S.parameters()]
     for hook in hooks:
         hook.remove()
