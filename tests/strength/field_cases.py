@@ -37,7 +37,6 @@ def cnn(seed=0, norm=lambda c: nn.Identity(), act=nn.ReLU):
 D = few()
 T = train.fit(cnn(9), D, "teacher", R._replace(epochs=30, lr=5e-3, lr_conv=5e-3)).best.eval()
 T.zero_grad()
-T.zero_grad()
 
 
 class After(nn.Module):
@@ -142,6 +141,7 @@ def teacher_untouched():
     """lightly-ai/lightly-train#434, torchdistill#333: what the teacher's parameters ask for, and
     their gradients, are after training as they were before.
     """
+    T.zero_grad()  # the toolbox's attacks leave some
     for p, wanted in zip(T.parameters(), (True, False) * 9):
         p.requires_grad_(wanted)
     before = [p.requires_grad for p in T.parameters()]
