@@ -47,8 +47,8 @@ USES += [f"teacher-{m}" for m in ("kd", "robust", "fitnet", "bss")]
 IMAGES = 24
 FEW = 20
 BAD = ("WRONG", "CRASHED")
-REMEDY = r"\b(use|let|pass|give|set|put|call|leave|take|train|make|replace|choose|freeze|remove|try)"
-REMEDY += r"(s|ing)?\b"
+REMEDY = r"\b(use|let|pass|give|set|put|call|leave|take|train|make|replace|choose|freeze|remove"
+REMEDY += r"|try)(s|ing)?\b"
 LETTERS = dict(tau=2.0, lam=1.5, C1=3.0, C2=2.0, gamma=0.3, epsilon=0.05, alpha=0.6, step=0.5)
 PLAIN_SGD = dict(optimiser="sgd", lr=2**-8, lr_conv=2**-8, weight_decay=0.0, one_cycle=False)
 
