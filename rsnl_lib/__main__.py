@@ -24,13 +24,6 @@ def number(kind: type, text: str) -> int | float:
     return value
 
 
-def nonempty(text: str) -> str:
-    """The words of an option, which must not be empty: that would be taken for none given."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("an empty word stands there; give one, or leave it out")
-    return text
-
-
 class Once(argparse.Action):
     """Takes each option once, and each word of a list: argparse alone would let the last win."""
 
@@ -51,8 +44,6 @@ def option(flag: str, default: object = None, help: str | None = None, **more) -
         return flag, {"action": "store_true", "help": help}
     if isinstance(default, (int, float)):
         more["type"] = functools.partial(number, type(default))
-    elif default != "":
-        more.setdefault("type", nonempty)
     return flag, {"default": default, "help": help, **more}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from . import checks, env, networks
 from .env import AnyPath, commit, hardware
 from .files import can_write, digest, keep, kept, write, writing  # noqa: F401
+from .networks import door
 from .rows import (  # noqa: F401
     COLUMNS,
     CURVE_COLUMNS,
@@ -55,8 +56,8 @@ def save_checkpoint(path: AnyPath, net: nn.Module, half: bool = True, **header) 
     """
     checks.network("network", net)
     tensors = {}
-    for name, v in net.state_dict().items():
-        v = v.detach().cpu()
+    for name, v in door.unwrapped(net).state_dict().items():
+        v = v.detach().cpu().clone()  # tied weights lie in one place, which no file may say
         if not v.float().isfinite().all():
             raise ValueError(f"{name} is too large for single precision; train with a smaller lr")
         tensors[name] = (halved(v) if half and v.is_floating_point() else v).contiguous()
@@ -109,8 +110,19 @@ def load_checkpoint(path: AnyPath, net: nn.Module | None = None, device: str = "
     return net.to(env.device(str(device))).eval(), header
 
 
+def _bare(state, net):
+    """The tensors by their names without what DataParallel and torch.compile put before all."""
+    own = net.state_dict().keys()
+    for prefix in ("_orig_mod.", "module.") * 2:
+        if state and all(k.startswith(prefix) for k in state) and not own & state.keys():
+            state = {k.removeprefix(prefix): t for k, t in state.items()}
+    return state
+
+
 def _fill(net, state, path, name, **how):
     """Lay the tensors of the file `path` into `net`, called `name` there."""
+    net = door.unwrapped(net)
+    state = _bare(state, net)
     before = {key: t.clone() for key, t in net.state_dict().items()}
     try:
         net.load_state_dict(state, **how)

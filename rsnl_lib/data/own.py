@@ -35,6 +35,8 @@ def own_folder(path: AnyPath, side: int | None = None) -> Data:
     of each class, by a hash of each file's bytes; twins count once. Grey if every picture is, else
     RGB; side x side pixels (default: the first's smaller side, at most 64).
     """
+    if side is not None and whole("side", side, 1) ** 2 > MAX_PIXELS:
+        raise ValueError(f"side={side} is more than {MAX_PIXELS:,} pixels; make it smaller")
     path = pathlib.Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is no folder that holds one folder of pictures for each class")
@@ -46,9 +48,7 @@ def own_folder(path: AnyPath, side: int | None = None) -> Data:
         if odd := {*names} ^ {place.name for place in found}:
             one = f"{splits[part]} and {splits['train']} differ in the class {min(odd)!r}"
             raise ValueError(f"{one}; each part holds a folder for each class")
-    side = (
-        _usual_side(name, places["train"][0]) if side is None else whole("side", side, 1, MAX_SIDE)
-    )
+    side = _usual_side(name, places["train"][0]) if side is None else side
     lacking = [part for part in DATA_PARTS if part not in splits]
     classes, files = {}, {}
     for part, found in places.items():
@@ -100,6 +100,10 @@ def _splits(path):
     part = {p: SPLITS.get(p.name.casefold()) for p in inside}
     of_folders = [p for p in inside if part[p] and _holds_folders_alone(p)]
     if not of_folders:
+        if inside and all(part.values()):
+            names = ", ".join(p.name for p in inside)
+            remedy = "put a folder of pictures for each class into each"
+            raise ValueError(f"{path} holds {names}, parts of a data set and not classes; {remedy}")
         return {"train": path}
     tree = f"{path} holds {of_folders[0].name}/ of folders, so it is a split"
     remedy = "a split is one folder of classes for each of train, val and test, and no other"

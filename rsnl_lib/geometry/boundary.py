@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..checks import images, network, one_of, positive, room, scores, some, true_class, whole
 from .ball import like, norm
 from .gradient import slope
+from .steady import main_head, steady
 
 # the paper's; ETA is of CIFAR pixels over 0.2, so 0.06 of pixels in [0, 1]
 ETA = 0.3
@@ -105,10 +106,10 @@ def search(
         with torch.no_grad(), precise:
             for _ in range(halvings):
                 middle = (near + far) / 2
-                beyond = like(gap(net(middle), b, k) < 0, middle)
+                beyond = like(gap(main_head(net(middle)), b, k) < 0, middle)
                 near = torch.where(beyond, near, middle)
                 far = torch.where(beyond, middle, far)
-            a = net(far)
+            a = main_head(net(far))
         s.x[over], s.logits[over], s.after[over] = far, a, gap(a, b, k)
         s.accepted[over] &= (a.argmax(1) == k) | (rule == "code")
     return s
@@ -122,7 +123,7 @@ def _follow(net, x, b, k, eta, eps, steps, rule, bounds, path):
     accepted = torch.full((len(x),), rule == "code", device=x.device)
     for i in range(steps + 1):
         at = z[now].requires_grad_()
-        a = net(at)
+        a = main_head(net(at))
         L = gap(a, b, k)
         if i == 0:
             scores("network", a)
@@ -173,7 +174,9 @@ def vectors(
     `search`, which `how` goes to.
     """
     with torch.no_grad():
-        a = torch.cat([net(part) for part in _startable(net, x).split(whole("chunk", chunk, 1))])
+        parts = _startable(net, x).split(whole("chunk", chunk, 1))
+        steady("network", net, x)
+        a = torch.cat([main_head(net(part)) for part in parts])
     right = scores("network", a).argmax(1) == true_class(a, y)
     asked = right[:, None] & (torch.arange(a.shape[1], device=a.device) != y[:, None])
     v, accepted = x.new_zeros(*a.shape, x[0].numel()), torch.zeros_like(asked)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import module, one_of, positive, true_class
+from .steady import main_head
 
 SPACES = ("probability", "logit", "tempered")
 
@@ -71,6 +72,6 @@ def input_gradient(
             )
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        a = net(x)
+        a = main_head(net(x))
         g = slope(height(a, y, space, tau).sum(), x, create_graph)
     return a, g

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import network, points, some, whole
 from ..data import perturb
 from ..env import progress
-from ..networks import fast
+from ..networks import door, fast
 from ..train.losses import correct
 
 
@@ -53,9 +53,13 @@ def sweep(
         if kind == "occlusion":  # a square that does not fit is said before the work
             perturb.apply(kind, x[:1], level, torch.Generator())
     rows = []
+    nets = {key: door.unwrapped(net) for key, net in nets.items()}
+    for key, net in nets.items():
+        door.look(f"network {key!r}", net, x[:2])
     with contextlib.ExitStack() as stack:
         for net in nets.values():
             stack.enter_context(fast.layers(net.eval()))
+            stack.enter_context(door.answering(net))
         for kind, level, unit in progress(plan, desc="evaluate", leave=False):
             repeats = 1 if kind == "clean" else draws
             right = dict.fromkeys(nets, 0)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import env, store
 from ..checks import images, inside, network, one_of, positive, scores, some, true_class, whole
 from ..data import catalogue
-from ..networks import fast
+from ..networks import door, fast
 
 # (steps, starts) of each kind of attack
 EFFORT = {"pgd": (20, 3), "pgd200": (200, 1), "autoattack": (100, 1)}
@@ -91,12 +91,14 @@ def survives(
     epsilon = positive("epsilon", epsilon)
     remedy = "put the normalisation into the network, networks.Normalised(mean, std, net)"
     inside(some(images(x), "attack"), 0.0, 1.0, remedy)
-    network("network", net).eval()
-    with torch.no_grad():
+    net = door.unwrapped(network("network", net)).eval()
+    door.look("network", net, x[:2])
+    with torch.no_grad(), door.answering(net):
         a = scores("network", torch.cat([net(part) for part in x.split(CHUNK)]))
     alive = a.argmax(1) == true_class(a, y)
     attacks = _attacks(net, x, a.shape[1], kind, epsilon, steps, starts)
     with torch.random.fork_rng(devices=[]), fast.layers(net), contextlib.ExitStack() as stack:
+        stack.enter_context(door.answering(net))
         stack.callback(np.random.set_state, np.random.get_state())
         np.random.seed(seed)  # the toolbox draws numpy's numbers and torch's
         torch.manual_seed(seed)

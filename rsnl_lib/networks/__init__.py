@@ -3,6 +3,7 @@
 
 from .makers import EXAMPLE, maker_word, typed
 from .modules import (
+    Committee,
     Maxout,
     Normalised,
     conv,

@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..checks import finite, module, one_of, positive, whole
+from ..geometry.steady import main_head
 
 
 @contextlib.contextmanager
@@ -73,16 +75,21 @@ def try_on(
     words if the network does not take such images.
     """
     draws = torch.random.fork_rng(devices=[x.device] if x.is_cuda else [])
-    with draws, standing(net, "eval"), contextlib.ExitStack() as stack:
-        for m in layers:
-            stack.enter_context(m.register_forward_hook(hook))
-        try:
+    try:
+        with draws, standing(net, "eval"), contextlib.ExitStack() as stack:
+            for m in layers:
+                stack.enter_context(m.register_forward_hook(hook))
             return net(x)
-        except (IndexError, RuntimeError) as error:
-            raise ValueError(
-                f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); give a"
-                " network made for them, or images that fit"
-            ) from None
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{who} cannot be asked ({error}); give a module with a forward and an evaluation mode,"
+            " of an exported program the one that it was made from"
+        ) from None
+    except (IndexError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); give a network"
+            " made for them, or images that fit"
+        ) from None
 
 
 def blocks(net: nn.Module, x: Tensor | None = None) -> list[nn.Module]:
@@ -122,6 +129,11 @@ def guided(net: nn.Module, x: Tensor | None = None) -> nn.Module:
     """The block (`blocks`) that gives or takes the hint: two thirds of the way, the 11th of 17 and
     the 4th of 6 in FitNets, the 2nd of 3 in the teacher.
     """
+    if isinstance(net, (torch.jit.ScriptModule, Committee)):
+        raise ValueError(
+            f"{type(net).__name__} has no one middle layer to hint at; give a single module, not"
+            " scripted"
+        )
     found = blocks(net, x)
     if not found:
         raise ValueError(f"{type(net).__name__} has no middle layer to hint at, before the last")
@@ -185,7 +197,7 @@ def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tu
     """
     for side in shape:
         whole("shape", side, 1)
-    who = type(net).__name__
+    who = type(module("net", net)).__name__
     kinds = (nn.modules.conv._ConvNd, nn.Linear)
     layers = {name: m for name, m in net.named_modules() if isinstance(m, kinds)}
     if not layers:
@@ -256,10 +268,31 @@ def twice_differentiable(net: nn.Module) -> nn.Module:
     return net
 
 
+class Committee(nn.Module):
+    """Several teachers as one: softmax(a / tau) is the mean of theirs, and so is the input gradient
+    of a score at this tau.
+    """
+
+    def __init__(self, nets: Iterable[nn.Module], tau: float = 1.0):
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.tau = tau
+        self.training = self.nets.training = any(net.training for net in self.nets)
+
+    def forward(self, x):
+        logs = [(main_head(net(x)) / self.tau).log_softmax(1) for net in self.nets]
+        return self.tau * (torch.stack(logs).logsumexp(0) - math.log(len(logs)))
+
+
 def training(net: nn.Module, frozen_norm: bool = False) -> nn.Module:
-    """Put `net` in training mode; with frozen_norm its batch norm layers keep their statistics."""
+    """Put `net` in training mode, but for layers in evaluation mode of one that is in training mode
+    already; with frozen_norm its batch norm layers keep their statistics.
+    """
+    asleep = [m for m in net.modules() if net.training and not m.training]
     net.train()
     for m in net.modules():
         if frozen_norm and isinstance(m, nn.modules.batchnorm._BatchNorm):
             m.eval()
+    for m in asleep:
+        m.training = False
     return net

@@ -16,20 +16,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import network, points, positive, radius, scores, some, whole
+from ..checks import network, points, positive, radius, some, whole
 from ..geometry.ball import norm
 from ..geometry.gradient import height, slope, split_logits
-from ..networks.modules import try_on, twin
+from ..geometry.steady import main_head
+from ..networks import door
+from ..networks.modules import twin
 
 
 def exact(net: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     """A float64 copy of the network in evaluation mode; the caller's stays as it is."""
-    return twin(net).to(dtype).eval()
+    return twin(door.unwrapped(net)).to(dtype).eval()
 
 
 def both(net_S: nn.Module, net_T: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     """(a_S, a_T): both networks' logits (n, k), of the same classes."""
-    a_S, a_T = net_S(z), net_T(z)
+    a_S, a_T = main_head(net_S(z)), main_head(net_T(z))
     if a_S.shape != a_T.shape:
         given = f"the student gives {tuple(a_S.shape)}, the teacher {tuple(a_T.shape)}"
         raise ValueError(f"{given}; both must score the same classes, (n, classes)")
@@ -39,11 +41,11 @@ def both(net_S: nn.Module, net_T: nn.Module, z: Tensor) -> tuple[Tensor, Tensor]
 @torch.no_grad()
 def fit_together(net_S: nn.Module, net_T: nn.Module, x: Tensor) -> None:
     """Refuse images x that are not finite or that a network does not take, networks whose tensors
-    or logits are not finite, and unlike classes.
+    or logits are not finite or whose answers cannot be relied on (`door.look`), and unlike classes.
     """
     some(points(x), "measure")
     for who, net in (("student", net_S), ("teacher", net_T)):
-        scores(who, try_on(f"the {who}", network(who, net), x[:1]))
+        door.look(who, network(who, net), x[:1])
     both(net_S, net_T, x[:1])
 
 
@@ -64,7 +66,7 @@ def right_answer(net: nn.Module, y: Tensor) -> Callable:
     """The function a_y(z) - max_{j != y} a_j(z): positive while `net` names the true class."""
 
     def lead(z):
-        own, others = split_logits(net(z), y)
+        own, others = split_logits(main_head(net(z)), y)
         return own - others.amax(1)
 
     lead.of = lambda pick: right_answer(net, y[pick])
@@ -73,7 +75,7 @@ def right_answer(net: nn.Module, y: Tensor) -> Callable:
 
 def gradient(h: Callable, z: Tensor, create_graph: bool = False) -> tuple[Tensor, Tensor]:
     """(h(z), grad h(z)), one gradient an image: (n,) and the shape of z."""
-    with torch.enable_grad():
+    with torch.enable_grad(), door.twice(create_graph):
         z = z if create_graph and z.requires_grad else z.detach().requires_grad_()
         value = h(z)
         g = slope(value.sum(), z, create_graph)
@@ -96,7 +98,7 @@ def eq7_terms(
 ) -> Eq7Terms:
     """What stands in Eq. 7 at the images x themselves; `space` and tau as in `height`."""
     fit_together(net_S, net_T, x)
-    pair = (gradient(lambda z: height(net(z), y, *space), x) for net in (net_S, net_T))
+    pair = (gradient(lambda z: height(main_head(net(z)), y, *space), x) for net in (net_S, net_T))
     (f_S, g_S), (f_T, g_T) = pair
     return Eq7Terms(f_S, f_T, f_S - f_T, norm(g_S - g_T, p), norm(g_S, p), norm(g_T, p))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..checks import images, one_of
 from ..data import perturb
 from ..geometry import DUAL, height, norm, score
+from ..geometry.steady import main_head
 from ..measure.evaluate import noise_generator
 from . import bound, certify, interval, search
 
@@ -46,7 +47,9 @@ def margins(
     here = bound.eq7_terms(net_S, net_T, x, y)
     noisy = perturb.gaussian(x, snr, noise_generator(0, "gaussian", f"{snr}dB", 0))
     with torch.no_grad():
-        a_S, a_T, noisy_S, noisy_T = (net(z) for z in (x, noisy) for net in (net_S, net_T))
+        a_S, a_T, noisy_S, noisy_T = (
+            main_head(net(z)) for z in (x, noisy) for net in (net_S, net_T)
+        )
     generator = torch.Generator().manual_seed(0)
     seeds = None if seeds is None else seeds.to(x)
     attack = dict(seeds=seeds, restarts=restarts, steps=steps, generator=generator)

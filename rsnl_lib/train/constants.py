@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .. import checks, geometry, store
 from ..env import progress
-from ..networks import fast, modules
+from ..networks import door, fast, modules
 from .steps import EVERY
 
 
@@ -29,15 +29,14 @@ def teacher_constants(
     none. With `folder` the answer is kept in a file named by a hash of the question; until it is
     whole, pieces are, one every `every` seconds, and another call goes on after the last.
     """
-    if teacher.training:
-        raise ValueError("the teacher is in training mode; call teacher.eval()")
     checks.some(checks.images(x), "ask the teacher about")
+    door.awake("teacher", teacher, x)
     checks.whole("chunk", chunk, 1)
-    few = modules.try_on("the teacher", checks.network("teacher", teacher), x[:4])
+    few = door.look("teacher", checks.network("teacher", teacher), x[:4])
     _check_logits(few, y[:4])
     checks.true_class(few[:1].expand(len(x), -1), y)
     words = f"{tau} {gradients} {teacher}"
-    weights = teacher.state_dict().values()
+    weights = door.tensors(teacher)
     # two classes of one name and equal weights may answer differently
     name = store.digest(*weights, x, y, few, words=words)[:16]
     path = folder and pathlib.Path(folder) / f"teacher-{name}.safetensors"
@@ -53,7 +52,7 @@ def teacher_constants(
         begun += len(held[0])
     half = torch.half if x.dtype == torch.float else x.dtype
     last = time.monotonic()
-    with modules.frozen(teacher), fast.layers(teacher):
+    with door.answering(teacher), modules.frozen(teacher), fast.layers(teacher):
         for i in progress(range(begun, len(x), chunk), desc="teacher", leave=False):
             done = i + chunk
             a, g = _ask(teacher, x[i:done], y[i:done], tau, gradients)

@@ -15,7 +15,7 @@ from .. import env, networks
 from ..checks import one_of, whole
 from ..data.catalogue import Data
 from ..env import progress
-from ..networks.modules import guided
+from ..networks.modules import guided, standing
 from . import losses
 from .resume import check_place, lay_network, lay_optimiser
 from .steps import RunFile, descend
@@ -109,7 +109,8 @@ def _as_map(out):
 def _parts(net, teacher, features, data):
     """The student, a regressor from its features to the teacher's, and a classifier of those."""
     x = data.x_train[:2]
-    S = features(net.eval(), x)  # two images must not move the statistics of a batch norm
+    with standing(net, "eval"):  # two images must not move the statistics of a batch norm
+        S = features(net, x)
     T = features(teacher, x)
     regressor = _regressor(S, T).to(x.device)
     probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)

@@ -4,27 +4,30 @@ nothing.
 
 import contextlib
 import copy
+import functools
 import math
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks, env, networks, store
 from ..checks import one_of, whole
 from ..data import perturb
-from ..data.catalogue import Data, in_space
+from ..data.catalogue import Data
 from ..env import progress
-from ..networks import fast, modules
+from ..networks import door, fast, modules
 from ..networks.modules import try_on
-from . import hints, losses
+from . import entry, hints, losses
 from .constants import _ask, teacher_constants
 from .methods import METHODS, Batch, Method
 from .recipes import Recipe, checked, fingerprint, lam_at, optimiser, rate_at
 from .resume import lay_run
-from .steps import EVERY, RunFile, descend
+from .steps import EVERY, Own, RunFile, descend
 
 
 @torch.no_grad()
@@ -35,8 +38,9 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor, chunk: int = 64) -> float:
             f"{len(x)} images, {len(y)} labels: give at least one image, one label each"
         )
     whole("chunk", chunk, 1)
-    with modules.standing(net, "eval"):
-        pairs = zip(checks.tensor("images", x).split(chunk), y.split(chunk))
+    door.look("network", net, checks.tensor("images", x)[:2])
+    with modules.standing(net, "eval"), door.answering(net):
+        pairs = zip(x.split(chunk), y.split(chunk))
         return sum(losses.correct(net(part), truth) for part, truth in pairs).item() / len(x)
 
 
@@ -62,7 +66,8 @@ class Task(NamedTuple):
     y: Tensor
     a_T: Tensor | None
     g_T: Tensor | None
-    student: str  # the layers of the network as they were given
+    student: str  # the layers of the network as they were given, and functions of the user's own
+    own: Own
 
 
 def fit(
@@ -71,56 +76,81 @@ def fit(
     method: str,
     r: Recipe,
     seed: int = 0,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | Sequence[nn.Module] | None = None,
     state: str | pathlib.Path | None = None,
     cache: str | pathlib.Path | None = None,
     quick: bool = True,
     every: float = EVERY,
+    own: Own | None = None,
 ) -> Outcome:
-    """Train `net` in place by Algorithm 1.
+    """Train `net` in place by Algorithm 1; layers in evaluation mode of a network in training mode
+    stay so, and at the end all are.
 
     `teacher` is any nn.Module from images to logits, in evaluation mode; afterwards it is as it
-    was. `state` names a file that is renewed at the end of every epoch and every `every` seconds,
-    hint stage included; if it is there, training goes on from it and ends as if it had never
-    stopped. `cache` is a folder for the teacher's constants. Order of the images and dropout depend
-    on seed and epoch alone. `quick` lets `fast.layers` do the convolutions: the same gradients but
-    for rounding; False is PyTorch's own step.
+    was. Of several the mean teaches (`networks.Committee`). `state` names a file that is renewed at
+    the end of every epoch and every `every` seconds, hint stage included; if it is there, training
+    goes on from it and ends as if it had never stopped. `cache` is a folder for the teacher's
+    constants. Order of the images and dropout depend on seed and epoch alone. `quick` lets
+    `fast.layers` do the convolutions: the same gradients but for rounding; False is PyTorch's own
+    step. `own`: your optimiser, schedule, augmentation, loss of labels.
     """
+    own = own or Own()
     how = METHODS[one_of("method", method, METHODS)]
     checked(r, method)
     checks.seed("seed", seed)
-    student = repr(net)
-    _check_inputs(net, data, method, how, teacher, _hint_epochs(r, how))
-    x, y = data.x_train, data.y_train
-    if r.flip:  # the mirrored image of i stands at len(x) + i
-        x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
-    a_T, g_T = None, None
-    if how.scores and r.crop:
-        if how.target:
-            raise ValueError(
-                f"method={method!r} draws its target once an image, and crop={r.crop} shows images"
-                " anew each time; set crop=0"
-            )
-        print(f"the teacher is asked live: crop={r.crop} shows images that no cache holds")
-    elif how.scores:
-        a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
-        g_T = how.target(g_T, seed) if how.target else g_T
+    if isinstance(teacher, (list, tuple)):
+        teacher = networks.Committee(map(door.unwrapped, teacher), r.tau)
+    net, teacher = map(door.unwrapped, (net, teacher))
+    student = repr(net) + own.told()
+    entry.check(net, data, method, how, r, teacher, _hint_epochs(r, how))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(door.answering(net, r.bf16))
+        stack.enter_context(door.answering(teacher))
+        entry.rehearse(net, data, how, r, teacher)
+        if not own.rate:
+            entry.say_too_short(len(data.x_train), r)
+        told = _told(data, method, how, r, seed, teacher, cache, own)
+        stack.enter_context(door.twice(how.twice))
         stack.enter_context(modules.dropping(net, r.dropout))
         running = [net]
-        if how.live or (how.scores and r.crop):
+        if how.live or (how.scores and (r.crop or own.augment)):
             stack.enter_context(modules.frozen(teacher))
             running.append(teacher)
         for network in running if quick else ():
             stack.enter_context(fast.layers(network))
-        task = Task(data, method, how, r, seed, teacher, x, y, a_T, g_T, student)
-        return _epochs(net, task, state, every)
+        task = Task(data, method, how, r, seed, teacher, *told, student, own)
+        run = _epochs(net, task, state, every)
+    best = copy.deepcopy(net.eval())
+    best.load_state_dict(run["best"])
+    return Outcome(net, best, run["best_epoch"], run["history"])
+
+
+def _told(data, method, how, r, seed, teacher, cache, own):
+    """(x, y, a_T, g_T): the training images, and what the teacher says of them once for all."""
+    x, y = data.x_train, data.y_train
+    if r.flip:  # the mirrored image of i stands at len(x) + i
+        x, y = torch.cat([x, x.flip(-1)]), torch.cat([y, y])
+    if not how.scores:
+        return x, y, None, None
+    if r.crop or own.augment:
+        change = f"crop={r.crop}" if r.crop else "augment"
+        if how.target:
+            raise ValueError(
+                f"method={method!r} draws its target once an image, and {change} shows images"
+                f" anew each time; {'set crop=0' if r.crop else 'leave it out'}"
+            )
+        print(f"the teacher is asked live: {change} shows images that no cache holds")
+        return x, y, None, None
+    a_T, g_T = teacher_constants(teacher, x, y, r.tau, how.gradients, cache)
+    return x, y, a_T, how.target(g_T, seed) if how.target else g_T
 
 
 def _epochs(net, task, path=None, every=EVERY):
-    """The hint stage and the epochs of `fit`."""
+    """The hint stage and the epochs of `fit`: {"best": its weights, "best_epoch", "history"}."""
     r, data = task.r, task.data
-    step = optimiser(net, r)
+    step = task.own.optimiser(net) if task.own.optimiser else optimiser(net, r)
+    for group in step.param_groups:
+        group.setdefault("base", group["lr"])
     epochs = _hint_epochs(r, task.how)
     asked = path and (task.how.scores or epochs)
     answers = try_on("the teacher", task.teacher, data.x_train[:4]).cpu() if asked else None
@@ -156,9 +186,7 @@ def _epochs(net, task, path=None, every=EVERY):
             run.update(best=copy.deepcopy(net.state_dict()), best_epoch=epoch + 1)
         bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k != "epoch"})
         state.keep(content())
-    winner = copy.deepcopy(net.eval())
-    winner.load_state_dict(run["best"])
-    return Outcome(net, winner, run["best_epoch"], history)
+    return run
 
 
 def _hint_epochs(r, how):
@@ -171,7 +199,7 @@ def _identity(task):
     data, teacher = task.data, task.teacher
     guide = "no teacher"
     if task.how.scores:
-        name = store.digest(*teacher.state_dict().values(), words=repr(teacher))
+        name = store.digest(*door.tensors(teacher), words=repr(teacher))
         guide = f"a teacher {name[:12]}"
     images = f"{len(data.x_train)} images of {data.name}"
     pixels = store.digest(data.x_train, data.y_train)[:12]
@@ -179,7 +207,7 @@ def _identity(task):
     words = f"{[(t.shape, t.dtype) for t in parts]} {task.student}"
     weights = []
     if teacher is not None and _hint_epochs(task.r, task.how):
-        weights = teacher.state_dict().values()
+        weights = door.tensors(teacher)
     more = store.digest(*parts, *weights, words=words)[:12]
     return [
         fingerprint(task.r, task.method),
@@ -217,16 +245,18 @@ def _epoch(net, step, task, epoch, inside, pause):
             return {**at, "took": clock() - begun, "generators": env.generators(x.device)}
 
         for pick in order.split(r.batch)[at["done"] :]:
-            batch = _batch(pick, x, task.y, task.a_T, task.g_T, lam, how, r, task.teacher)
+            told = (x, task.y, task.a_T, task.g_T, lam, how, r, task.teacher, task.own)
+            batch = _batch(pick, *told)
             batch = batch._replace(share=epoch / r.epochs, carry=at["carry"])
             for again in range(r.replays):  # Algorithm 1, lines 3 and 4
                 number = epoch * steps + at["done"] * r.replays + again
-                rate = rate_at(r, number, r.epochs * steps)
+                rate = (task.own.rate or functools.partial(rate_at, r))(number, r.epochs * steps)
                 for group in step.param_groups:
                     group["lr"] = group["base"] * rate
                 with torch.autocast(x.device.type, torch.bfloat16, enabled=r.bf16):
                     terms = how.terms(net, batch, r)  # lines 5 and 6: Eq. 17
                     loss = sum(weight * value for weight, value in terms.values())
+                _labels_used(task, batch)
                 descend(net, loss, step, net.parameters(), r.clip)  # line 7
                 for name, (_, value) in terms.items():
                     sums[name] = sums.get(name, 0) + value.detach() * len(batch.y)
@@ -240,59 +270,47 @@ def _epoch(net, step, task, epoch, inside, pause):
     return row | {"ms_per_image": (clock() - begun) / n * 1000}
 
 
-def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher):
-    """The Batch of the images numbered `pick`, the teacher asked live where they are cropped."""
+def _batch(pick, x, y, a_T, g_T, lam, how, r, teacher, own=None):
+    """The Batch of the images numbered `pick`, the teacher asked live where they are changed."""
+    own = own or Own()
     live = teacher if how.live else None
     x, y = x[pick], y[pick]
-    if r.crop:
-        x = perturb.random_crop(x, r.crop)
+    if r.crop or own.augment:
+        x = perturb.random_crop(x, r.crop) if r.crop else x
+        x = _augmented(x, own.augment) if own.augment else x
         a_T, g_T = _ask(teacher, x, y, r.tau, how.gradients) if how.scores else (None, None)
     else:
         a_T = None if a_T is None else a_T[pick]
         g_T = None if g_T is None else g_T[pick].to(x.dtype)
-    return Batch(x, y, a_T, g_T, lam, live)
+    hard = _Hard(own.hard) if own.hard else F.cross_entropy
+    return Batch(x, y, a_T, g_T, lam, live, hard=hard)
 
 
-def _check_inputs(net, data, method, how, teacher, hint_epochs):
-    """Stop before the first step if images, student and teacher do not fit."""
-    if not isinstance(data, Data):
-        raise ValueError(f"data are a {type(data).__name__}; give what data.load makes")
-    for part, use in (("train", "train on"), ("val", "validate with")):
-        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
-        if not len(checks.images(x)):
-            raise ValueError(f"{data.name} has no images to {use}; x_{part} is empty")
-        checks.labels(torch.empty(len(x), data.classes), y)
-        low, high = map(int, y.aminmax())
-        if low < 0 or high >= data.classes:
-            raise ValueError(
-                f"labels run from {low} to {high}; {data.name} has classes 0 to {data.classes - 1}"
-            )
-    in_space(data)
-    if how.scores and teacher is None:
+class _Hard:
+    """A loss of labels that knows whether it was asked."""
+
+    def __init__(self, loss):
+        self.loss = loss
+        self.used = False
+
+    def __call__(self, a, y):
+        self.used = True
+        return self.loss(a, y)
+
+
+def _labels_used(task, batch):
+    """Refuse the user's loss of labels where the method has no such term."""
+    if task.own.hard and not batch.hard.used:
         raise ValueError(
-            f"method={method!r} needs a teacher; pass one, such as store.load_checkpoint(FILE)[0]"
+            f"method={task.method!r} with these settings never asks for a loss of labels (b.hard);"
+            " leave `hard` out of train.Own"
         )
-    if hint_epochs and teacher is None:
-        raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set it to 0")
-    asked = bool(how.scores or hint_epochs)
-    if asked and isinstance(teacher, nn.Module) and teacher.training:
-        raise ValueError("the teacher is in training mode; call teacher.eval()")
-    x = data.x_train[:2]
-    for who, n in [("teacher", teacher)] * asked + [("network", net)]:
-        a = try_on(f"the {who}", checks.module(who, n), x)
-        checks.network(who, n)
-        got = tuple(a.shape)
-        if got != (len(x), data.classes) and (how.scores or n is net):
-            has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to two images"
-            raise ValueError(
-                f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
-            )
-        checks.scores(who, a)
-    own, seen = ((t[0].shape, t.dtype) for t in (data.x_train, data.x_val))
-    if own != seen:
-        given = " and ".join(f"{tuple(shape)} {dtype}" for shape, dtype in (own, seen))
-        raise ValueError(f"training and validation images {given} must be of one size and dtype")
-    if how.live and {*net.parameters()} & {*teacher.parameters()}:
-        raise ValueError(
-            "the teacher and the student share weights; give the student a copy (copy.deepcopy)"
-        )
+
+
+def _augmented(x, augment):
+    """What the user's function makes of images x, in their place."""
+    z = augment(x)
+    if not isinstance(z, Tensor) or (z.shape, z.dtype, z.device) != (x.shape, x.dtype, x.device):
+        got = f"{tuple(z.shape)} {z.dtype}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"augment made {got} of {tuple(x.shape)} {x.dtype}; let it keep both")
+    return z.detach()

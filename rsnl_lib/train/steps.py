@@ -1,11 +1,13 @@
 """What every loop of training needs: one step down the loss, and the state that a run keeps."""
 
 import contextlib
+import functools
 import io
 import pathlib
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,29 @@ OLD = 6  # words by which states of old tell their run; younger ones say more
 # what torch and Python raise at content of another kind
 FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 EVERY = 300  # seconds between two states that a run keeps of itself, wherever it is
+
+
+class Own(NamedTuple):
+    """Functions in the place of the recipe's; None leaves it alone."""
+
+    optimiser: Callable[[nn.Module], Optimizer] | None = None  # of the network
+    rate: Callable[[int, int], float] | None = None  # (step, steps) -> factor on its learning rates
+    # of a batch of images, in each step; it may draw from torch's numbers, and the teacher is asked
+    # about what it gives
+    augment: Callable[[Tensor], Tensor] | None = None
+    # of logits (n, k) and labels (n,), in the place of cross-entropy: class weights and smoothing
+    # by functools.partial(F.cross_entropy, weight=..., label_smoothing=...)
+    hard: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def told(self) -> str:
+        """Which functions these are, for a run's state file."""
+        return "".join(f" {key}={_told(f)}" for key, f in self._asdict().items() if f)
+
+
+def _told(f):
+    if isinstance(f, functools.partial):
+        return f"{_told(f.func)}{f.args}{f.keywords}"
+    return getattr(f, "__qualname__", type(f).__qualname__)
 
 
 class RunFile:

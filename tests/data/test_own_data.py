@@ -161,7 +161,7 @@ def test_pictures_that_become_smaller_unasked_are_said_once(tmp_path, capsys):
         (0, "side=0"),
         (2.5, "side=2.5"),
         ("64", "side='64'"),
-        (10**6, "side=1000000 must be .* 5000"),
+        (10**6, "side=1000000 is more than"),
     ],
 )
 def test_a_side_that_none_can_have_is_refused(tmp_path, side, said):

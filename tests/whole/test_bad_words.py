@@ -306,7 +306,7 @@ bad(
     "side",
     lambda: data.own_folder("parts", 10**6),
     "side=1000000",
-    "at most 5000",
+    "make it smaller",
 )
 bad("number", "data.own_folder", "text", lambda: data.own_folder("parts", "8"), "side='8'", "whole")
 bad("number", "data.gallery", "text", lambda: data.gallery("digits", "40"), "count='40'", "whole")
@@ -574,7 +574,7 @@ bad(
     "pixels to 255",
     lambda: toolbox.survives(net(), X * 255, Y, 0.1),
     "outside low=0.0 and high=1.0",
-    "give their range",
+    "networks.Normalised(mean, std, net)",
 )
 
 bad(

@@ -214,5 +214,5 @@ def test_an_empty_word_is_not_taken_for_an_option_left_out(words, capsys, tmp_pa
     before = list(tmp_path.iterdir())
     with pytest.raises(SystemExit):
         __main__.main([*words.split(), ""])
-    assert "an empty word stands there; give one, or leave it out" in capsys.readouterr().err
+    assert "'' gives no value; write one, or leave its option out" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == before

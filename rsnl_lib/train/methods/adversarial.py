@@ -55,7 +55,7 @@ def ask(b: Batch, x: Tensor) -> Tensor:
 def pgd_at(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy at x', found by PGD on cross-entropy."""
     x_ = perturbed(net, b, r, attacks.cross_entropy(b.y))
-    return {"ce_adv": (1.0, F.cross_entropy(net(x_), b.y))}
+    return {"ce_adv": (1.0, b.hard(net(x_), b.y))}
 
 
 def trades(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
@@ -64,7 +64,7 @@ def trades(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
         a = net(b.x)
     x_ = perturbed(net, b, r, lambda a_, _: divergence(a_, a), **OUTER)
     a_S = net(b.x)
-    return {"ce": (1.0, F.cross_entropy(a_S, b.y)), "self": (r.beta, kl(net(x_), a_S))}
+    return {"ce": (1.0, b.hard(a_S, b.y)), "self": (r.beta, kl(net(x_), a_S))}
 
 
 def ard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
@@ -75,7 +75,7 @@ def ard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
 
 
 def _ard(net, b, r, a_adv):
-    clean = {"ce": (1 - r.alpha, F.cross_entropy(net(b.x), b.y))} if r.alpha < 1 else {}
+    clean = {"ce": (1 - r.alpha, b.hard(net(b.x), b.y))} if r.alpha < 1 else {}
     return {"kl_adv": (r.alpha * r.tau**2, kl(a_adv, b.a_T, r.tau)), **clean}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Terms = dict[str, tuple[float, Tensor]]  # {name: (weight, loss)}
@@ -22,6 +23,7 @@ class Batch(NamedTuple):
     teacher: nn.Module | None = None  # frozen, for methods that ask it at images of their own
     share: float = 0.0  # epoch / epochs, in [0, 1)
     carry: dict | None = None  # kept from step to step, emptied before each epoch
+    hard: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy  # of logits and labels
 
 
 def live_teacher(b: Batch) -> nn.Module:
@@ -52,6 +54,7 @@ class Method(NamedTuple):
     source: str = "ours"
     scores: bool = False  # needs the teacher's logits
     gradients: str = ""  # needs the teacher's input gradients: of the "tempered" score, or "logit"
+    slopes: bool = False  # differentiates the student's input gradient without the teacher's
     hint: bool = False  # starts with the hint stage (train.hint_stage)
     live: bool = False  # needs the teacher itself
     target: Callable | None = None  # (g_T of all images, seed) -> what takes its place, made once
@@ -60,3 +63,8 @@ class Method(NamedTuple):
     values: dict = {}  # what it gives other settings, whatever recipe and data set say
     on_grey: dict = {}  # the same on grey images
     words: dict = {}  # {term: what figures call it}
+
+    @property
+    def twice(self) -> bool:
+        """Is the student's input gradient differentiated once more?"""
+        return self.slopes or bool(self.gradients)

@@ -56,15 +56,14 @@ def direct(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
 
 
 EQ_17 = SLOPE | SCORE
+NO_SLOPE = dict(TWICE, gradients="", slopes=True, settings=EQ_17)
 MATCHED = dict(TWICE, settings=EQ_17, target=random_directions)
 NOISE = {"sigma": Setting(0.15, "standard deviation of the noise", ABOVE_ZERO)}
 RADIUS = Setting(0.1, "radius of the lead, to first order", ABOVE_ZERO)
 LEAD = {"gamma_u": Setting(2.0, "lead in logits"), "rho": RADIUS}
 DIRECT = dict(TWICE, gradients="logit", settings=LEAD, words={"direct": "direct"})
 METHODS = {
-    "target_zero": Method(
-        target_zero, "target zero", "#0072B2", "D", scores=True, passes=6, settings=EQ_17
-    ),
+    "target_zero": Method(target_zero, "target zero", "#0072B2", "D", **NO_SLOPE),
     "shuffled": Method(shuffled, "shuffled", "#332288", "p", **TWICE, settings=EQ_17),
     "matched": Method(robust, "matched", "#999933", "d", **MATCHED),
     "noise_augmented": Method(

@@ -6,7 +6,6 @@ objective is the sum of weight * loss; each loss is logged by itself, one of wei
 
 import functools
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import geometry
@@ -17,7 +16,7 @@ from .base import OR_ZERO, AnyRecipe, Batch, Method, Setting, Terms
 
 def standard(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """Cross-entropy on the labels alone; the teacher is trained so too."""
-    return {"ce": (1.0, F.cross_entropy(net(b.x), b.y))}
+    return {"ce": (1.0, b.hard(net(b.x), b.y))}
 
 
 def kd(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
@@ -28,7 +27,7 @@ def kd(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
 def soft_terms(a_S: Tensor, b: Batch, r: AnyRecipe) -> Terms:
     """KD's terms from the student's logits."""
     weight = b.lam * (r.tau**2 if r.tau_squared else 1)
-    hard = F.cross_entropy(a_S, b.y)  # before the soft half: gradients add up in this order
+    hard = b.hard(a_S, b.y)  # before the soft half: gradients add up in this order
     return {"ce": (1.0, hard), "kd": (weight, losses.soft_cross_entropy(a_S, b.a_T, r.tau))}
 
 
@@ -37,7 +36,7 @@ def mimic(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     (Eq. 2; arXiv 1312.6184).
     """
     a_S = net(b.x)
-    hard = F.cross_entropy(a_S, b.y)
+    hard = b.hard(a_S, b.y)
     return {"ce": (1.0, hard), "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on))}
 
 
@@ -51,14 +50,7 @@ def robust(net: nn.Module, b: Batch, r) -> Terms:
 
 def student_slopes(net: nn.Module, b: Batch, **space) -> tuple[Tensor, Tensor]:
     """(a_S, g_S), to be differentiated once more, which PyTorch cannot with every layer."""
-    slopes = geometry.input_gradient(net, b.x, b.y, create_graph=True, **space)
-    if any(isinstance(m, nn.Hardsigmoid) for m in net.modules()):
-        raise ValueError(
-            "Hardsigmoid has no second derivative in PyTorch, which training on input gradients"
-            " needs; let the maker of the network return rsnl_lib.networks."
-            "twice_differentiable(net), which puts the same function in its place"
-        )
-    return slopes
+    return geometry.input_gradient(net, b.x, b.y, create_graph=True, **space)
 
 
 def _score(a_S, b, r):
