@@ -143,7 +143,7 @@ x, y = data.gallery("cifar10")
 pick, names = [6, 16], "plane car bird cat deer dog frog horse ship truck".split()
 seen = torch.cat([v for i in pick for v in (x[i:i + 1], perturb.gaussian(x[i:i + 1], 10, torch.Generator().manual_seed(i)))])
 says = {m: torch.softmax(net(seen), 1).detach().numpy() for m, net in colour.items()}
-palette.show(figures.score_bars(whiten.stretch(seen, x).permute(0, 2, 3, 1), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
+palette.show(figures.score_bars(whiten.stretch(seen, x), says, y[pick].repeat_interleave(2), names, ["clean", "SNR 10 dB"] * 2),
              alt="A cat and a ship, clean and at 10 dB, with the scores of the networks of the CIFAR trial as bars")
 
 # %% [markdown]
