@@ -17,7 +17,7 @@ from torch import nn
 
 from rsnl_lib import geometry, networks, theorem
 from rsnl_lib.networks.modules import Maxout
-from rsnl_lib.theorem import jacobian
+from rsnl_lib.theorem import jacobian, lipsdp
 
 inf = math.inf
 D = torch.float64
@@ -371,11 +371,14 @@ def test_lipsdp_of_two_neurons_in_a_row_by_hand_also_where_its_steps_are_too_lon
     assert want <= got <= want * 1.01
 
 
-def test_lipsdp_is_not_below_the_slope_where_it_is_exact():
+def test_lipsdp_adds_its_slack_to_what_it_found(monkeypatch):
     S, T = two_class((4, 3), 0), two_class((0, 0), 0)
     x, y = t(0, 0).view(1, 1, 1, 2), torch.tensor([0])
-    got = theorem.sound_lipsdp(S, T, x, y, t(0.1)).item()
-    assert got >= 5 and got == pytest.approx(5, rel=1e-8)
+    found = []
+    for slack in (0, 0.1):
+        monkeypatch.setattr(lipsdp, "SLACK", slack)
+        found.append(theorem.sound_lipsdp(S, T, x, y, t(0.1)).item())
+    assert found[0] == pytest.approx(5, rel=0.01) and found[1] >= 1.1 * found[0]
 
 
 def test_lipsdp_also_works_where_gradients_are_off():
