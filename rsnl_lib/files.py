@@ -85,12 +85,9 @@ def write(path: AnyPath, content: bytes | dict) -> None:
     path = pathlib.Path(path)
     if not isinstance(content, (bytes, dict)):
         raise ValueError(f"{path} takes bytes or a dict of tensors, not {type(content).__name__}")
-    mark = f".{path.name}.{platform.node()[:20]}."  # of this machine; its process's number follows
     with writing(path):
-        for half in path.parent.glob(f"{glob.escape(mark)}*.part"):
-            if _ended(half.name.removeprefix(mark).split(".")[0]):
-                shutil.rmtree(half, ignore_errors=True)
-        folder = tempfile.mkdtemp(".part", f"{mark}{os.getpid()}.", path.parent)
+        remove_dead(path.parent, f".{path.name}.")
+        folder = tempfile.mkdtemp(".part", mark_of(f".{path.name}."), path.parent)
         part = pathlib.Path(folder, "new")
         try:
             if isinstance(content, dict):
@@ -103,6 +100,19 @@ def write(path: AnyPath, content: bytes | dict) -> None:
             os.replace(part, path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def mark_of(name: str) -> str:
+    """How temporary folders of this process begin: with `name`, this machine, its own number."""
+    return f"{name}{platform.node()[:20]}.{os.getpid()}."
+
+
+def remove_dead(folder: pathlib.Path, name: str) -> None:
+    """Remove from `folder` what processes of this machine that have ended left under `mark_of`."""
+    mark = mark_of(name).removesuffix(f"{os.getpid()}.")
+    for half in folder.glob(f"{glob.escape(mark)}*.part"):
+        if _ended(half.name.removeprefix(mark).split(".")[0]):
+            shutil.rmtree(half, ignore_errors=True)
 
 
 def _ended(number: str) -> bool:

@@ -16,10 +16,12 @@ import tempfile
 from .. import store
 from ..checks import whole
 from ..env import AnyPath
+from ..files import mark_of, remove_dead
 from ..rows import plain_name
 
 PACK_BYTES = 2**28  # bytes of a pack, and of what it holds
 PARTS = 1000  # of a pack
+UNPACKING = ".unpacking-"  # how the folder begins in which files are laid before they move
 # names inside a pack, which become files: letters, digits and -_.,+=@, none begins with a dot
 FILE = r"\w[\w.,+=@-]*"
 ANY_FILE = re.compile(rf"({FILE}/)*{FILE}", re.ASCII)
@@ -198,7 +200,8 @@ def _lay(files, target):
         if place.exists() and not place.is_file():
             raise OSError(f"{place} is no file; move it away, or name another folder")
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target, prefix=".unpacking-") as made:
+    how = dict(dir=target, prefix=mark_of(UNPACKING), suffix=".part")
+    with tempfile.TemporaryDirectory(**how) as made:
         new, old = pathlib.Path(made, "new"), pathlib.Path(made, "old")
         for inside, content in files.items():
             store.write(new / inside, content)
@@ -219,3 +222,4 @@ def _lay(files, target):
                     why = f"{place} cannot be written ({error}); nothing was changed"
                     raise OSError(f"{why}: move it away, or name another folder") from error
             back.pop_all()
+    remove_dead(target, UNPACKING)  # not before: it may hold the file that was to be replaced

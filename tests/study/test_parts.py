@@ -5,10 +5,13 @@ import io
 import json
 import lzma
 import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
 
+from rsnl_lib import files
 from rsnl_lib.__main__ import main
 from rsnl_lib.data import sets
 from rsnl_lib.study import merge, parts
@@ -309,6 +312,22 @@ def test_a_move_that_fails_is_taken_back(usps, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="usps.t.bz2 cannot be written .*nothing was changed"):
         main(["data", "usps", "--folder", str(here), "--unpack", str(tmp_path / "box")])
     assert everything(here) == {"usps.bz2": b"MINE"}
+
+
+def test_what_a_killed_unpacking_left_goes_with_the_next_and_a_living_ones_stays(usps, tmp_path):
+    content, here = usps
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = files.mark_of(parts.UNPACKING)
+    dead, living = (here / mine.replace(f".{os.getpid()}.", f".{n}.") for n in (gone.pid, 1))
+    for left in (dead, living):
+        left = left.with_name(f"{left.name}x.part")
+        (left / "new").mkdir(parents=True)
+        (left / "new/usps.bz2").write_bytes(b"half")
+    cut(tmp_path / "box", "usps", tape(*content.items()))
+    main(["data", "usps", "--folder", str(here), "--unpack", str(tmp_path / "box")])
+    left = [p.name for p in here.iterdir() if p.name.startswith(parts.UNPACKING)]
+    assert left == [f"{living.name}x.part"]
 
 
 def test_a_folder_in_a_files_place_is_refused(usps, tmp_path):
