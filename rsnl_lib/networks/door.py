@@ -92,16 +92,17 @@ def trainable(net: nn.Module, x: Tensor, frozen_norm: bool, own: bool, single: s
     net = stand_in(net)
     with standing(net), answering(net):
         training(net, frozen_norm)
-        if own and (mixing := apart(net, x)):
-            name, kind = mixing
-            raise ValueError(
-                f"{kind} in training mode mixes the images of a batch; freeze its statistics if it"
-                f" is torch's batch norm (recipe setting frozen_norm=True), else {_sleep(name)}"
-            )
         if frozen_norm and (name := _following(net, x)):
             raise ValueError(
                 f"frozen_norm=True does not reach {name}, whose values follow the images;"
                 f" {_sleep(name.rpartition('.')[0])}"
+            )
+        if own and (mixing := apart(net, x)):
+            name, kind = mixing
+            freeze = "freeze its statistics if it is torch's batch norm (recipe setting"
+            first = "" if frozen_norm else f"{freeze} frozen_norm=True), else "
+            raise ValueError(
+                f"{kind} in training mode mixes the images of a batch; {first}{_sleep(name)}"
             )
         if single:
             _take_one(net, x, single)
