@@ -45,10 +45,11 @@ def write_sweep(args: Namespace) -> None:
     for d in {d.name: d for _, _, _, d in named}.values():
         training.say_left_out(d)
     files = [rows_file(args, f"{d.name}.csv", store.COLUMNS) for _, _, _, d in named]
+    new = {file for file in files if not file.is_file()}
     for (path, _, head, d), file in zip(named, files):
         run = {k: head.get(k, "") for k in store.RUN_COLUMNS}
         state = env.data_folder(args.folder) / "runs" / f"{path.stem}.sweep.state"
-        place = (args.folder, state, _rows_there(file, head))
+        place = (args.folder, state, _rows_there(file, head, file in new))
         rows = training.measure_checkpoint(path, run, d, args.draws, *place)
         add_rows(file, d, rows, store.COLUMNS, row_key)
         training.forget(state)
@@ -60,10 +61,12 @@ def write_sweep(args: Namespace) -> None:
         print(f"{path.name}: {', '.join(said) or 'nothing new'}", flush=True)
 
 
-def _rows_there(file, head):
-    """{(perturbation, level, unit): row} of a checkpoint's run that lie beside `file`."""
-    known = Results(store.result_rows(file.parent) if file.is_file() else ())
-    return known.get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
+def _rows_there(file, head, new):
+    """{(perturbation, level, unit): row} of a checkpoint's run in the folder of `file`; in it alone
+    if it is new, for it shall hold all that was asked.
+    """
+    known = store.lines(file, missing_ok=True) if new else store.result_rows(file.parent)
+    return Results(known).get(tuple(head.get(k, "") for k in store.RUN_COLUMNS), {})
 
 
 def write_attacks(args: Namespace) -> None:
@@ -71,9 +74,10 @@ def write_attacks(args: Namespace) -> None:
 
     named = checkpoints(args, again=True)
     file = rows_file(args, "attacks.csv", store.COLUMNS)
+    new = not file.is_file()
     plans = [toolbox.plan(head["dataset"], args.epsilon) for _, _, head, _ in named]
     for (path, net, head, d), plan in zip(named, plans):
-        have = _rows_there(file, head)
+        have = _rows_there(file, head, new)
         wanted = [entry for entry in plan if entry not in have and entry[0] in args.kinds]
         found = toolbox.rows(net, head, d.x_test[: args.images], d.y_test[: args.images], wanted)
         add_rows(file, d, found, store.COLUMNS, row_key)

@@ -190,6 +190,16 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
     assert len(file.read_text().splitlines()) == 2
 
 
+def test_a_new_file_holds_every_network_that_is_named_whatever_lies_beside(tmp_path, monkeypatch):
+    monkeypatch.setattr(toolbox, "EPSILONS", ())
+    robust = env.CHECKPOINTS / "digits_student-robust-short-s0.safetensors"
+    ask = ["attack", str(KD), str(robust), "--images", "5", "--rows"]
+    for name in ("first.csv", "second.csv"):
+        cli.main([*ask, str(tmp_path / name)])
+        methods = [row["method"] for row in store.lines(tmp_path / name)]
+        assert methods == ["kd", "robust"], name
+
+
 @pytest.mark.parametrize(
     "kw, said",
     [

@@ -1993,9 +1993,16 @@ MUTANTS = [
     (
         "sweep measured again",
         "commands/measure",
-        "_rows_there(file, head))\n        rows",
+        "_rows_there(file, head, file in new))\n        rows",
         "{})\n        rows",
         "makers::test_a_study",
+    ),
+    (
+        "a new file of attacks lacks what lies beside it",
+        "commands/measure",
+        "new = not file.is_file()",
+        "new = False",
+        "withstand::test_a_new_file",
     ),
     (
         "epsilon of one's own ignored",
