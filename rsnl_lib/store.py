@@ -68,7 +68,7 @@ def save_checkpoint(path: AnyPath, net: nn.Module, half: bool = True, **header) 
 def _checkpoint(path):
     """A checkpoint open to read; ValueError where it is damaged."""
     if not pathlib.Path(path).is_file():
-        remedy = "train it with: python -m rsnl_lib train"
+        remedy = "train it with: python -m rsnl_lib train, or name another (a teacher: --teacher)"
         raise FileNotFoundError(f"there is no checkpoint {path}; {remedy}")
     try:
         with safe_open(path, "pt") as f:

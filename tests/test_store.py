@@ -100,7 +100,7 @@ def test_a_pickle_is_never_run(tmp_path):
 def test_a_missing_checkpoint_and_one_of_another_network_are_named(tmp_path):
     with pytest.raises(
         FileNotFoundError,
-        match="no checkpoint .*a.safetensors; train it with: python -m rsnl_lib train",
+        match="no checkpoint .*a.safetensors; train it with: python -m rsnl_lib train, .*--teacher",
     ):
         store.load_checkpoint(tmp_path / "a.safetensors")
     saved(tmp_path / "b", network="digits_teacher")

@@ -62,6 +62,15 @@ def name_it(model_name):
 
 def wrong():
     return undefined(2)
+
+def normed(classes):
+    first = nn.Conv2d(1, 4, 3, 2)
+    return nn.Sequential(first, nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, classes))
+
+def rested(classes):
+    net = normed(classes)
+    net[1].eval()
+    return net
 """
 
 
@@ -267,6 +276,18 @@ def test_a_notebook_names_a_maker_too(nets, capsys):
 
     net = chapter.load_or_train("digits", "standard", 0, "smoke", network=f"{nets}:ten", epochs=1)
     assert type(net[1]) is nn.Linear and "trained here" in capsys.readouterr().out
+
+
+def test_batch_norms_at_rest_let_a_chapter_train_on_input_gradients(nets):
+    from rsnl_lib.workbook import chapter
+
+    teacher = networks.build("digits_mlp_teacher").eval()
+    ask = lambda maker: chapter.load_or_train(
+        "digits", "robust", 0, "smoke", teacher=teacher, network=f"{nets}:{maker}", epochs=1
+    )
+    with pytest.raises(ValueError, match="BatchNorm2d in training mode"):
+        ask("normed")
+    assert not ask("rested")[1].running_mean.any()
 
 
 def test_verify_leaves_a_readers_own_networks_and_pictures_out(nets, tmp_path, monkeypatch, capsys):
