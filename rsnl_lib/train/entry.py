@@ -5,6 +5,7 @@ import re
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import checks, geometry
 from ..data.catalogue import Data, in_space
@@ -102,6 +103,7 @@ def rehearse(net: nn.Module, data: Data, how: Method, r: Recipe, teacher: nn.Mod
         raise ValueError("every weight of the network is frozen; call net.requires_grad_() first")
     with unmoved(net), modules.standing(net), door.answering(net), door.twice(how.twice):
         modules.training(net, r.frozen_norm)
+        _say_dull(net, data.x_train[:8])
         try:
             if how.gradients:
                 _ask(teacher, x, y, r.tau, how.gradients)
@@ -113,6 +115,22 @@ def rehearse(net: nn.Module, data: Data, how: Method, r: Recipe, teacher: nn.Mod
                     net(x)
         except RuntimeError as error:
             raise ValueError(_why(str(error))) from None
+
+
+@torch.no_grad()
+def _say_dull(net, x):
+    """Print that batch norms at rest, of statistics that hardly saw an image, let none through."""
+    norms = [(name, m) for name, m in net.named_modules() if isinstance(m, _BatchNorm)]
+    rest = [name for name, m in norms if not m.training]
+    if not rest:
+        return
+    with modules.standing(net, "eval"):
+        a = net(x)
+    if (a - a[:1]).abs().max() < 1e-4:  # in logits
+        print(
+            f"the network answers all images alike: its batch norms at rest ({rest[0]}) have seen"
+            " too few; start from one that was trained before, its norms in training mode"
+        )
 
 
 def _why(error):

@@ -432,6 +432,33 @@ def test_a_run_of_one_step_says_that_it_learns_nothing(capsys):
         assert torch.equal(net[0].weight, small()[0].weight) is speaks
 
 
+def test_fresh_statistics_at_rest_that_let_no_image_through_are_said(capsys):
+    """As MobileNetV3's, each of whose blocks makes the image's share of what it sees smaller."""
+    frozen, said = (
+        R._replace(frozen_norm=True),
+        "answers all images alike: its batch norms at rest (1)",
+    )
+
+    def faint(scale=1e-6):
+        net = small(0, functools.partial(nn.BatchNorm2d, eps=1e-20, momentum=1.0))
+        net[0].weight.data *= scale
+        return net
+
+    rested = faint()
+    rested[1].eval()
+    warm = faint()
+    warm(D.x_train)
+    for net, r, speaks in (
+        (faint(), frozen, True),
+        (rested, R, True),
+        (faint(), R, False),
+        (faint(1), frozen, False),
+        (warm, frozen, False),
+    ):
+        train.fit(net, D, "kd", r, teacher=T)
+        assert (said in capsys.readouterr().out) is speaks
+
+
 def test_bfloat16_logits_are_summed_in_single_precision():
     seen = []
 

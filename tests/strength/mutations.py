@@ -2005,6 +2005,13 @@ MUTANTS = [
         "withstand::test_a_new_file",
     ),
     (
+        "statistics that let no image through are not said",
+        "train/entry",
+        "_say_dull(net, data.x_train[:8])",
+        "pass",
+        "door::test_fresh",
+    ),
+    (
         "epsilon of one's own ignored",
         "measure/toolbox",
         "own, levels = (epsilon, (epsilon,))",
