@@ -142,8 +142,8 @@ def say_left_out(d: Data) -> None:
 
 
 def forget(state: pathlib.Path) -> None:
-    """Delete the state file of a run whose rows are safe, and the rows beside it."""
-    for file in (state, state.with_suffix(".rows")):
+    """Delete the state file of a run whose rows are safe, last, and the rows beside it."""
+    for file in (state.with_suffix(".rows"), state):
         file.unlink(missing_ok=True)
 
 

@@ -56,9 +56,9 @@ def finish(
         d = training.training_data(job, folder, device)
         said = mistakes.wrong_labels(net, d.x_test, d.y_test, mistakes.LEVEL[job.dataset], draws)
         mistakes.save_mistakes(work / f"mistakes/{stem}.npz", said)
-    store.write(work / f"rows/{stem}.csv", store.table(rows))
     if curves is not None:
         store.write(work / f"curves/{stem}.csv", store.table(curves, store.CURVE_COLUMNS))
+    store.write(work / f"rows/{stem}.csv", store.table(rows))  # last: they say that the job is done
     training.forget(state)
 
 
@@ -246,8 +246,8 @@ def finish_away(
 
 
 def lock(work: pathlib.Path) -> io.FileIO:
-    """Hold a work folder for one campaign at a time; the system lets go of it with the process,
-    however that ends.
+    """Hold a work folder for one campaign at a time, and clear what a kill left there; the system
+    lets go of it with the process, however that ends.
     """
     work.mkdir(parents=True, exist_ok=True)
     handle = store.open_plain(work / "lock")
@@ -263,4 +263,7 @@ def lock(work: pathlib.Path) -> io.FileIO:
             shutil.rmtree(half, ignore_errors=True)
         else:
             half.unlink()
+    for rows in work.glob("rows/*.csv"):  # of a job that is done, killed just then
+        if (state := work / "runs" / f"{rows.stem}.state").is_file():
+            training.forget(state)
     return handle

@@ -567,6 +567,25 @@ def test_a_trained_network_is_measured_where_rows_are_missing(tmp_path, monkeypa
     )
 
 
+def test_rows_say_last_that_a_job_is_done_and_what_a_kill_left_then_is_cleared(
+    tmp_path, monkeypatch
+):
+    """A kill between rows and curves once lost the curves: the job was done by its rows."""
+    job, order = Job("usps", "kd", "mnist_student"), []
+    stem = job.path().stem
+    monkeypatch.setattr(
+        workers.training, "do", lambda *a, **k: ([], [], tmp_path / f"runs/{stem}.state")
+    )
+    monkeypatch.setattr(store, "write", lambda path, content: order.append(path.parent.name))
+    workers.finish(job, tmp_path / "none", draws=1)
+    assert order == ["curves", "rows"]
+    for name in (f"rows/{stem}.csv", f"runs/{stem}.rows", f"runs/{stem}.state", "runs/b.state"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    workers.lock(tmp_path).close()
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["b.state"]
+
+
 def test_packing_keeps_to_eight_files_and_puts_rows_first(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(merge, "BOX", 2**20)
     work = tmp_path / "work"
