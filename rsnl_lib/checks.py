@@ -105,6 +105,15 @@ def scores(who: str, a: Tensor) -> Tensor:
     return a
 
 
+def logits(who: str, a: Tensor) -> Tensor:
+    """`a` (n, k) unless its rows are probabilities, each a sum of 1."""
+    if a.min() >= 0 and (a.sum(1) - 1).abs().max() < 1e-3:
+        raise ValueError(
+            f"the {who} gives probabilities (a row sums to 1), not logits; leave its softmax out"
+        )
+    return a
+
+
 def radius(name: str, R: float | Tensor) -> float | Tensor:
     """`R` if it is a length, or a tensor of lengths: zero or above, infinity too, never NaN."""
     if isinstance(R, Tensor):

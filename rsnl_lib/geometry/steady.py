@@ -54,12 +54,18 @@ def unmoved(net: nn.Module) -> Iterator[None]:
 
 def stand_in(net: nn.Module) -> nn.Module:
     """A copy of the network to be asked in its place, so that it is left alone; itself where it
-    cannot be copied.
+    cannot be copied. An exported program's copy would forget that it has one mode alone.
     """
+    if "train" in vars(net):
+        return net
     try:
-        return copy.deepcopy(net)
+        with torch.no_grad():  # else a scripted network's copy hangs on its weights
+            copied = copy.deepcopy(net)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return net
+    for p, own in zip(net.parameters(), copied.parameters()):
+        own.requires_grad_(p.requires_grad)
+    return copied
 
 
 def beside(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,31 +132,56 @@ def _words(culprit):
     return f"its layer {name} ({kind})" if name else f"its own forward ({kind})"
 
 
-def apart(net: nn.Module, x: Tensor) -> tuple[str, str] | None:
-    """(name, kind) of the layer of a network, as it stands, that mixes the images of a batch, the
-    name "" for its own forward; None if there is none. Four images are asked; nothing moves.
+def companions(net: nn.Module, x: Tensor) -> tuple[tuple[str, str] | None, str]:
+    """What another image beside x[0] changes in a network as it stands: (name, kind) of the layer
+    that mixes them (`apart`), and the name of a buffer that follows the images, "" for none. Four
+    images are asked; nothing moves.
     """
-    seen, net = [], stand_in(net)
+    seen, held, net = [], [], stand_in(net)
     for pair in beside(x):
         with unmoved(net):
             torch.manual_seed(0)
             seen.append(_trace(net, pair))
-    return _culprit(*seen, 1)
+            held.append({name: b.clone() for name, b in net.named_buffers()})
+    moved = (name for name, b in held[0].items() if not b.equal(held[1][name]))
+    return _culprit(*seen, 1), next(moved, "")
+
+
+def apart(net: nn.Module, x: Tensor) -> tuple[str, str] | None:
+    """(name, kind) of the layer of a network, as it stands, that mixes the images of a batch, the
+    name "" for its own forward; None if there is none. Four images are asked; nothing moves.
+    """
+    return companions(net, x)[0]
+
+
+def unchanged(who: str, shown: Tensor, x: Tensor) -> None:
+    """Refuse a network that changed `shown`, a copy of images x that it was asked about."""
+    if not shown.equal(x) and not torch.equal(shown.nan_to_num(), x.nan_to_num()):
+        raise ValueError(
+            f"{who} changes its images in place; put x - 0.5 in the place of x.sub_(0.5), or let"
+            " its forward begin with x = x.clone()"
+        )
 
 
 def steady(who: str, net: nn.Module, x: Tensor) -> None:
     """Refuse a network that, as it stands, answers twice differently about image x[0], or otherwise
-    where another image is beside it. Eight images are asked; nothing moves.
+    where another image is beside it; or that changes it. Six images are asked; nothing moves.
     """
-    alone, seen = beside(x)[0], stand_in(net)
+    (alone, pair), seen = beside(x), stand_in(net)
+    shown = alone.clone()
     with unmoved(seen):
-        changed = _culprit(_trace(seen, alone), _trace(seen, alone), 2)
-    if changed:
+        torch.manual_seed(0)
+        one, again = _trace(seen, shown), _trace(seen, alone.clone())
+    unchanged(f"the {who}", shown, alone)
+    if changed := _culprit(one, again, 2):
         raise ValueError(
             f"the {who} answers twice differently about one image: {_words(changed)} draws anew"
             " each time; call eval() on it, or give F.dropout training=self.training"
         )
-    if mixing := apart(net, x):
+    with unmoved(seen):
+        torch.manual_seed(0)
+        other = _trace(seen, pair)
+    if mixing := _culprit(one, other, 1):
         raise ValueError(
             f"the {who} answers otherwise about an image when another is beside it:"
             f" {_words(mixing)} mixes the images of a batch in evaluation mode; let it keep"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checks import network, points, some, whole
 from ..data import perturb
 from ..env import progress
-from ..networks import door, fast
+from ..networks import door, fast, modules
 from ..train.losses import correct
 
 
@@ -58,7 +58,8 @@ def sweep(
         door.look(f"network {key!r}", net, x[:2])
     with contextlib.ExitStack() as stack:
         for net in nets.values():
-            stack.enter_context(fast.layers(net.eval()))
+            stack.enter_context(modules.standing(net, "eval"))
+            stack.enter_context(fast.layers(net))
             stack.enter_context(door.answering(net))
         for kind, level, unit in progress(plan, desc="evaluate", leave=False):
             repeats = 1 if kind == "clean" else draws

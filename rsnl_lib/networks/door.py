@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .. import checks
-from ..geometry.steady import apart, beside, main_head, stand_in, steady, unmoved
-from .modules import standing, training, try_on
+from ..geometry.steady import beside, companions, main_head, stand_in, steady, unmoved
+from .modules import standing, takes_one, training, try_on
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -92,45 +92,24 @@ def trainable(net: nn.Module, x: Tensor, frozen_norm: bool, own: bool, single: s
     net = stand_in(net)
     with standing(net), answering(net):
         training(net, frozen_norm)
-        if frozen_norm and (name := _following(net, x)):
+        mixing, buffer = companions(net, x) if own or frozen_norm else (None, "")
+        if frozen_norm and buffer:
             raise ValueError(
-                f"frozen_norm=True does not reach {name}, whose values follow the images;"
-                f" {_sleep(name.rpartition('.')[0])}"
+                f"frozen_norm=True does not reach {buffer}, whose values follow the images;"
+                f" {_sleep(buffer.rpartition('.')[0])}"
             )
-        if own and (mixing := apart(net, x)):
+        if own and mixing:
             name, kind = mixing
             freeze = "freeze its statistics if it is torch's batch norm (recipe setting"
             first = "" if frozen_norm else f"{freeze} frozen_norm=True), else "
             raise ValueError(
                 f"{kind} in training mode mixes the images of a batch; {first}{_sleep(name)}"
             )
-        if single:
-            _take_one(net, x, single)
+        if single and not takes_one(net, x):
+            raise ValueError(f"{single}, too few for a batch norm of maps of one pixel")
 
 
 def _sleep(name):
     """The remedy for a layer that must stay as it is."""
     layer = f"dict(net.named_modules())[{name or 'NAME'!r}]"
     return f"call {layer}.eval() before: layers in evaluation mode stay so"
-
-
-@torch.no_grad()
-def _following(net, x):
-    """The name of a buffer of `net` that depends on the images shown, "" if none does."""
-    after = []
-    for pair in beside(x):
-        with unmoved(net):
-            torch.manual_seed(0)
-            net(pair)
-            after.append({name: b.clone() for name, b in net.named_buffers()})
-    return next((name for name, b in after[0].items() if not b.equal(after[1][name])), "")
-
-
-@torch.no_grad()
-def _take_one(net, x, single):
-    """Refuse a network that cannot be trained with a single image."""
-    try:
-        with unmoved(net):
-            net(x[:1])
-    except (RuntimeError, ValueError):
-        raise ValueError(f"{single}, too few for a batch norm of maps of one pixel") from None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import finite, module, one_of, positive, whole
-from ..geometry.steady import main_head
+from ..geometry.steady import main_head, stand_in, unchanged, unmoved
 
 
 @contextlib.contextmanager
@@ -37,8 +37,11 @@ def twin(net: nn.Module) -> nn.Module:
 @contextlib.contextmanager
 def frozen(net: nn.Module) -> Iterator[nn.Module]:
     """Within this block no parameter of `net` takes a gradient; they pass through to its input."""
-    with put_back(net.parameters(), "requires_grad"):
-        yield net.requires_grad_(False)
+    weights = list(net.parameters())
+    with put_back(weights, "requires_grad"):
+        for p in weights:  # a scripted network has no requires_grad_
+            p.requires_grad_(False)
+        yield net
 
 
 @contextlib.contextmanager
@@ -72,14 +75,15 @@ def try_on(
     hook: Callable | None = None,
 ) -> Tensor:
     """net(x) at rest, which changes nothing, `hook` called after each of the layers; an error in
-    words if the network does not take such images.
+    words if the network does not take such images, or changes them.
     """
+    shown = x.clone()
     draws = torch.random.fork_rng(devices=[x.device] if x.is_cuda else [])
     try:
         with draws, standing(net, "eval"), contextlib.ExitStack() as stack:
             for m in layers:
                 stack.enter_context(m.register_forward_hook(hook))
-            return net(x)
+            out = net(shown)
     except NotImplementedError as error:
         raise ValueError(
             f"{who} cannot be asked ({error}); give a module with a forward and an evaluation mode,"
@@ -90,6 +94,22 @@ def try_on(
             f"{who} does not take images of shape {tuple(x.shape[1:])} ({error}); give a network"
             " made for them, or images that fit"
         ) from None
+    unchanged(who, shown, x)
+    return out
+
+
+@torch.no_grad()
+def takes_one(net: nn.Module, x: Tensor) -> bool:
+    """Does `net`, in its mode, take image x[0] alone? Not where a batch norm in training mode sees
+    maps of one place. Nothing moves.
+    """
+    net = stand_in(net)  # itself may stand in the midst of a step, whose graph holds its statistics
+    try:
+        with unmoved(net):
+            net(x[:1])
+    except (RuntimeError, ValueError):
+        return False
+    return True
 
 
 def blocks(net: nn.Module, x: Tensor | None = None) -> list[nn.Module]:
@@ -136,7 +156,10 @@ def guided(net: nn.Module, x: Tensor | None = None) -> nn.Module:
         )
     found = blocks(net, x)
     if not found:
-        raise ValueError(f"{type(net).__name__} has no middle layer to hint at, before the last")
+        raise ValueError(
+            f"{type(net).__name__} has no middle layer to hint at, before the last; give a network"
+            " with one more convolution or dense layer, or choose a method without a hint"
+        )
     return found[_two_thirds(found)]
 
 

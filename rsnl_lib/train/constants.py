@@ -30,9 +30,9 @@ def teacher_constants(
     whole, pieces are, one every `every` seconds, and another call goes on after the last.
     """
     checks.some(checks.images(x), "ask the teacher about")
-    door.awake("teacher", teacher, x)
     checks.whole("chunk", chunk, 1)
     few = door.look("teacher", checks.network("teacher", teacher), x[:4])
+    door.awake("teacher", teacher, x)
     _check_logits(few, y[:4])
     checks.true_class(few[:1].expand(len(x), -1), y)
     words = f"{tau} {gradients} {teacher}"
@@ -96,10 +96,7 @@ def _check_logits(a, y):
     checks.true_class(a, y)
     if not a.isfinite().all():
         raise ValueError("the teacher's logits hold NaN or infinite values; train it again")
-    if a.min() >= 0 and (a.sum(1) - 1).abs().max() < 1e-3:
-        raise ValueError(
-            "the teacher gives probabilities (a row sums to 1), not logits; leave its softmax out"
-        )
+    checks.logits("teacher", a)
 
 
 def _write_constants(path, a, g):

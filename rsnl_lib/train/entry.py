@@ -1,16 +1,20 @@
 """Before the first step: do images, networks, method and recipe fit? A few images are asked."""
 
+import contextlib
 import math
 import re
+import warnings
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 
 from .. import checks, geometry
 from ..data.catalogue import Data, in_space
 from ..geometry.steady import stand_in, unmoved
 from ..networks import door, modules
+from . import hints
 from .constants import _ask
 from .methods.base import Method
 from .recipes import Recipe
@@ -47,16 +51,9 @@ def check(
         raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set it to 0")
     x = data.x_train
     asked = bool(how.scores or hint_epochs)
-    if asked and isinstance(teacher, nn.Module):
-        door.awake("teacher", teacher, x)
-        packed = [m for m in teacher.modules() if "quantized" in type(m).__module__]
-        if packed and (how.gradients or how.live):
-            raise ValueError(
-                "the teacher is quantised and has no input gradients; give the network that it was"
-                " made from, or a method that asks for its scores alone, such as kd"
-            )
     for who, n in [("teacher", teacher)] * asked + [("network", net)]:
-        modules.try_on(f"the {who}", checks.module(who, n), x[:2])  # lazy layers take their shape
+        if any(map(is_lazy, [*checks.module(who, n).parameters(), *n.buffers()])):
+            modules.try_on(f"the {who}", n, x[:2])  # lazy layers take their shape
         a = door.look(who, checks.network(who, n), x[:2])
         got = tuple(a.shape)
         if got != (min(2, len(x)), data.classes) and (how.scores or n is net):
@@ -64,6 +61,16 @@ def check(
             raise ValueError(
                 f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
             )
+        if how.scores or n is net:
+            checks.logits(who, a)
+        if who == "teacher":
+            door.awake(who, n, x)
+            packed = any("quantized" in type(m).__module__ for m in n.modules())
+            if packed and (how.gradients or how.live):
+                raise ValueError(
+                    "the teacher is quantised and has no input gradients; give the network that it"
+                    " was made from, or a method that asks for its scores alone, such as kd"
+                )
     own, seen = ((t[0].shape, t.dtype) for t in (data.x_train, data.x_val))
     if own != seen:
         given = " and ".join(f"{tuple(shape)} {dtype}" for shape, dtype in (own, seen))
@@ -72,6 +79,8 @@ def check(
         raise ValueError(
             "the teacher and the student share weights; give the student a copy (copy.deepcopy)"
         )
+    if hint_epochs:
+        hints.reaches(net, teacher, x[:2])
     door.trainable(net, x, r.frozen_norm, how.twice, _single(len(x), r.batch))
 
 
@@ -101,20 +110,39 @@ def rehearse(net: nn.Module, data: Data, how: Method, r: Recipe, teacher: nn.Mod
     weights = [p for p in net.parameters() if p.requires_grad]
     if not weights:
         raise ValueError("every weight of the network is frozen; call net.requires_grad_() first")
-    with unmoved(net), modules.standing(net), door.answering(net), door.twice(how.twice):
+    told = how.gradients or ("tempered" if how.through else "")
+    with contextlib.ExitStack() as stack:
+        for block in (unmoved(net), modules.standing(net), door.answering(net)):
+            stack.enter_context(block)
+        stack.enter_context(door.twice(how.twice))
+        stack.enter_context(modules.put_back(weights, "grad"))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("error", "None of the inputs have requires_grad")  # of checkpoints
+        modules.training(net, r.frozen_norm)
+        try:
+            if told:
+                _ask(teacher, x, y, r.tau, told)
+            _pass(net, weights, x, y, how, r)
+        except (RuntimeError, UserWarning) as error:
+            raise ValueError(_why(str(error))) from None
+    with unmoved(net), modules.standing(net), door.answering(net):
         modules.training(net, r.frozen_norm)
         _say_dull(net, data.x_train[:8])
-        try:
-            if how.gradients:
-                _ask(teacher, x, y, r.tau, how.gradients)
-            if how.twice:
-                a, g = geometry.input_gradient(net, x, y, r.tau, create_graph=True)
-                torch.autograd.grad(a.sum() + g.square().sum(), weights, allow_unused=True)
-            else:
-                with torch.no_grad():
-                    net(x)
-        except RuntimeError as error:
-            raise ValueError(_why(str(error))) from None
+
+
+def _pass(net, weights, x, y, how, r):
+    """The student's pass, back to its weights."""
+    for p in weights:
+        p.grad = None
+    with torch.enable_grad():
+        if how.twice:
+            a, g = geometry.input_gradient(net, x, y, r.tau, create_graph=True)
+            (a.sum() + g.square().sum()).backward()
+            return
+        if how.attacks:
+            z = x.clone().requires_grad_()
+            geometry.slope(net(z).square().sum(), z)
+        net(x).sum().backward()
 
 
 @torch.no_grad()
@@ -133,8 +161,26 @@ def _say_dull(net, x):
         )
 
 
+MEANT = {  # part of an error of PyTorch's: what it means here
+    "requires_grad=True. Gradients will be None": "a part of the network under checkpoint would not"
+    " be trained, for its images take no gradient; give checkpoint use_reentrant=False",
+    "use_reentrant": "torch.utils.checkpoint gives no input gradients with use_reentrant=True, and"
+    " this method needs them; give checkpoint use_reentrant=False",
+    "once_differentiable": "a torch.autograd.Function of the network is marked once_differentiable,"
+    " and training on input gradients differentiates twice; make its backward of PyTorch's"
+    " functions and leave the mark out",
+    "does not require grad": "no weight of the network moves its logits; leave detach and no_grad"
+    " out of its forward",
+    "leaf Variable that requires grad": "the network changes its images in place; let its forward"
+    " begin with x = x.clone()",
+}
+
+
 def _why(error):
     """An error of PyTorch's in the first step, in words."""
+    for part, words in MEANT.items():
+        if part in error:
+            return words
     lacking = re.search(r"derivative for aten::_*(\w+?)_backward", error)
     if not lacking:
         return f"the networks cannot be trained like this ({error.splitlines()[0]})"

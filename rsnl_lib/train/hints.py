@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from .. import env, networks
 from ..checks import one_of, whole
 from ..data.catalogue import Data
 from ..env import progress
+from ..geometry.steady import stand_in
 from ..networks.modules import guided, standing
 from . import losses
 from .resume import check_place, lay_network, lay_optimiser
@@ -93,6 +94,20 @@ def _guided(net, teacher, x):
         yield features
 
 
+def reaches(net: nn.Module, teacher: nn.Module, x: Tensor) -> None:
+    """Refuse two networks that have no hint for one another at images x, or a student none of whose
+    weights the hint would reach.
+    """
+    net = stand_in(net)
+    with _guided(net, teacher, x) as features, standing(net, "eval"), torch.enable_grad():
+        if not features(net, x.clone()).requires_grad:
+            raise ValueError(
+                "the hint reaches no weight of the network: none before the layer that takes it is"
+                " trained; call net.requires_grad_(), give checkpoint use_reentrant=False, or"
+                " choose a method without a hint"
+            )
+
+
 def _as_map(out):
     """What a dense layer gives as a map (n, d, h, w): channels that came last are put first; tokens
     (n, t, d) of a square lie side by side, a class token before them is left out.
@@ -112,8 +127,8 @@ def _parts(net, teacher, features, data):
     with standing(net, "eval"):  # two images must not move the statistics of a batch norm
         S = features(net, x)
     T = features(teacher, x)
-    regressor = _regressor(S, T).to(x.device)
-    probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(x.device)
+    regressor = _regressor(S, T).to(S)
+    probe = nn.Sequential(nn.Flatten(), nn.Linear(T[0].numel(), data.classes)).to(T)
     return {"net": net, "regressor": regressor, "probe": probe}
 
 

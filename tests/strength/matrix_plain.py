@@ -7,6 +7,7 @@ generator seeded with 0, the hint stage from 77, then each method in the order o
 """
 
 import contextlib
+import copy
 
 import torch
 import torch.nn.functional as F
@@ -112,6 +113,16 @@ def walk(T, x, b, k, steps=10, eps=1e-4):
     return None
 
 
+def lone(S, x):
+    """Can the student be trained on one image? Not where a batch norm sees one number of it."""
+    try:
+        with torch.no_grad():
+            ask(copy.deepcopy(S), x[None])
+    except ValueError:
+        return False
+    return True
+
+
 def bss(S, T, x, y, r):
     """CE + 4 KD + 2 L_BS, the weights of a first epoch; no tau^2."""
     with torch.no_grad():
@@ -130,6 +141,8 @@ def bss(S, T, x, y, r):
         to = torch.multinomial(F.softmax(q, 1), 1)[:, 0]
         found = [walk(T, x[i], int(y[i]), int(k)) for i, k in zip(both, to)]
         found = [one for one in found if one]
+        if len(found) == 1 and not lone(S, found[0][0]):
+            found = []
     made, share = a_S.new_zeros(()), len(found) / len(y)
     if found:
         found = found * 2 if len(found) == 1 else found  # batch norm wants two
@@ -161,13 +174,25 @@ def passed(net, x):
     return list(dict.fromkeys(seen))
 
 
+def as_map(m, out):
+    """Tokens and images with channels last, of a dense layer, as maps (n, d, h, w)."""
+    if not isinstance(m, nn.Linear) or out.dim() < 3:
+        return out
+    if out.dim() == 4:
+        return out.permute(0, 3, 1, 2)
+    side = int(out.shape[1] ** 0.5)
+    if out.shape[1] - side * side > 1:
+        return out
+    return out[:, -side * side :].reshape(len(out), side, side, -1).permute(0, 3, 1, 2)
+
+
 def hint(S, T, x, y, r, names, still):
     """FitNets' first stage: one step of AdamW on half the squared distance of features. Returns
     which weights' slopes are more than rounding: AdamW's first step divides a slope by its size.
     """
     held = {}
     hooks = [
-        layer(net, name).register_forward_hook(lambda m, i, o, k=k: held.update({k: o}))
+        layer(net, name).register_forward_hook(lambda m, i, o, k=k: held.update({k: as_map(m, o)}))
         for k, net, name in zip("ST", (S, T), names)
     ]
     S.eval()

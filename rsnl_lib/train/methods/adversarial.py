@@ -183,8 +183,9 @@ ARD = dict(source="arXiv 1905.09747", values={"tau": 30.0}, on_grey={"tau": 1.0}
 FAST = dict(ARD, passes=12, values={"tau": 30.0, "step": 1.0, "replays": 4})
 RSLAD = dict(source="arXiv 2108.07969", settings=ATTACK | AS_PUBLISHED)
 IAD = dict(source="arXiv 2106.04928", values={"tau": 1.0}, settings=ATTACK | MIX | TRUST)
-ADAAD = dict(source="Huang et al., CVPR 2023", settings=ATTACK | MIX)
-IGDM = dict(source="arXiv 2312.03286", settings=ATTACK | MIX | SLOPES)
+BOTH = dict(live=True, through=True)
+ADAAD = dict(BOTH, source="Huang et al., CVPR 2023", settings=ATTACK | MIX)
+IGDM = dict(BOTH, source="arXiv 2312.03286", settings=ATTACK | MIX | SLOPES)
 METHODS = {
     "pgd_at": plain(pgd_at, "PGD-AT", "#5D4037", "+", "arXiv 1706.06083", settings=ATTACK),
     "trades": plain(trades, "TRADES", "#556B2F", "|", "arXiv 1901.08573", settings=ATTACK | TRADES),
@@ -192,6 +193,6 @@ METHODS = {
     "fast_ard": taught(fast_ard, "Fast-ARD", "#5790FC", "2", **FAST, settings=BALL | MIX | REPLAYS),
     "rslad": taught(rslad, "RSLAD", "#A04000", "3", **RSLAD),
     "iad": taught(iad, "IAD", "#A96B59", "4", **IAD, live=True),
-    "adaad": taught(adaad, "AdaAD", "#6A5ACD", (4, 1, 0), **ADAAD, live=True),
-    "igdm": taught(igdm, "IGDM", "#4A235A", (8, 2, 0), **IGDM, live=True),
+    "adaad": taught(adaad, "AdaAD", "#6A5ACD", (4, 1, 0), **ADAAD),
+    "igdm": taught(igdm, "IGDM", "#4A235A", (8, 2, 0), **IGDM),
 }

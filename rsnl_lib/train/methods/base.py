@@ -57,6 +57,7 @@ class Method(NamedTuple):
     slopes: bool = False  # differentiates the student's input gradient without the teacher's
     hint: bool = False  # starts with the hint stage (train.hint_stage)
     live: bool = False  # needs the teacher itself
+    through: bool = False  # and its gradients at images of its own
     target: Callable | None = None  # (g_T of all images, seed) -> what takes its place, made once
     passes: float = 3  # convolution passes of a step, without those of an attack's steps
     settings: dict = {}  # {name: Setting} of its own
@@ -68,3 +69,8 @@ class Method(NamedTuple):
     def twice(self) -> bool:
         """Is the student's input gradient differentiated once more?"""
         return self.slopes or bool(self.gradients)
+
+    @property
+    def attacks(self) -> bool:
+        """Does an attack climb the student's loss by its gradient to the images?"""
+        return "attack_steps" in self.settings
