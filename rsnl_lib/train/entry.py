@@ -51,26 +51,10 @@ def check(
         raise ValueError(f"hint_epochs={hint_epochs} needs a teacher; pass one, or set it to 0")
     x = data.x_train
     asked = bool(how.scores or hint_epochs)
-    for who, n in [("teacher", teacher)] * asked + [("network", net)]:
-        if any(map(is_lazy, [*checks.module(who, n).parameters(), *n.buffers()])):
-            modules.try_on(f"the {who}", n, x[:2])  # lazy layers take their shape
-        a = door.look(who, checks.network(who, n), x[:2])
-        got = tuple(a.shape)
-        if got != (min(2, len(x)), data.classes) and (how.scores or n is net):
-            has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to two images"
-            raise ValueError(
-                f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
-            )
-        if how.scores or n is net:
-            checks.logits(who, a)
-        if who == "teacher":
-            door.awake(who, n, x)
-            packed = any("quantized" in type(m).__module__ for m in n.modules())
-            if packed and (how.gradients or how.live):
-                raise ValueError(
-                    "the teacher is quantised and has no input gradients; give the network that it"
-                    " was made from, or a method that asks for its scores alone, such as kd"
-                )
+    if asked:
+        _meet("teacher", teacher, data, how.scores)
+        _can_teach(teacher, x, how)
+    _meet("network", net, data, True)
     own, seen = ((t[0].shape, t.dtype) for t in (data.x_train, data.x_val))
     if own != seen:
         given = " and ".join(f"{tuple(shape)} {dtype}" for shape, dtype in (own, seen))
@@ -82,6 +66,34 @@ def check(
     if hint_epochs:
         hints.reaches(net, teacher, x[:2])
     door.trainable(net, x, r.frozen_norm, how.twice, _single(len(x), r.batch))
+
+
+def _meet(who, net, data, scores):
+    """Look at a network, and where its `scores` are wanted whether they are logits that fit."""
+    x = data.x_train[:2]
+    if any(map(is_lazy, [*checks.module(who, net).parameters(), *net.buffers()])):
+        modules.try_on(f"the {who}", net, x)  # lazy layers take their shape
+    a = door.look(who, checks.network(who, net), x)
+    if not scores:
+        return
+    got = tuple(a.shape)
+    if got != (len(x), data.classes):
+        has = f"scores {got[1]} classes" if len(got) == 2 else f"answers {got} to two images"
+        raise ValueError(
+            f"the {who} {has}, {data.name} has {data.classes}; it must give logits (n, classes)"
+        )
+    checks.logits(who, a)
+
+
+def _can_teach(teacher, x, how):
+    """Refuse a teacher in training mode, or without the input gradients that a method needs."""
+    door.awake("teacher", teacher, x)
+    packed = any("quantized" in type(m).__module__ for m in teacher.modules())
+    if packed and (how.gradients or how.live):
+        raise ValueError(
+            "the teacher is quantised and has no input gradients; give the network that it was"
+            " made from, or a method that asks for its scores alone, such as kd"
+        )
 
 
 def _single(n, batch):

@@ -441,22 +441,25 @@ def test_a_function_with_one_derivative_is_refused_where_two_are_needed():
         train.fit(net(), D, "robust", R, teacher=T)
 
 
-def test_a_lone_boundary_sample_is_left_out_where_batch_norm_would_see_one_number(monkeypatch):
-    def lone(*given, **how):
-        s = boundary.search(*given, **how)
-        return s._replace(accepted=torch.tensor([True, False]))
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_one_or_two_boundary_samples_are_left_out_where_batch_norm_sees_one_number(
+    monkeypatch, most
+):
+    def found(*given, **how):
+        return boundary.search(*given, **how)._replace(accepted=torch.arange(4) < most)
 
-    monkeypatch.setattr(supporting, "search", lone)
-    monkeypatch.setattr(supporting, "base_samples", lambda *given: torch.tensor([0, 1]))
+    monkeypatch.setattr(supporting, "search", found)
+    monkeypatch.setattr(supporting, "base_samples", lambda *given: torch.arange(4))
     a_T = T(D.x_train).detach()
     b = base.Batch(D.x_train, a_T.argmax(1), a_T, None, 1.0, T)
     dense = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4))
-    for net, share in ((dense, 0), (small(0, nn.BatchNorm2d), 1 / 24), (small(), 1 / 24)):
+    for net in (dense, small(0, nn.BatchNorm2d), small()):
+        share = 0 if net is dense and most < 3 else most / 24
         terms = supporting.bss(net, b, R)
         assert float(terms["bss_share"][1]) == pytest.approx(share)
         assert (float(terms["bss"][1]) > 0) is bool(share)
         sum(weight * value for weight, value in terms.values()).backward()
-    assert dense[2].num_batches_tracked == 1, "a sample left out moves no statistics"
+    assert dense[2].num_batches_tracked == 1 + (most > 2), "what is left out moves no statistics"
 
 
 def test_logits_far_apart_are_attacked_as_those_of_usual_size():

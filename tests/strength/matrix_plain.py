@@ -141,7 +141,7 @@ def bss(S, T, x, y, r):
         to = torch.multinomial(F.softmax(q, 1), 1)[:, 0]
         found = [walk(T, x[i], int(y[i]), int(k)) for i, k in zip(both, to)]
         found = [one for one in found if one]
-        if len(found) == 1 and not lone(S, found[0][0]):
+        if 0 < len(found) < 3 and not lone(S, found[0][0]):
             found = []
     made, share = a_S.new_zeros(()), len(found) / len(y)
     if found:

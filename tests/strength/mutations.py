@@ -2077,8 +2077,8 @@ MUTANTS = [
     (
         "probabilities of a student are let through",
         "train/entry",
-        "if how.scores or n is net:\n            checks",
-        "if how.scores and n is not net:\n            checks",
+        "_meet('network', net, data, True)",
+        "_meet('network', net, data, False)",
         "door::test_a_student_that_ends_in_softmax",
     ),
     (
@@ -2117,11 +2117,11 @@ MUTANTS = [
         "door::test_reentrant_checkpoints",
     ),
     (
-        "a lone sample is shown in any case",
+        "few samples are shown in any case",
         "train/methods/supporting",
-        "if alone and (not takes_one(net, s.x[kept])):",
+        "if 0 < len(kept) < 3 and (not takes_one(net, s.x[kept])):",
         "if False:",
-        "door::test_a_lone_boundary_sample",
+        "door::test_one_or_two_boundary",
     ),
     (
         "flat logits are attacked as they are",

@@ -62,8 +62,8 @@ def bss(
     of weight 1. Walks start from `count` images at most (0: a quarter of the batch, the paper's 64
     of 256) and take Newton's steps (eta=None; the paper's ETA is made for other pixels). L_BS is
     the mean over the samples accepted, zero if there is none; "bss_share" how many there are per
-    image of the batch. A single sample is shown twice, or left out where the student has batch norm
-    over maps of one place: the variance of two equal numbers is rounding.
+    image of the batch. A single sample is shown twice. Where the student has batch norm over maps
+    of one place one or two are left out: two numbers, normalised, are 1 and -1 whatever they were.
     """
     teacher = live_teacher(b)
     alpha, beta = schedule(b.share)
@@ -75,12 +75,11 @@ def bss(
         k = targets(b.a_T[pick])[0]
         s = search(teacher, b.x[pick], b.y[pick], k, eta, rule=rule)
         kept = s.accepted.nonzero()[:, 0]
-        alone = len(kept) == 1
-        if alone and not takes_one(net, s.x[kept]):
+        if 0 < len(kept) < 3 and not takes_one(net, s.x[kept]):
             kept = kept[:0]
         if len(kept):
             made = len(kept) / len(b.y) + made
-            if alone:  # a batch norm's running variance divides by the images less one
+            if len(kept) == 1:  # a batch norm's running variance divides by the images less one
                 kept = kept.repeat(2)
             soft = losses.soft_cross_entropy(net(s.x[kept]), s.logits[kept], r.tau)
     hard, kd = F.cross_entropy(a_S, b.y), losses.soft_cross_entropy(a_S, b.a_T, r.tau)
