@@ -129,6 +129,7 @@ def rehearse(net: nn.Module, data: Data, how: Method, r: Recipe, teacher: nn.Mod
         stack.enter_context(door.twice(how.twice))
         stack.enter_context(modules.put_back(weights, "grad"))
         stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of hooks: they belong to the steps
         warnings.filterwarnings("error", "None of the inputs have requires_grad")  # of checkpoints
         modules.training(net, r.frozen_norm)
         try:
