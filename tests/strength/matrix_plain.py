@@ -116,7 +116,7 @@ def walk(T, x, b, k, steps=10, eps=1e-4):
 def lone(S, x):
     """Can the student be trained on one image? Not where a batch norm sees one number of it."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             ask(copy.deepcopy(S), x[None])
     except ValueError:
         return False
