@@ -2061,20 +2061,6 @@ MUTANTS = [
         "door::test_images_changed_in_place",
     ),
     (
-        "an exported program's copy is asked",
-        "geometry/steady",
-        "if 'train' in vars(net):",
-        "if False:",
-        "door::test_an_exported_program",
-    ),
-    (
-        "a scripted copy hangs on its weights",
-        "geometry/steady",
-        "        with torch.no_grad():\n            copied",
-        "        with torch.enable_grad():\n            copied",
-        "door::test_scripted_networks",
-    ),
-    (
         "probabilities of a student are let through",
         "train/entry",
         "_meet('network', net, data, True)",
@@ -2087,27 +2073,6 @@ MUTANTS = [
         "if not features(net, x.clone()).requires_grad:",
         "if False:",
         "door::test_a_hint_that_reaches",
-    ),
-    (
-        "the hint's layers of single precision",
-        "train/hints",
-        "_regressor(S, T).to(S)",
-        "_regressor(S, T).to(x.device)",
-        "door::test_the_hint_stage_takes_double",
-    ),
-    (
-        "no way back is rehearsed",
-        "train/entry",
-        "        net(x).sum().backward()",
-        "        net(x)",
-        "door::test_reentrant_checkpoints",
-    ),
-    (
-        "the attack's gradient is not rehearsed",
-        "train/entry",
-        "if how.attacks:",
-        "if False:",
-        "door::test_reentrant_checkpoints",
     ),
     (
         "the walk's gradient is not rehearsed",
