@@ -469,11 +469,11 @@ def test_logits_far_apart_are_attacked_as_those_of_usual_size():
     k = 10 / float(boundary.top_two(last(x)).max())
     for kind in ("pgd", "autoattack"):
         one, two = (
-            toolbox.survives(Around(lambda a, x, m: n * a, net=last), x, y, 0.2, kind, 2, 1)
+            toolbox.survives(Around(lambda a, x, m: n * a, net=last), x, y, 0.2, kind, 10, 1)
             for n in (k, k * 1e5)
         )
         assert torch.equal(one, two), kind
-    assert one.any() and not one.all()
+    assert not one.all()
 
 
 def test_survives_and_sweep_leave_modes_and_gradients():
@@ -490,7 +490,8 @@ def test_survives_and_sweep_leave_modes_and_gradients():
         second.requires_grad_(False)
         ask(net)
         assert [m.training for m in net.modules()].count(True) == 1 and net[1].training
-        assert bool((first.grad == 1).all()) and all(p.grad is None for p in [second, *rest])
+        assert first.grad is not None and bool((first.grad == 1).all())
+        assert all(p.grad is None for p in [second, *rest])
         assert [p.requires_grad for p in net.parameters()].count(False) == 1
 
 
