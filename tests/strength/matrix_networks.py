@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 SHAPE = (3, 32, 32)
-MIXED = "mix|depend on|other images|companion"
+MIXED = "mix|depend on|other images|companion|follow the images"
 TWICE = "second derivative|twice"
 UNSEEN = "script|trac|compil|export"
 HEADS = r"logits|tensor|tuple|dict|head"
