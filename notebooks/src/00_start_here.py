@@ -82,7 +82,7 @@ print(f"at {levels[1]:g} dB the networks disagree on {int(differ.sum())} of {len
 with torch.no_grad():
     scores = {m: torch.softmax(net(pictures), 1).numpy() for m, net in nets.items()}
 names = ["clean", *(f"SNR {level:g} dB" for level in levels)]
-palette.show(figures.score_bars(pictures, scores, [y[pick]] * 4, titles=names),
+palette.show(figures.score_bars(pictures, scores, [y[pick]] * 4, full.names if full else (), names),
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]

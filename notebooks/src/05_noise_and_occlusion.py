@@ -68,7 +68,7 @@ palette.show(figures.score_bars(pictures, scores, [int(y[pick])] * 4, titles=["c
 # Move the sliders; arrow keys work too. Solid bars are the scores now, hollow ones the clean image's, the triangle marks the true class. The noise pattern changes only with *noise draw*, so the SNR slider rescales one and the same pattern. *Own digit* takes a photo or drawing of yours: it is made grey, inverted if the paper is bright, cropped, and centred as MNIST was, and you see the result.
 
 # %%
-widgets.explorer(nets, x, y, [str(c) for c in range(scores["teacher"].shape[1])])
+widgets.explorer(nets, x, y, [*(full.names if full else ())] or [str(c) for c in range(scores["teacher"].shape[1])])
 
 # %% [markdown]
 # Without a kernel you see a still picture here, but [figure3.html](../figure3.html) does the same in any browser; with one, turn *noise draw* at 0 dB and watch how much the verdict on a single image depends on luck.
