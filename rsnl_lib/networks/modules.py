@@ -213,6 +213,16 @@ def _counted():
     found.update(counter.get_flop_counts())
 
 
+def _of_plain_layers(net):
+    """Is a network made of PyTorch's layers and the library's alone, without attention? Then its
+    convolutions and dense layers say all, and torch's counter, slow to load, is not asked.
+    """
+    own = (nn.MultiheadAttention, nn.Transformer)
+    homes = {type(m).__module__ for m in net.modules()}
+    known = all(home.startswith(("torch.nn.modules.", "rsnl_lib.")) for home in homes)
+    return known and not any(isinstance(m, own) for m in net.modules())
+
+
 def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tuple[int, float]:
     """(weights, multiplications for one image of `shape`): weights without biases, as the paper
     counts (Table VII), of convolutions, dense layers and attention; multiplications as
@@ -229,11 +239,23 @@ def count(net: nn.Module, shape: tuple, share: Callable = lambda layer: 1) -> tu
     for m in net.modules():
         if isinstance(m, nn.MultiheadAttention):
             weights += [p for name, p in m._parameters.items() if name.endswith("proj_weight")]
-    with _counted() as found:
-        try_on(who, net, weights[0].new_zeros(1, *shape))
-    paths = {f"{who}.{name}".rstrip("."): m for name, m in layers.items()}
-    own = {m: sum(found.get(path, {}).values()) // 2 for path, m in paths.items()}
-    rest = sum(found.get("Global", {}).values()) // 2 - sum(own.values())
+    x = weights[0].new_zeros(1, *shape)
+    if _of_plain_layers(net):
+        own = dict.fromkeys(layers.values(), 0)
+
+        def add(layer, inputs, out):
+            side = inputs[0] if getattr(layer, "transposed", False) else out
+            features = side.shape[-1] if isinstance(layer, nn.Linear) else side.shape[1]
+            own[layer] += layer.weight.numel() * (side.numel() // features)
+
+        try_on(who, net, x, own, add)
+        rest = 0
+    else:
+        with _counted() as found:
+            try_on(who, net, x)
+        paths = {f"{who}.{name}".rstrip("."): m for name, m in layers.items()}
+        own = {m: sum(found.get(path, {}).values()) // 2 for path, m in paths.items()}
+        rest = sum(found.get("Global", {}).values()) // 2 - sum(own.values())
     mults = rest + sum(number * share(layer) for layer, number in own.items())
     return sum(w.numel() for w in weights if w is not None), mults
 

@@ -32,6 +32,14 @@ def _check_network(name, v):
             networks.build(v)
 
 
+def _check_rows(name, v):
+    """Refuse what is no file to which curves can be appended; "" is none."""
+    if not isinstance(v, str):
+        raise ValueError(f"{name}={v!r} must be the name of a file of curves, such as 'curves.csv'")
+    if v:
+        store.can_append(v, store.CURVE_COLUMNS)
+
+
 CHECKS = {
     "profile": lambda name, v: one_of(name, v, PROFILES),
     **dict.fromkeys(_OWN, _check_network),
@@ -45,7 +53,7 @@ CHECKS = {
     "image": functools.partial(whole, high=39),  # of the forty in a gallery
     "method": lambda name, v: one_of(name, v, METHODS),
     "picture": lambda _, v: v != "" and own_picture(v),
-    "rows": lambda _, v: v != "" and store.can_append(v, store.CURVE_COLUMNS),
+    "rows": _check_rows,
     "snr": finite,
     "device": lambda _, v: device(v),
 }

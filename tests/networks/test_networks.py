@@ -107,6 +107,18 @@ def test_a_layer_counts_at_every_token_and_attention_counts_its_products(fused):
     assert told == (patch + inside + head, 16 * (patch + inside) + products + head)
 
 
+@pytest.mark.parametrize(
+    "name", ["mnist_student", "cifar_student1", "cifar_resnet8", "digits_mlp_student"]
+)
+def test_layers_of_ones_own_networks_are_counted_as_torchs_counter_counts_them(name, monkeypatch):
+    net, shape = networks.build(name), catalogue.SHAPES[name.split("_")[0]]
+    with monkeypatch.context() as m:
+        m.setattr(modules, "_counted", None)  # slow to load, and not asked
+        plain = networks.count(net, shape)
+    monkeypatch.setattr(modules, "_of_plain_layers", lambda net: False)
+    assert networks.count(net, shape) == plain
+
+
 def test_torchs_own_counter_agrees_on_windows_of_tokens_and_a_share_weighs_its_layer():
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -273,6 +273,7 @@ book("number", "07", "steps=0", "at least 1", steps=0)
 book("size", "07", "steps=10000000000", "at most 1000000000", steps=10**10)
 book("number", "08", "image=-1", "at least 0", image=-1)
 book("size", "08", "image=40", "at most 39", image=40)
+book("place", "03", "rows=0", "name of a file", rows=0)
 book("name", "09", "seed='0'", "at least 0", seed="0")
 bad(
     "chapter",
