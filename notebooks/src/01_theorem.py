@@ -169,7 +169,7 @@ for space in geometry.SPACES:
     print(f"{space:12} ahead on {int((m_low > 0).sum()):2} of these {len(m_low)}   median sound radius {radius[m_low > 0].median():.4f}")
 
 # %% [markdown]
-# The same flips, seen through three rulers: the logit's certificate is the longest. The tempered space is the one $\mathcal L_G$ works in; with ten classes it compares something else than Eq. 7 does: at $\tau > 1$ a different image may be "ahead" (three logits $(0, -0.1, -10)$ and $(0, -1, -1)$ are enough, below).
+# Probability and logit order the two networks alike, and of the two rulers the logit's certificate is the longer. The tempered space is the one $\mathcal L_G$ works in; with ten classes its radius, though longer, is that of another event than Eq. 7's: at $\tau > 1$ a different image may be "ahead" (three logits $(0, -0.1, -10)$ and $(0, -1, -1)$ are enough, below).
 
 # %%
 S, T, first = torch.tensor([[0, -0.1, -10.0]]), torch.tensor([[0, -1.0, -1.0]]), torch.tensor([0])
@@ -470,4 +470,4 @@ checkers.certificates(certificates)
 # </details>
 
 # %% [markdown]
-# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start; the printed theorem says "at least" where its proof shows "at most". In logits, with both networks bounded as one, the certificate reaches three quarters of the way to the true flip, and it never failed. One trained pair on 8x8 digits, seed 0; the deeper MNIST networks are out of reach for these bounds (04 gives estimates and votes), and at the paper's noise levels the theorem is silent.
+# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start. The printed theorem says that beyond a radius the teacher leads; its proof shows that within it the student does. In logits, with both networks bounded as one, the certificate reaches three quarters of the way to the true flip, and it never failed. One trained pair on 8x8 digits, seed 0; the deeper MNIST networks are out of reach for these bounds (04 gives estimates and votes), and at the paper's noise levels the theorem is silent.
