@@ -156,7 +156,11 @@ def _cells(path) -> Iterator[list]:
     """The rows of a CSV file as lists of text, its header first, none of an empty file; one that
     is no whole table in UTF-8 (with or without byte-order mark) is refused with its row.
     """
-    raw = _content(path)
+    return _parsed(path, _content(path))
+
+
+def _parsed(path, raw):
+    """The rows that `_cells` gives, of these bytes of the file."""
     try:
         text = raw.decode("utf-8-sig")
         bad = raw.find(b"\0")
@@ -231,12 +235,13 @@ def frame(*paths: AnyPath) -> "DataFrame":
 
     if not paths:
         raise ValueError("there are no files to read; name at least one")
-    first = None
+    first, found = None, []
     for path in paths:
         if not os.path.lexists(path):
             remedy = "make them with: python -m rsnl_lib train"
             raise FileNotFoundError(f"there are no results {path}; {remedy}")
-        cells = _cells(path)
+        found.append(_content(path))
+        cells = _parsed(path, found[-1])
         header = next(cells, None)
         if header is None:
             raise ValueError(f"{path} is no table: it is empty; make the file again")
@@ -247,6 +252,6 @@ def frame(*paths: AnyPath) -> "DataFrame":
     how = {"keep_default_na": False, "na_values": dict.fromkeys(numbers, [""])}
     how["dtype"] = dict.fromkeys(("settings", "teacher", "commit"), str)
     how["encoding"] = "utf-8-sig"
-    tables = [pd.read_csv(io.BytesIO(_content(p)), **how) for p in paths]
+    tables = [pd.read_csv(io.BytesIO(raw), **how) for raw in found]
     rows = pd.concat(tables, ignore_index=True)
     return rows.drop_duplicates(ignore_index=True)

@@ -134,8 +134,8 @@ def _words(culprit):
 
 def companions(net: nn.Module, x: Tensor) -> tuple[tuple[str, str] | None, str]:
     """What another image beside x[0] changes in a network as it stands: (name, kind) of the layer
-    that mixes them (`apart`), and the name of a buffer that follows the images, "" for none. Four
-    images are asked; nothing moves.
+    that mixes them, the name "" for its own forward, None if there is none; and the name of a
+    buffer that follows the images, "" for none. Four images are asked; nothing moves.
     """
     seen, held, net = [], [], stand_in(net)
     for pair in beside(x):
@@ -145,13 +145,6 @@ def companions(net: nn.Module, x: Tensor) -> tuple[tuple[str, str] | None, str]:
             held.append({name: b.clone() for name, b in net.named_buffers()})
     moved = (name for name, b in held[0].items() if not b.equal(held[1][name]))
     return _culprit(*seen, 1), next(moved, "")
-
-
-def apart(net: nn.Module, x: Tensor) -> tuple[str, str] | None:
-    """(name, kind) of the layer of a network, as it stands, that mixes the images of a batch, the
-    name "" for its own forward; None if there is none. Four images are asked; nothing moves.
-    """
-    return companions(net, x)[0]
 
 
 def unchanged(who: str, shown: Tensor, x: Tensor) -> None:

@@ -43,9 +43,7 @@ def look(who: str, net: nn.Module, x: Tensor) -> Tensor:
     """The logits (n, k) at rest of a few images x, of a network whose answer can be relied on:
     finite, the same each time, an image's own (`steady`). A copy of it is asked.
     """
-    if not isinstance(net, nn.Module):
-        checks.network(who, net)
-    seen = stand_in(unwrapped(net))
+    seen = stand_in(unwrapped(checks.module(who, net)))
     out = try_on(f"the {who}", seen, x)
     if isinstance(seen, torch.jit.ScriptModule) and not isinstance(out, Tensor):
         raise ValueError(

@@ -213,7 +213,7 @@ def test_random_numbers_and_statistics_stay_as_they_were_where_a_network_is_look
     torch.manual_seed(3)
     wanted = torch.rand(3)
     torch.manual_seed(3)
-    assert steady.apart(net, D.x_train) == ("1", "OwnNorm")
+    assert steady.companions(net, D.x_train)[0] == ("1", "OwnNorm")
     door.look("network", nn.Sequential(net, nn.Dropout()), D.x_train[:2])
     with pytest.raises(ValueError):
         door.look("network", random, D.x_train[:2])
@@ -227,7 +227,7 @@ def test_what_cannot_be_copied_is_asked_itself_and_put_back():
     net(D.x_train[:2])
     assert steady.stand_in(net) is net
     before = copy.deepcopy(net.state_dict())
-    assert steady.apart(net, D.x_train) == ("1", "OwnNorm")
+    assert steady.companions(net, D.x_train)[0] == ("1", "OwnNorm")
     with pytest.raises(ValueError, match="OwnNorm in training mode"):
         door.trainable(net, D.x_train, False, True, "")
     assert all(torch.equal(t, before[n]) for n, t in net.state_dict().items())
@@ -378,7 +378,10 @@ def test_the_hint_stage_takes_double_precision():
     x = {f"x_{p}": getattr(D, f"x_{p}").double() for p in ("train", "val", "test")}
     for hint in ("regress", "classify"):
         r = R._replace(epochs=1, hint=hint)
-        train.fit(small().double(), D._replace(**x), "fitnet", r, teacher=small(9).double().eval())
+        teacher = small(9).double().eval()
+        run = train.fit(small().double(), D._replace(**x), "fitnet", r, teacher=teacher)
+        a = run.last(x["x_test"])
+        assert a.dtype == torch.double and a.isfinite().all()
 
 
 class Checkpointed(nn.Module):
