@@ -2,12 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
-from rsnl_lib import env
+from rsnl_lib import data, env, geometry, measure, networks, theorem
 from rsnl_lib.data import perturb
-from rsnl_lib.train import losses
+from rsnl_lib.train import attacks, losses
 from rsnl_lib.workbook import checkers
 
 CELLS = re.compile(r"^# %%.*$", re.M)
@@ -26,8 +27,14 @@ def exercises():
 ALL = list(exercises())
 
 
+# what a chapter has imported where its exercises stand
+IMPORTED = dict(checkers=checkers, torch=torch, np=np, losses=losses, perturb=perturb)
+IMPORTED |= dict(attacks=attacks, data=data, geometry=geometry, measure=measure)
+IMPORTED |= dict(networks=networks, theorem=theorem)
+
+
 def run(code):
-    exec(code, {"checkers": checkers, "torch": torch, "losses": losses, "perturb": perturb})
+    exec(code, dict(IMPORTED))
 
 
 def test_every_chapter_has_exercises():
