@@ -10,6 +10,7 @@ from torch import Tensor
 from ...geometry import boundary
 from ...train import attacks
 from .. import figures, palette
+from ..boundary_figures import CLASS_COLOURS
 from .base import DIGITS, GRID, grey_image, probabilities, score_view, side_by_side, stage
 from .svg import step_plot
 
@@ -69,12 +70,13 @@ def _walk_row(net, method: str, s, b: int, k: int, at: int) -> str:
     a = net(s.path[:, 0])
     z = s.path[at, 0]
     curves = {
-        f"f_b, {b}": (a[:, b].tolist(), palette.style("kd")["color"]),
-        f"f_k, {k}": (a[:, k].tolist(), palette.style("robust")["color"]),
+        f"f_b, {b}": (a[:, b].tolist(), CLASS_COLOURS[0]),
+        f"f_k, {k}": (a[:, k].tolist(), CLASS_COLOURS[1]),
     }
+    steps = int(s.steps[0])
     said = (
         f"length {float((z - s.path[0, 0]).norm()):.3f}, gap {float(a[at, b] - a[at, k]):+.3f},"
-        f" says {int(a[at].argmax())}; the walk took {int(s.steps[0])} steps,"
+        f" says {int(a[at].argmax())}; the walk took {steps} {'step' if steps == 1 else 'steps'},"
         f" {'accepted' if s.accepted[0] else 'rejected'}"
     )
     image = grey_image(z[0], f"the image after {at} steps", 112)
