@@ -40,7 +40,7 @@ x, y = data.gallery(dataset)
 #
 # $$x \leftarrow x - \frac{L_k(x) + \epsilon}{\|\nabla L_k(x)\|}\cdot\frac{\nabla L_k(x)}{\|\nabla L_k(x)\|}$$
 #
-# That is Newton's step; the BSS paper (arXiv 1805.05532) makes it $\eta\,(L_k + \epsilon)$ long.
+# A small $\epsilon$ carries it across. This is Newton's length; the BSS paper (arXiv 1805.05532) has $\eta\,(L_k + \epsilon)$.
 
 # %%
 def step(net, x, b, k, eps=1e-4):
@@ -90,7 +90,7 @@ palette.show(boundary_figures.walk_maps(shown, b, title),
 widgets.walk(nets, x, y)
 
 # %% [markdown]
-# Each walk ends where two logits meet. Next: what did it change?
+# Each walk ends where two logits meet. What did it change?
 
 # %%
 with torch.no_grad():
@@ -174,7 +174,7 @@ palette.show(boundary_figures.named_cloud(parts, "AngSim with the teacher", "tes
              alt="Accuracy in noise and under attack against AngSim: students of attacked images are on top and far left, target zero high in the middle, robust at the right below them, mimic low though near")
 
 # %% [markdown]
-# Over all students of digits there is almost no order; among those trained on clean images alone there is some: rank correlations of 0.65 in noise and 0.58 under attack, where 1 is the same order. Yet students of attacked images are far from the teacher and the most robust; *mimic* is as near as a second teacher and little above KD.
+# On digits there is almost no order over all students. Among those trained on clean images alone there is some: rank correlations of 0.65 in noise and 0.58 under attack, where 1 is the same order. Yet students of attacked images are far from the teacher and the most robust; *mimic* is as near as a second teacher and little above KD.
 #
 # ## Training on boundary samples
 #
@@ -197,7 +197,7 @@ with torch.no_grad():
         print(f"MNIST, {palette.style(m)['label']:8} {at_the_boundary(net, shipped['teacher'], *data.gallery('mnist')):.2f}")
 
 # %% [markdown]
-# BSS's student comes close to the least possible, the teacher's own (forty digits). What did it gain?
+# On forty images of MNIST, BSS's student comes close to the least possible, the teacher's own value. Did that help?
 
 # %%
 for c in claims.explore(claims.read_lines("neighbours"), done):
@@ -240,7 +240,7 @@ palette.show(boundary_figures.named_cloud(far, "median length of the walk (pixel
              alt="Accuracy under attack rises with the median length of the walk on digits and on MNIST; BSS is lowest and shortest on MNIST, shorter than its teacher")
 
 # %% [markdown]
-# On both data sets accuracy under attack rises with the length of the walk; AngSim hardly orders it. No wonder: an attack looks for a place across the boundary. On MNIST BSS took on its teacher's directions, yet its boundary lies nearer. Why not on digits, the rows do not say.
+# On both data sets accuracy under attack rises with the length of the walk; for AngSim no order is shown. This is no surprise: an attack looks for a place across the boundary. On MNIST, BSS took on its teacher's directions, but its boundary lies nearer than the teacher's. The rows do not say why this did not happen on digits.
 
 # %% [markdown]
 # ## Exercise 1: the BSS paper's step (ten minutes)

@@ -204,6 +204,17 @@ def test_names_stand_beside_their_marks_and_other_networks_are_grey():
     assert green.get_color() == palette.style("kd")["color"]
 
 
+def test_no_name_covers_another(table):
+    rows = table[table.method != "teacher"].rename(columns={"ang": "x"})
+    parts = {q: rows.assign(y=100 * rows[q]) for q in ("noise", "attack")}
+    fig = boundary_figures.named_cloud(parts, "x", "y", boundary_figures.BESIDE_ALIKE, "alike")
+    palette.png(fig)
+    for ax in fig.axes:
+        boxes = [t.get_window_extent() for t in ax.texts]
+        assert len(boxes) == 8
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_the_colours_of_classes_are_no_networks_in_the_live_walk():
     shown = {palette.style(m)["color"] for m in ("teacher", "kd", "robust", "bss")}
     assert not shown & set(boundary_figures.CLASS_COLOURS[:2])
