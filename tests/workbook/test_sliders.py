@@ -92,10 +92,10 @@ def test_plane_follows_its_controls_and_never_certifies_beyond_the_exact_flip(sh
     c = controls(shown[0][0])
     seen = [c["out"].value]
     for name, value in (
-        ("example", 1),
-        ("R", 0.3),
-        ("norm of delta", 1),
-        ("norm of delta", math.inf),
+        ("image", 1),
+        ("radius R", 0.3),
+        ("push measured by", 1),
+        ("push measured by", math.inf),
     ):
         c[name].value = value
         seen.append(c["out"].value)

@@ -6,6 +6,7 @@ import math
 import ipywidgets as W
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ... import geometry, theorem
@@ -18,6 +19,7 @@ LOOK = {name: kind["color"] for name, kind in theorem_figures.KIND_LOOKS.items()
 SIDE = 360  # pixels of the square shown
 ZERO = torch.zeros(1, 2, dtype=torch.float64)
 K = 81  # points of a side at which the head start is drawn
+PARTS = 64  # of the distance to the flip, for the integral
 
 
 class Plane:
@@ -36,23 +38,43 @@ class Plane:
         """Half the side of the square shown: the nearest flip lies well inside it."""
         return min(max(3 * self.answers(2)["flip"][1], self.reach / 20), self.reach)
 
-    @functools.cached_property
     @torch.no_grad()
-    def field(self) -> np.ndarray:
-        """h in logits on K x K points of the square, (K, K)."""
-        ticks = torch.linspace(-self.side, self.side, K, dtype=torch.float64)
+    def head_starts(self, side: float) -> np.ndarray:
+        """h in logits on K x K points of the square of half a side `side`, (K, K)."""
+        ticks = torch.linspace(-side, side, K, dtype=torch.float64)
         points = torch.cartesian_prod(ticks, ticks)
         h = theorem.head_start(*self.nets, self.y.expand(len(points)))(points)
         return h.view(K, K).numpy()
 
+    @functools.cached_property
+    def field(self) -> np.ndarray:
+        """h in logits on the square shown, (K, K)."""
+        return self.head_starts(self.side)
+
+    @functools.cached_property
+    def coarse(self) -> np.ndarray:
+        """h in logits on all that is searched, (K, K): it says how far to look closely."""
+        return self.head_starts(self.reach)
+
+    def flip(self, q: float) -> tuple[float, float]:
+        """(low, high), exact: searched closely no farther than the nearest flip of a coarse grid,
+        whose square holds the ball up to there in every norm.
+        """
+        ticks = np.linspace(-self.reach, self.reach, K)
+        away = np.linalg.norm(np.stack(np.meshgrid(ticks, ticks, indexing="ij")), q, axis=0)
+        nearest = away[self.coarse <= 0].min(initial=math.inf)
+        reach = min(1.1 * nearest + 1e-6, self.reach)
+        return theorem.flip_in_plane(*self.nets, self.y, q, reach=reach)
+
     def answers(self, p: float) -> dict:
-        """m, exact flip distance, and the sound integral radius, in the norm dual to p."""
-        q = geometry.DUAL[p]
-        return {
-            "m": float(theorem.sound_lead(*self.nets, ZERO, self.y)),
-            "flip": theorem.flip_in_plane(*self.nets, self.y, q, reach=self.reach),
-            "integral": float(theorem.sound_radii(*self.nets, ZERO, self.y, p=p)[1]),
-        }
+        """m, exact flip distance, and a sound integral radius, in the norm dual to p."""
+        low, high = self.flip(geometry.DUAL[p])
+        m = theorem.sound_lead(*self.nets, ZERO, self.y)
+        radii = torch.arange(1, PARTS + 1).double()[:, None] / PARTS * min(high, 2 * self.reach)
+        labels = self.y.expand(PARTS)
+        G = theorem.sound_interval(*self.nets, ZERO.expand(PARTS, 2), labels, radii[:, 0], p)
+        integral = theorem.profile_radii(m, radii, G[:, None])[1]
+        return {"m": float(m), "flip": (low, high), "integral": float(integral) * (1 - 1e-9)}
 
     def gap(self, p: float, R: float) -> float:
         """A sound bound of G(R) on the plane."""
@@ -129,19 +151,31 @@ def plane(
     """
     at = functools.cache(lambda i: Plane(net_S, net_T, x[i : i + 1], y[i : i + 1], axes, reach))
     scale = {"min": -2.5, "max": math.log10(positive("reach", reach)), "step": 0.05}
-    norms = {"q = 2": 2, "q = inf": 1, "q = 1": math.inf}
-    controls = [
-        W.IntSlider(description="example", min=0, max=len(x) - 1),
-        W.FloatLogSlider(description="R", value=0.1, readout_format=".3f", **scale),
-        W.Dropdown(description="norm of delta", options=norms),
-    ]
-    first = at(0)
+    norms = {"straight line, q = 2": 2, "largest pixel, q = inf": 1, "sum, q = 1": math.inf}
+    which = W.IntSlider(description="image", min=0, max=len(x) - 1)
+    radius = W.FloatLogSlider(description="radius R", value=0.1, readout_format=".3f", **scale)
+    norm = W.Dropdown(description="push measured by", options=norms)
+    controls = [which, radius, norm]
+    busy = W.Label()
+    for control in controls:  # seen before the new picture: `stage` adds its observer later
+        control.observe(lambda _: busy.set_trait("value", f"image {which.value}: at work"), "value")
+    still, words = _still(at(0)), "image, R and norm over the plane with disc and exact flip"
+
+    def draw(i, R, p):
+        try:
+            return f"<b>Image {i}.</b> {at(i).view(R, p)}"
+        finally:
+            busy.value = f"image {i}: done"
+
+    stage("plane", controls, draw, still, words, (130, 480), [*controls, busy])
+
+
+def _still(first: Plane) -> Figure:
+    """What readers without a kernel see: the plane at R = 0.1."""
     a = first.answers(2)
-    ratio = a["m"] / first.gap(2, 0.1)
+    ratio = max(a["m"], 0) / first.gap(2, 0.1)
     circles = {
         "certified, R = 0.1:": ("sound", min(0.1, ratio)),
-        "exact flip:": ("flip", a["flip"][1]),
+        "nearest flip, exact:": ("flip", a["flip"][1]),
     }
-    still = theorem_figures.plane_map(first.field, first.side, ratio, circles)
-    words = "example, R and norm over the plane with certified disc and exact flip"
-    stage("plane", controls, lambda i, R, p: at(i).view(R, p), still, words, (130, 480))
+    return theorem_figures.plane_map(first.field, first.side, ratio, circles)
