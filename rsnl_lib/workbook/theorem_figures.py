@@ -23,15 +23,17 @@ KIND_LOOKS = {
     "sound": dict(color="#0072B2", ls="-", marker="o", label="sound"),
     "votes": dict(color="#009E73", ls="-.", marker="D", label="sound for the smoothed order"),
     "estimate": dict(color="#B8860B", ls="--", marker="^", label="an estimate"),
-    "no bound": dict(color="#D55E00", ls=":", marker="x", label="not a bound"),
+    "no bound": dict(color="#D55E00", ls=":", marker="x", mew=2, label="not a bound"),
     "flip": dict(color="#000000", ls="-", marker="s", label="found by attack"),
 }
 FLIP = "smallest flip found"  # the name of the attack's rows among the certificates
 
 
-def one_dimension(delta: ndarray, f_S: ndarray, f_T: ndarray, ratio: float, slope: float) -> Figure:
+def one_dimension(
+    delta: ndarray, f_S: ndarray, f_T: ndarray, ratio: float, slope: float, title: str = ""
+) -> Figure:
     """Both scores along a line of perturbations, the head start's linear floor, Eq. 7's error."""
-    fig, (ax,) = panels(1, 6.2, 3.2)
+    fig, (ax,) = panels(1, 6.2, 3.2, title)
     h = f_S - f_T
     student = style("robust")["color"]
     ax.plot(delta, f_S, color=student, label="$f_S$, student")
@@ -49,7 +51,7 @@ def one_dimension(delta: ndarray, f_S: ndarray, f_T: ndarray, ratio: float, slop
     label = "Eq. 7 says the teacher leads; it does not"
     ax.fill_between(delta, 0, 1, where=wrong, **hatch, alpha=0.5, label=label)
     ax.set(xlabel="perturbation $\\delta$", ylabel="score of the true class", ylim=(0, 1))
-    add_legend(fig)
+    add_legend(fig, 2 if title else 0)
     return fig
 
 
@@ -61,11 +63,11 @@ def _draw_by_kind(ax, x, curves, **how):
         ax.plot(x, values, **look | dict(marker=mark, lw=1.2, label=label) | how)
 
 
-def gap_profile(R: np.ndarray, curves: dict, marks: dict) -> Figure:
+def gap_profile(R: np.ndarray, curves: dict, marks: dict, title: str = "") -> Figure:
     """m / G(R) against R for bounds of G {name: (kind, values)}, each a certificate where its curve
     crosses the diagonal; vertical lines at marks {name: radius}.
     """
-    fig, (ax,) = panels(1, 6.8, 3.8)
+    fig, (ax,) = panels(1, 6.2, 4.2, title)
     ax.plot(R, R, **GUIDE)
     _draw_by_kind(ax, R, curves, ms=4)
     side = dict(rotation=90, va="top", ha="right", fontsize=8)
@@ -73,26 +75,31 @@ def gap_profile(R: np.ndarray, curves: dict, marks: dict) -> Figure:
         ax.axvline(radius, color="#000000", lw=1, ls=":")
         ax.text(radius, 0.99, f" {name}", **side, transform=ax.get_xaxis_transform())
     ax.set(xlabel="radius $R$ of the ball", ylabel="$m / G(R)$", xscale="log", yscale="log")
-    add_legend(fig)
+    add_legend(fig, 2 if title else 0)
     return fig
 
 
 def radius_shares(rows: DataFrame, title: str = "") -> Figure:
-    """Each certificate as a share of the smallest flip found (median, bar from 10 to 90 %)."""
+    """Each certificate as a share of the smallest flip found (median, bar from 10 to 90 %), the
+    kinds in the order of KIND_LOOKS.
+    """
     rows = rows[rows.certificate != FLIP]
+    rows = rows.sort_values(
+        "kind", key=lambda kind: kind.map(list(KIND_LOOKS).index), kind="stable"
+    )
     groups = rows.groupby("certificate", sort=False)
-    fig, (ax,) = panels(1, 7.2, 0.9 + 0.36 * len(groups))
+    fig, (ax,) = panels(1, 7.2, 1.0 + 0.36 * len(groups), title)
     ax.axvspan(1, 3, color=KIND_LOOKS["no bound"]["color"], alpha=0.1, lw=0)
     for i, (_, part) in enumerate(groups):
         share = part.value / part.flip
         low, middle, high = np.quantile(share, (0.1, 0.5, 0.9))
-        look = KIND_LOOKS[part.kind.iloc[0]]
+        look = KIND_LOOKS[part.kind.iloc[0]] | {"ms": 8}
         palette.draw_dot(ax, i, max(middle, 0.01), max(low, 0.01), min(high, 3), look)
         beyond = (share > 1).sum()
         more = f"   {beyond} of {len(share)} beyond" if beyond else ""
         ax.text(3.2, i, f"{middle:.2f}{more}", va="center", fontsize=8)
     xlabel = "radius / smallest flip found (bar: 10 to 90 %, mark: median)"
-    ax.set(xscale="log", xlim=(0.01, 3), xlabel=xlabel, title=title)
+    ax.set(xscale="log", xlim=(0.01, 3), xlabel=xlabel)
     ticks = [0.01, 0.03, 0.1, 0.3, 1]
     ax.set_xticks(ticks, ticks)
     palette.name_rows(ax, list(groups.groups))
@@ -101,22 +108,10 @@ def radius_shares(rows: DataFrame, title: str = "") -> Figure:
     return fig
 
 
-def sorted_radii(rows: DataFrame, shown: Sequence[str], title: str = "") -> Figure:
-    """Radii of every example, sorted by the flip found: above its line no sound mark may lie."""
-    fig, (ax,) = panels(1, 6.8, 3.2)
-    radii = rows.pivot(index="image", columns="certificate", values="value").sort_values(FLIP)
-    kinds = dict(zip(rows.certificate, rows.kind))
-    places = range(len(radii))
-    _draw_by_kind(ax, places, {name: (kinds[name], radii[name]) for name in shown}, ls="", ms=3)
-    ax.plot(places, radii[FLIP], color="#000000", lw=1.5, label=FLIP)
-    ax.set(yscale="log", xlabel="test images, sorted", ylabel="L2 radius", title=title)
-    add_legend(fig)
-    return fig
-
-
 def named_curves(x: Sequence[float], curves: dict, xlabel: str, ylabel: str, **more) -> Figure:
     """Curves {name: (kind or method, values)} over x, which runs as given; `more` for Axes.set."""
-    fig, (ax,) = panels(1, 6.2, 3.2)
+    title = more.pop("title", "")
+    fig, (ax,) = panels(1, 6.2, 3.4 if title else 3.2, title)
     for name, (kind, values) in curves.items():
         look = KIND_LOOKS.get(kind) or style(kind)
         ax.plot(x, values, **look | {"label": name}, ms=4, lw=1.5)
@@ -126,7 +121,7 @@ def named_curves(x: Sequence[float], curves: dict, xlabel: str, ylabel: str, **m
         ax.minorticks_off()
     if x[0] > x[-1]:
         ax.invert_xaxis()
-    add_legend(fig)
+    add_legend(fig, 2 if title else 0)
     return fig
 
 
@@ -134,7 +129,7 @@ def plane_map(h: ndarray, reach: float, ratio: float, circles: dict) -> Figure:
     """Who leads where by the head start h (k, k) on a square of side 2 reach, hatched where Eq. 7
     errs; circles {label: (kind, radius)}.
     """
-    fig, (ax,) = panels(1, 6.4, 4.2)
+    fig, (ax,) = panels(1, 5.2, 5.4)
     ticks = np.linspace(-reach, reach, len(h))
     X, Y = np.meshgrid(ticks, ticks, indexing="ij")
     ax.contourf(X, Y, h > 0, levels=[-0.5, 0.5, 1.5], colors=["#d9d9d9", "#fbe3cd"])
@@ -146,18 +141,19 @@ def plane_map(h: ndarray, reach: float, ratio: float, circles: dict) -> Figure:
     patches = [
         Patch(color="#fbe3cd", label="student leads"),
         Patch(color="#d9d9d9", label="teacher leads"),
-        Patch(**hatch, label="Eq. 7 says teacher: wrong"),
+        Patch(**hatch, label="Eq. 7 is wrong: student leads"),
     ]
     for name, (kind, radius) in circles.items():
         if radius < np.inf:
             own = dict(color=KIND_LOOKS[kind]["color"], ls=KIND_LOOKS[kind]["ls"], lw=1.8)
-            disc = Circle((0, 0), radius, fill=False, **own, label=f"{name} {radius:.3f}")
-            patches.append(ax.add_patch(disc))
+            ax.add_patch(Circle((0, 0), radius, fill=False, **own))
+            patches.append(Line2D([], [], **own, label=f"{name} {radius:.3f}"))
     ax.plot([0], [0], "k+")
     ends = (-reach, reach)
-    ax.set(xlabel="first principal direction", ylabel="second", xlim=ends, ylim=ends)
+    words = "principal direction"
+    ax.set(xlabel=f"first {words}", ylabel=f"second {words}", xlim=ends, ylim=ends)
     ax.set_aspect("equal")
-    add_legend(fig, handles=patches)
+    add_legend(fig, 2, patches)
     return fig
 
 
