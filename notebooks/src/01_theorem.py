@@ -3,7 +3,7 @@
 #
 # > How hard must I push before the teacher overtakes the student?
 #
-# The paper (arXiv 1807.11158) rests on one theorem. This chapter derives it on a line and finds that the printed sentence runs in the wrong direction. It proves the right one and measures on handwritten digits how much of the true distance each bound catches.
+# The paper (arXiv 1807.11158) rests on one theorem. This chapter derives it on a line, finds that the printed sentence runs the wrong way, proves the right one, and measures on handwritten digits how far it reaches.
 #
 # **You'll do** drag counterexamples, bound two neurons by hand, move a certified disc over a plane. **You'll learn** what is guaranteed, what is estimated, and what is neither. **You'll need** a gradient and the mean value theorem.
 #
@@ -32,13 +32,13 @@ chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, s
 # %% [markdown]
 # ## A line first
 #
-# $f_S(x)$ is the student's score: the entry of its softmax for the true class $y$, $f_S(x) = \mathrm{softmax}(a_S(x))_y$ with the logits $a_S$. $f_T$ is the teacher's score, made the same way. The student leads where $h = f_S - f_T$ is positive, and $m = h(x)$ is its **head start**.
+# $f_S(x)$ is the student's score: its softmax's entry for the true class $y$, $f_S(x) = \mathrm{softmax}(a_S(x))_y$ with the logits $a_S$. $f_T$ is the teacher's. The student leads where $h = f_S - f_T$ is positive, and $m = h(x)$ is its **head start**.
 #
 # Push $x$ by $\delta$. If the slope of $h$ is nowhere steeper than $G$, the head start shrinks by at most $G\,|\delta|$:
 #
 # $$h(x+\delta) \;\ge\; m - G\,|\delta|.$$
 #
-# This floor is above zero for $|\delta| < m/G$, so the student leads there. That is the whole idea. The simplest pair is a teacher that never decides, $f_T = \tfrac12$, and a student on a logistic curve, $f_S = \sigma(1+\delta)$, whose slope is at most $\tfrac14$.
+# So the student leads wherever $|\delta|$ is below the **ratio** $m/G$. That is the whole idea. The simplest pair: a teacher that never decides, $f_T = \tfrac12$, and a student on a logistic curve, $f_S = \sigma(1+\delta)$, of slope at most $\tfrac14$.
 
 # %%
 sigmoid = lambda z: 1 / (1 + np.exp(-z))
@@ -59,26 +59,19 @@ palette.show(theorem_figures.one_dimension(delta, sigmoid(1 + delta), 0.5 + 0 * 
 #
 # > Theorem 1, Eq. 7 as printed: for every perturbation with $\|\delta\|_q \ge \dfrac{f_S(x) - f_T(x)}{\max_{z \in B_p(x,R)} \|\nabla f_S(z) - \nabla f_T(z)\|_p}$ the teacher's score exceeds the student's.
 #
-# The proof shows: a push *shorter* than the ratio leaves the student ahead. The printed theorem says the converse: a push *longer* than the ratio puts the teacher ahead. **The direction "longer than the ratio, then the teacher leads" is false as printed, and one sees it on the student $f_S = \sigma(1+\delta)$ beside the teacher $f_T = \frac12$.** Push it to the right by the ratio, or by more, and its lead grows.
+# The proof shows that a push *shorter* than the ratio leaves the student ahead. The printed sentence is the converse: a *longer* one puts the teacher ahead. **The direction "longer than the ratio, then the teacher leads" is false as printed, and one sees it on the student $f_S = \sigma(1+\delta)$ beside the teacher $f_T = \frac12$.** To the right its lead only grows.
 
 # %%
 for step in (ratio, 4 * ratio, -ratio):
     print(f"delta = {step:+.4f}: Eq. 7 says the teacher leads; f_S - f_T = {sigmoid(1 + step) - 0.5:+.4f}, the student leads")
 
 # %% [markdown]
-# The last line is no accident. At distance $m/G$ the floor gives $h \ge 0$, and Eq. 7 says $h < 0$ at the same distance, for any pair of networks.
+# The same holds for any pair, if the ratio is at most $R$: at that distance the floor gives $h \ge 0$ and Eq. 7 says $h < 0$.
 
 # %% [markdown]
 # ## Drag it yourself
 #
-# Four pairs, each against one part of the printed sentence. Orange bands: what Eq. 7 claims. Blue band: what is certain.
-#
-# | pair | what it breaks |
-# | --- | --- |
-# | wrong way round: $f_T = \frac12$, $f_S = \sigma(1+\delta)$ | the direction of Eq. 7 |
-# | no flip at all: $f_T = \sigma(\delta)$, $f_S = \sigma(1+\delta)$ | "must flip": the student leads everywhere |
-# | no min(R, .): $f_S = \sigma(1 - 4\,\mathrm{relu}(\delta - 1))$ | no slope in the ball of radius 1, so the ratio is infinite; yet a flip outside it |
-# | the wrong ball: the same with $\sum_i \delta_i$ over 64 pixels | the ball must be measured like the push |
+# Four pairs, each against one part of the sentence: its direction; that there is a flip at all; the missing $\min(R, \cdot)$ (flat in the ball, flip outside); the ball that is not measured like the push. Orange: what Eq. 7 claims. Blue: what is certain.
 
 # %%
 relu = lambda z: np.maximum(z, 0)
@@ -97,25 +90,25 @@ cases = {
 widgets.push(cases)
 
 # %% [markdown]
-# The orange claim is wrong on the right of the first two pictures. In the last two there is no orange band, because the ratio is infinite: taken as a certificate (Eq. 14), it would promise that nothing ever flips.
+# The orange claim is wrong in the first two pictures. In the last two the ratio is infinite: taken as a certificate (Eq. 14), it would promise that nothing ever flips.
 
 # %% [markdown]
 # ## The theorem that does hold
 #
-# Let $1/p + 1/q = 1$ and let $C$ be a convex set of images. Let $G(s)$ be the largest $\|\nabla h(z)\|_p$ over all $z \in C$ with $\|z - x\|_q \le s$ (at a kink: over all limits of gradients nearby). Let $m = h(x) > 0$. Then for every $\delta$ with $x+\delta \in C$
+# Let $1/p + 1/q = 1$ and let $C$ be a convex set of images. The slope is now the **gradient gap** $\nabla h = \nabla f_S - \nabla f_T$. Let $G(s)$ be the largest $\|\nabla h(z)\|_p$ over all $z \in C$ with $\|z - x\|_q \le s$ (at a kink: over all limits of gradients nearby). If $m = h(x) > 0$, then for every $\delta$ with $x+\delta \in C$
 #
 # $$h(x+\delta) \;\ge\; m - \int_0^{\|\delta\|_q} G(s)\,ds.$$
 #
-# So the student leads for every push shorter than the **integral radius** $r_{\text{int}}$, at which the integral has used up $m$. A coarser radius needs one value of $G$: for any $R$ the student leads within $\min(R,\, m/G(R))$, and the best choice of $R$ gives the **fixed point**
+# So the student leads for every push shorter than the **integral radius** $r_{\text{int}}$, where the integral has used up $m$. A coarser radius needs one value of $G$: the student leads within $\min(R,\, m/G(R))$ for any $R$, and the best $R$ gives the **fixed point**
 #
 # $$r_{\text{fp}} = \max_s\, \min(s,\, m/G(s)) \;\le\; r_{\text{int}}.$$
 #
-# What the paper wants to say follows: *if the teacher has overtaken, the push was at least this long*. It is the bound of Hein and Andriushchenko (arXiv 1705.08475) with two networks in the place of two classes.
+# What the paper wants follows: *if the teacher has overtaken, the push was at least this long*. Hein and Andriushchenko (arXiv 1705.08475) have this bound for two classes of one network.
 
 # %% [markdown]
 # ## How much longer is the integral?
 #
-# **The integral radius is never shorter than the fixed point and at most twice as long.** Beyond $r_{\text{fp}}$ the slope bound $G$ is at least $m/r_{\text{fp}}$, and it never falls. So from $r_{\text{fp}}$ to $2\,r_{\text{fp}}$ it uses up at least $m$. The factor is reached where $h$ is flat first and steep afterwards: $h = 1 - \mathrm{relu}(\delta - 1)$.
+# **The integral radius is never shorter than the fixed point and at most twice as long.** Beyond $r_{\text{fp}}$ the bound $G$ is at least $m/r_{\text{fp}}$, or a larger $s$ would do, and it never falls. So from $r_{\text{fp}}$ to $2\,r_{\text{fp}}$ it uses up at least $m$. A pair that is flat first and steep afterwards reaches the factor: $h = 1 - \mathrm{relu}(\delta - 1)$.
 
 # %%
 steep = lambda z: sigmoid(z) * sigmoid(-z)
@@ -135,12 +128,12 @@ for name, (G_of_s, head, upto) in pairs.items():
 palette.show(bound_figures.used_up(shown), alt="G over distance for both pairs: the dashed rectangle ends at the fixed point, the blue area of the same size at the integral radius, twice as far on the right")
 
 # %% [markdown]
-# The orange rectangle and the blue area are both of size $m$. The rectangle charges the steepest slope for the whole way. The integral charges each step what it can cost at most, so it gets farther; here it reaches the true flip in both pairs.
+# The orange rectangle and the blue area are both of size $m$. The rectangle charges the steepest slope for the whole way, the integral charges each step its own.
 
 # %% [markdown]
 # ## The proof in six lines, each with a number
 #
-# Now a real pair on 8x8 digits: a maxout teacher with one hidden layer and a maxout student with three thin ones (a maxout unit is the larger of two affine maps, arXiv 1302.4389). From here on $h$ is the difference of the two *logits* $\log\frac{f}{1-f}$, which has the same sign; [below](#Why-logits) is why.
+# Now a real pair on 8 x 8 digits: a teacher with one hidden layer and a student with three thin ones, of maxout units (the larger of two affine maps, arXiv 1302.4389). From here on $h$ is the difference of the *logits* $\log\frac{f}{1-f}$, which has the same sign; [below](#Why-logits) is why.
 
 # %%
 digits = data.load(dataset)
@@ -156,7 +149,7 @@ x, y, m = x[pick], y[pick], lead[pick]
 print(f"the student leads on {int((lead > 0).sum())} of {len(lead)} test images; here: the first {len(pick)} of them")
 
 # %% [markdown]
-# Take one image and the shortest push we can find that lets the teacher overtake, $z = x + r v$ with $\|v\|_q = 1$ (an attack like FAB, arXiv 1907.02044). Along the way look at $\varphi(t) = h(x + t v)$.
+# Take one image and the shortest push found that lets the teacher overtake, $z = x + r v$ with $\|v\|_q = 1$ (an attack like FAB, arXiv 1907.02044). On the way look at $\varphi(t) = h(x + t v)$.
 #
 # 1. $\varphi(0) = m > 0$ and $\varphi(r) \le 0$: the teacher has overtaken.
 # 2. So $m \le \varphi(0) - \varphi(r)$,
@@ -181,16 +174,16 @@ print(f"1  phi(0) = {phi[0]:.4f} at the image, phi(r) <= 0 at r = {r0:.4f}")
 print(f"2  phi(0) - phi(r) = {phi[0] - phi[-1]:.4f}, no less than m = {m[0]:.4f}")
 print(f"3  minus the integral of phi' by trapezoids = {-torch.trapezoid(along, t):.4f}")
 print(f"4  on the way -phi' is {float((-along / size).min()):.3f} to {float((-along / size).max()):.3f} of ||grad h||")
-print(f"5  at t = r the gap ||grad h|| is {size[-1]:.2f}, a bound of G(r) is {G[-1]:.2f}")
+print(f"5  at t = r the slope ||grad h|| is {size[-1]:.2f}, a bound of G(r) is {G[-1]:.2f}")
 print(f"6  r_fp = {r_fp:.4f} <= r_int = {r_int:.4f} <= r = {r0:.4f}")
 
 # %% [markdown]
-# Line 5 is where a certificate is made or lost: the bound of $G(r)$ is more than twice the gap that the push has met. The next sections are about that bound.
+# Line 5 is where a certificate is made or lost: the bound is more than twice the slope that the push has met. The next sections are about that bound.
 
 # %% [markdown]
 # ## Bounding the gap over a whole ball: two neurons
 #
-# The ball holds infinitely many points. A search such as **ascent** (steps uphill on $\|\nabla h\|$ inside the ball) finds a steep one and never knows that there is no steeper one; what searches is called `estimate_...` here. A bound that holds at every point of the ball, rounding errors included, is **sound**, and its function is called `sound_...`.
+# A search finds a steep point of the ball and cannot know that there is no steeper one. **Ascent** (steps uphill on $\|\nabla h\|$) is such an estimate, from below. A bound that holds at every point of the ball, rounding errors included, is **sound**.
 #
 # Take two pixels and two neurons: the student's score is $\mathrm{relu}(x_1 + x_2 + \frac12) + \mathrm{relu}(x_1 - x_2 - \frac12)$, the teacher's is $x_1$. **To bound the gradient gap over a whole ball, bound what each neuron receives there, from that its slope, from the slopes each pixel's derivative, and take the length of the farthest corner.**
 
@@ -210,7 +203,7 @@ for R in (0.1, 0.3, 0.5, 1.0):
     print(f"R = {R}: pixel 1 in {low[0]:+.0f} to {high[0]:+.0f}, pixel 2 in {low[1]:+.0f} to {high[1]:+.0f}, G(R) <= {bound:.3f}")
 
 # %% [markdown]
-# In a small ball no neuron can switch and the bound is exact. Once the kinks of both neurons lie in the ball, it is $\sqrt 2$. The library does the same with every layer, maxout unit and softmax weight, and calls it the **interval Jacobian** (relatives: Fast-Lip, arXiv 1804.09699; RecurJac, arXiv 1810.11783).
+# In a small ball no neuron can switch and the bound is exact. Once both kinks lie in the ball, it is $\sqrt 2$. The library does this layer by layer, and for the softmax too: the **interval Jacobian** (relatives: Fast-Lip, arXiv 1804.09699; RecurJac, arXiv 1810.11783).
 
 # %%
 def affine(weight, bias):
@@ -228,14 +221,14 @@ print(f"the library, at R = 1: {theorem.sound_interval(*ball).item():.3f}")
 # %% [markdown]
 # ## What LipSDP knows more
 #
-# LipSDP (arXiv 1906.04893) bounds the same gap, and tighter. Look at all gradients that each bound has to allow.
+# LipSDP (arXiv 1906.04893) bounds the same gap more tightly. Look at the gradients that each bound has to allow.
 
 # %%
 palette.show(bound_figures.two_neurons(W, b, v, g_T, 1.0),
              alt="Left: two kink lines cut the ball into four regions with four gradients. Right: the interval's box around the diamond of the four gradients; the box's corner lies farther from the teacher's gradient than the diamond's")
 
 # %% [markdown]
-# **LipSDP knows that a neuron has one slope for all pixels at once; the interval bound lets each pixel choose its own.** In the corner of the box the second neuron is steep for pixel 1 and flat for pixel 2: it cannot be both at once. Without the corners the diamond remains, all gradients of one slope a neuron.
+# **LipSDP knows that a neuron has one slope for all pixels at once; the interval bound lets each pixel choose its own.** In the upper right corner of the box the second neuron is steep for the first pixel and flat for the second; it cannot be both at once. With one slope for each neuron only the blue diamond is left.
 
 # %% tags=["computed"]
 settings = itertools.product((0, 1), repeat=2)
@@ -244,12 +237,12 @@ print(f"LipSDP               {theorem.sound_lipsdp(*ball).item():.2f}")
 print(f"the four settings    {max(np.linalg.norm(np.array(s) @ (v[:, None] * W) - g_T) for s in settings):.2f}")
 
 # %% [markdown]
-# Two neurons have four settings, $N$ neurons have $2^N$. LipSDP does not list them. It solves a semidefinite programme instead (here by gradient descent), and every feasible point of that programme is a sound bound.
+# Two neurons have four settings, $N$ neurons have $2^N$. LipSDP does not list them: it solves a semidefinite programme (here by gradient descent), and every feasible point of it is a sound bound.
 
 # %% [markdown]
 # ## Student and teacher as one network
 #
-# In the figure all distances start at the teacher's gradient, not at the origin. That is the second gain: bound the *difference*, and what both gradients share cancels. Here are the real pair's bounds on one ball, as wide as the flip: of each network alone and added, and of the pair. The **product of norms** (arXiv 1312.6199) multiplies the layers' norms and knows no ball.
+# In the figure the distances start at the teacher's gradient, not at zero: bound the *difference*, and what both gradients share cancels. Here are bounds for the real pair on one ball that reaches to the flip: each network alone and added, then the pair as one network. The **product of norms** (arXiv 1312.6199) multiplies the norms of the layers and knows no ball.
 
 # %% tags=["computed"]
 nothing = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).double().eval()
@@ -263,12 +256,12 @@ print(f"{'product of norms':18} added {theorem.sound_spectral(net_S, net_T, y0).
 print(f"{'ascent, from below':18}               {theorem.estimate_ascent(h0, x0, R0[None], flip=z[:1])[0].item():16.1f}")
 
 # %% [markdown]
-# Bounding the pair as one network gains most: the true gap lies between the last number and LipSDP's.
+# Taking the pair as one network is the largest gain. The true $G$ lies between ascent's number and LipSDP's.
 
 # %% [markdown]
 # ## The slope at x is no bound
 #
-# $\mathcal L_G$, the paper's gradient term, sees the slope at $x$ alone. Move the student of the line away, $f_S = \sigma(u + \delta)$: the true flip is at distance $u$. Each radius as a share of it:
+# $\mathcal L_G$, the paper's gradient term, sees the slope at $x$ alone. Take $f_S = \sigma(u + \delta)$ on the line: the true flip is at distance $u$. Each radius as a share of it:
 
 # %%
 def radii_of(u):
@@ -285,22 +278,14 @@ palette.show(bound_figures.share_of_truth(distances, kinds, "Far from the flip t
              alt="Radius over true distance for four radii: the integral stays at 1, fixed point and global slope below, the slope at x rises to 186")
 
 # %% [markdown]
-# The integral is exact here. The radius from the slope at $x$ grows beyond the truth without limit, because a saturated score is flat where it stands and steep on the way down.
+# The integral is exact here. The slope at $x$ promises ever more than is true: a sure student is flat at $x$ and steep on the way down.
 #
-# So what can $\mathcal L_G$ do? It lowers $g = \|\nabla h(x)\|$. Where the gradient turns at most at rate $\kappa$, $G(s) \le g + \kappa s$, and the integral gives $r = 2m / (g + \sqrt{g^2 + 2\kappa m})$.
-
-# %%
-for g in (1.0, 0.5, 0.0):
-    sure = theorem.curvature_radius(torch.tensor(0.5), torch.tensor(g), kappa=2.0)
-    print(f"m = 0.5, kappa = 2, slope at x {g}: certified {sure:.3f}, m / slope at x {0.5 / g if g else math.inf:.3f}")
-
-# %% [markdown]
-# Even a perfect match, $g = 0$, does not make the radius infinite: it leaves $\sqrt{2m/\kappa}$.
+# What can $\mathcal L_G$ do, then? It lowers $g = \|\nabla h(x)\|$. If the gradient turns at most at rate $\kappa$, then $G(s) \le g + \kappa s$, and the integral radius is $2m / (g + \sqrt{g^2 + 2\kappa m})$. Even a perfect match, $g = 0$, leaves a finite radius, $\sqrt{2m/\kappa}$.
 
 # %% [markdown]
 # ## Why logits
 #
-# Two networks that are both sure differ little in probability: $m \le 1 - f_T(x)$. But $f_S > f_T$ exactly when the logit of $f_S$ is larger, $\mathrm{logit} f = a_y - \log\sum_{j \ne y} e^{a_j}$, and it has no ceiling. A **tempered** score divides the logits by $\tau$ before the softmax; the paper's $\mathcal L_G$ compares the gradients of such scores.
+# Two networks that are both sure differ little in probability: $m \le 1 - f_T(x)$. The logit, $\log\frac{f}{1-f} = a_y - \log\sum_{j \ne y} e^{a_j}$, orders them alike and has no ceiling. A **tempered** score divides the logits by $\tau$ before the softmax, as $\mathcal L_G$ does.
 
 # %% tags=["computed"]
 for space in geometry.SPACES:
@@ -309,7 +294,7 @@ for space in geometry.SPACES:
     print(f"{space:12} ahead on {int((m_low > 0).sum()):2} of these {len(m_low)}   median sound radius {radius[m_low > 0].median():.3f}")
 
 # %% [markdown]
-# Probability and logit put the same network ahead, and of these two the logit certifies the longer radius. The tempered row is about another event: with three classes or more, a network may lead at one temperature and not at another.
+# Of the two that order alike, the logit certifies the longer radius. The tempered row is about another event: with three classes or more, a network may lead at one temperature and not at another.
 
 # %%
 S, T, first = torch.tensor([[0, -0.1, -10.0]]), torch.tensor([[0, -1.0, -1.0]]), torch.tensor([0])
@@ -319,7 +304,7 @@ for at in (1.0, 10.0):
 # %% [markdown]
 # ## How often is the printed sentence wrong on digits?
 #
-# Take Eq. 7's ratio with ascent's $G$. It is too small if anything, so the ratio is too long if anything. Push from each image by 1 to 16 ratios, in random directions and along the gradient. Eq. 7 says that the teacher leads every time.
+# Take Eq. 7's ratio with ascent's $G$: it is too long if anything. Push each image by one to sixteen ratios, in random directions and along the gradient. Eq. 7 says that the teacher leads every time.
 
 # %%
 def contradicted(h, x, ratio, times, directions):
@@ -332,16 +317,16 @@ ratio, up = m / G, theorem.gradient(h, x)[1]
 draws = torch.randn(200, *x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
 times = (1, 2, 4, 8, 16)
 shares = {name: [100 * contradicted(h, x, ratio, k, d) for k in times] for name, d in (("200 random directions", draws), ("up the gradient of h", [up]), ("down the gradient of h", [-up]))}
-palette.show(bound_figures.push_lengths(times, shares, f"Where Eq. 7 is wrong: {len(x)} digits, one pair of networks"),
+palette.show(bound_figures.push_lengths(times, shares, f"Where Eq. 7 is wrong: {len(x)} digits, one pair, seed {seed}"),
              alt="Share of pushes after which the student still leads although Eq. 7 says it does not, at 1 to 16 times the ratio")
 
 # %% [markdown]
-# At the ratio itself the student still leads after *every* push, even straight down the gradient. Sixteen ratios away it still leads after most random pushes. The theorem bounds the *nearest* flip, and that lies in few directions.
+# At the ratio itself the student still leads after *every* push, even straight down the gradient. Sixteen ratios away it leads after most random ones. The theorem bounds the *nearest* flip, and that lies in few directions.
 
 # %% [markdown]
 # ## Without min(R, .)
 #
-# The other slip is $m/G(R)$ without the minimum. A sound bound of $G$ on a small ball says nothing about what lies outside it. So count the images whose ratio is longer than a flip that has been found.
+# The other slip is $m/G(R)$ without the minimum: a bound of $G$ on a small ball says nothing of what lies outside. Count the images whose ratio is longer than a flip that has been found.
 
 # %%
 for R in (0.001, 0.003, 0.01, 0.03):
@@ -352,9 +337,9 @@ for R in (0.001, 0.003, 0.01, 0.03):
 # %% [markdown]
 # ## A plane, where the truth is known
 #
-# Cut the space of images by the plane through $x$ along the two principal directions of the training images. In two dimensions the nearest flip can be computed: a square on which a sound bound shows that $h$ keeps its sign is done, the others are quartered.
+# Cut the space of images by the plane through $x$ along two principal directions of the training images. There the nearest flip can be computed: where a sound bound shows that $h$ keeps its sign, a square is done; the others are quartered.
 
-# %%
+# %% tags=["computed"]
 flat = digits.x_train.double().flatten(1)
 axes = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:2].view(2, *x.shape[1:])
 for i in range(3):
@@ -367,40 +352,20 @@ for i in range(3):
 widgets.plane(net_S, net_T, x, y, axes)
 
 # %% [markdown]
-# The blue disc is certified, the black circle touches the nearest flip, and where it is striped the printed theorem is wrong: most of the plane. Move $R$. Too small, and the minimum cuts the disc off at $R$; too large, and $G(R)$ grows until the disc shrinks. The best $R$ is the fixed point.
+# Blue is certified, black touches the nearest flip, and Eq. 7 is wrong where it is striped: most of the plane. Move $R$. A small $R$ cuts the disc off, a large one lets $G(R)$ grow until the disc shrinks. The best $R$ is the fixed point.
 
 # %% [markdown]
-# ## The ladder on one image
+# ## The ladder: how far each bound reaches
 #
-# How far does each bound reach among all 64 pixels? Draw $m / G(R)$ against $R$. A certificate is where a sound curve crosses the diagonal, $R = m/G(R)$.
-
-# %%
-R = r0 * torch.logspace(-1.5, 0.5, 9, dtype=torch.float64)
-many = lambda f: np.array([float(f(s[None])) for s in R])
-pair0, draw = (net_S, net_T, x0, y0), lambda: torch.Generator().manual_seed(seed)
-G_of = {
-    "slope at x": ("no bound", many(lambda s: theorem.point_gap(h0, x0))),
-    "ascent": ("estimate", theorem.estimate_ascent(h0, x0, R[:, None], flip=z[:1], generator=draw())[:, 0].numpy()),
-    "LipSDP of the pair": ("sound", many(lambda s: torch.minimum(theorem.sound_lipsdp(*pair0, s), theorem.sound_interval(*pair0, s)))),
-    "interval Jacobian": ("sound", many(lambda s: theorem.sound_interval(*pair0, s))),
-    "product of norms": ("sound", many(lambda s: theorem.sound_spectral(net_S, net_T, y0))),
-}
-palette.show(theorem_figures.gap_profile(R.numpy(), {n: (k, m[0].item() / v) for n, (k, v) in G_of.items()}, {"flip found": r0}, "One image: the better the bound of G, the later it meets the diagonal"),
-             alt="m over G(R) against R for five bounds of G with the diagonal; sound curves cross it left of the flip")
-
-# %% [markdown]
-# The estimate bounds $G$ from below, so its curve lies above the truth; the sound ones lie below it. In a small ball nothing switches and LipSDP and the interval Jacobian are exact. As the ball grows more neurons *might* switch, and LipSDP loses least.
-
-# %% [markdown]
-# ## The ladder on every image
-#
-# Stored rows hold the first 201 of the 202 test images on which the student leads; `smoke` and `full` compute a small ladder here.
+# Now all pixels: each radius as a share of the shortest flip found. Stored rows hold the first 201 of the 202 images on which the student leads; `smoke` and `full` compute a small ladder here.
 
 # %%
 if profile == "read":
     ladder = store.frame(env.RESULTS / "ladder.csv")
     rows = ladder[(ladder.dataset == dataset) & (ladder.space == "logit") & (ladder.kind != "votes")]
     logit = rows[(rows.p.astype(float) == 2) & ~rows.box]
+    deep = ladder[(ladder.dataset == "mnist") & (ladder.certificate == "product of norms")]
+    print(f"MNIST, {len(deep)} images: product of norms / flip found, median {(deep.value / deep.flip).median():.0e}")
 else:
     import pandas as pd
 
@@ -409,28 +374,21 @@ else:
 logit = logit.replace({"certificate": {"m / gap at x": "m / slope at x"}})
 n = logit.image.nunique()
 sound = rows[rows.kind == "sound"]
-print(f"{n} images; sound radii longer than the flip found: {int((sound.value > sound.flip).sum())} of {len(sound)}")
+print(f"digits, {n} images: sound radii longer than the flip found: {int((sound.value > sound.flip).sum())} of {len(sound)}")
 
 # %%
-palette.show(theorem_figures.radius_shares(logit, f"How much of the way to the flip is certified: {n} digits, one pair, L2"),
+palette.show(theorem_figures.radius_shares(logit, f"How much of the way to the flip is certified: {n} digits, one pair, seed {seed}"),
              alt="Each radius as a share of the smallest flip found, medians and 10 to 90 percent ranges, by kind")
 
 # %% [markdown]
-# Blue is guaranteed. LipSDP of the pair, summed up as an integral, certifies three quarters of the way to the flip in the median; the product of norms a twentieth. Ascent shows that most of the rest is lack of proof, not lack of room. The slope at $x$ promises too much on more than a third of the images. The count above includes other norms of the push and images that must stay in the box of pixel values from 0 to 1.
+# Blue is guaranteed. LipSDP of the pair, as an integral, certifies three quarters of the way to the flip in the median; the product of norms a twentieth. Ascent's estimate nearly reaches the flip, so most of the rest is lack of proof. The slope at $x$ promises too much on more than a third of the images. The count above includes other norms, and pushes inside the box of pixel values.
 #
-# Deep networks are out of reach: on the MNIST pair, six layers of convolutions, the intervals grow too wide, and the product of norms certifies next to nothing.
-
-# %%
-if profile == "read":
-    large = ladder[(ladder.dataset == "mnist") & (ladder.certificate == "product of norms")]
-    print(f"MNIST, {len(large)} images: product of norms / flip found, median {(large.value / large.flip).median():.0e}")
-else:
-    print("stored rows: see `read`")
+# On the MNIST pair, with six layers of convolutions, the product of norms certifies next to nothing.
 
 # %% [markdown]
 # ## What does it say at the paper's noise?
 #
-# Noise at a signal-to-noise ratio of $v$ decibel (dB) has length $\|n\| \approx \|x\| \cdot 10^{-v/20}$. The paper's tests begin at an SNR of 9, read as decibel here. At which level would the noise be as short as a radius?
+# At a signal-to-noise ratio (SNR) of $v$ decibel (dB) the noise has length $\|n\| \approx \|x\| \cdot 10^{-v/20}$. The paper's tests begin at an SNR of 9, read as decibel here. At which SNR is the noise as short as a radius?
 
 # %%
 size = geometry.norm(x).median().item()
@@ -440,7 +398,7 @@ for name in shown:
     print(f"{name:30} median {value:.3f} = noise at {20 * math.log10(size / value):.0f} dB")
 
 # %% [markdown]
-# Even the nearest flip lies at much weaker noise than the paper's, and no certificate can reach beyond it. **At the paper's noise levels the theorem is silent, for this pair and for any certificate of it.**
+# Even the nearest flip lies at much weaker noise, and no certificate reaches beyond it. **At the paper's noise levels the theorem says nothing about this pair.**
 #
 # Random noise does not aim at the nearest flip. To first order $h(x + n)$ is Gaussian with mean $m$ and standard deviation $\sigma \|\nabla h(x)\|_2$, so the teacher overtakes with probability $\Phi(-m / (\sigma\|\nabla h\|_2))$.
 
@@ -453,22 +411,20 @@ law = [100 * theorem.gaussian_flip_share(m, g, s).mean().item() for s in sigma]
 noise = torch.randn(200, *x.shape, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
 with torch.no_grad():
     seen = [100 * np.mean([(h(x + n * geometry.like(s, x)) <= 0).double().mean().item() for n in noise]) for s in sigma]
+print("law and count differ by at most", f"{max(abs(a - c) for v, a, c in zip(db, law, seen) if v >= 20):.0f} point down to 20 dB")
 
 # %%
 palette.show(theorem_figures.named_curves(db, {"first-order law": ("estimate", law), "counted, 200 draws": ("flip", seen)}, "SNR (dB), more noise to the right",
-                            "teacher overtakes (%)", title=f"The slope at x predicts weak noise: {len(x)} digits, one pair"),
+                            "teacher overtakes (%)", title=f"The slope at x predicts weak noise: {len(x)} digits, one pair, seed {seed}"),
              alt="Share of noisy images on which the teacher overtakes against SNR: first-order law and count")
 
 # %% [markdown]
-# The law follows the count in weak noise and overstates the flips in the middle. At the right end the teacher leads on nearly half of the noisy images, whatever the theorem says. [04](04_margins.ipynb) asks what does protect a student there.
-
-# %%
-print("largest distance of law and count down to 20 dB:", f"{max(abs(a - c) for v, a, c in zip(db, law, seen) if v >= 20):.0f} point")
+# The law follows the count in weak noise and overstates the flips in the middle. At the right end the teacher leads on nearly half of the noisy images. [04](04_margins.ipynb) asks what does protect a student there.
 
 # %% [markdown]
 # ## Exercise 1: the fixed point on a line (ten minutes)
 #
-# Student and teacher are logistic curves on a line. You get $h = f_S - f_T$ and its slope as functions `h` and `dh` (they take arrays), and a place `x`. Return $r_{\text{fp}} = \max_s \min(s, m/G(s))$ to half a percent, and 0 where the student does not lead.
+# Student and teacher are logistic curves on a line. You get $h = f_S - f_T$ and its slope as functions `h` and `dh` (they take arrays), and a place `x`. Return $r_{\text{fp}} = \max_s \min(s, m/G(s))$, and 0 where the student does not lead.
 
 # %%
 def r_fp(h, dh, x):
@@ -496,7 +452,7 @@ checkers.line_radius(r_fp)
 # %% [markdown]
 # ## Exercise 2: the interval of leaky neurons (ten minutes)
 #
-# Bound the gradient of $v \cdot \mathrm{leaky}(Wx + b)$ over the ball of radius `R` in the 2-norm, pixel by pixel. A leaky neuron has slope 1 above zero and slope `a` (between 0 and 1) below. Weights may be negative.
+# Bound the gradient of $v \cdot \mathrm{leaky}(Wx + b)$ over the L2 ball of radius `R`, pixel by pixel. A leaky neuron has slope $1$ above zero and slope `a` below, $0 < a < 1$. Weights may be negative.
 
 # %%
 def gradient_box(W, b, v, x, R, a):
@@ -567,4 +523,4 @@ checkers.certificates(certificates)
 # </details>
 
 # %% [markdown]
-# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start. The printed theorem says that beyond a radius the teacher leads; its proof shows that inside it the student does. With both networks bounded as one, in logits, the certificate reaches three quarters of the way to the flip on small networks (8x8 digits, one pair, seed 0). At the paper's noise it says nothing.
+# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start. The printed theorem says that beyond a radius the teacher leads; its proof shows that inside it the student does. In logits, with both networks bounded as one, the certificate reaches three quarters of the way to the flip (one small pair on 8 x 8 digits). At the paper's noise it says nothing.

@@ -12,7 +12,7 @@ from .theorem_figures import KIND_LOOKS
 
 BLUE, ORANGE, GREEN = (KIND_LOOKS[kind]["color"] for kind in ("sound", "no bound", "votes"))
 BLACK = "#000000"
-SLOPES = np.array(list(itertools.product((0, 1), repeat=2)))  # of two ReLUs: flat or steep
+SETTINGS_OF_TWO = np.array(list(itertools.product((0, 1), repeat=2)))  # of two ReLUs: flat or steep
 
 
 def used_up(cases: dict) -> Figure:
@@ -40,7 +40,7 @@ def used_up(cases: dict) -> Figure:
 
 def gradient_corners(W: ndarray, v: ndarray) -> ndarray:
     """The gradients v relu'(.) W of two neurons for the four settings of their slopes, (4, 2)."""
-    return SLOPES @ (v[:, None] * W)
+    return SETTINGS_OF_TWO @ (v[:, None] * W)
 
 
 def two_neurons(W: ndarray, b: ndarray, v: ndarray, g_T: ndarray, R: float) -> Figure:
@@ -86,7 +86,7 @@ def _draw_pixels(ax, W, b, v, R):
     ax.contourf(ticks, ticks, steep.sum(-1), levels=[-0.5, 0.5, 1.5, 2.5], colors=TINTS)
     for k in range(2):
         ax.contour(ticks, ticks, points @ W[k] + b[k], levels=[0], colors=BLACK, linewidths=1)
-    for slopes, g in zip(SLOPES, gradient_corners(W, v)):
+    for slopes, g in zip(SETTINGS_OF_TWO, gradient_corners(W, v)):
         here = points[(steep == slopes).all(-1)]
         here = here[np.linalg.norm(here, axis=1) < R]
         if len(here):

@@ -4,7 +4,6 @@ Colours say what holds. seaborn draws none of them: their curves and radii are n
 """
 
 from collections.abc import Sequence
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -51,30 +50,6 @@ def one_dimension(
     label = "Eq. 7 says the teacher leads; it does not"
     ax.fill_between(delta, 0, 1, where=wrong, **hatch, alpha=0.5, label=label)
     ax.set(xlabel="perturbation $\\delta$", ylabel="score of the true class", ylim=(0, 1))
-    add_legend(fig, 2 if title else 0)
-    return fig
-
-
-def _draw_by_kind(ax, x, curves, **how):
-    """Curves {name: (kind, values)} over x: colour and line say the kind, each has its own mark."""
-    for (name, (kind, values)), mark in zip(curves.items(), cycle("osv^Dx")):
-        look = KIND_LOOKS[kind]
-        label = f"{name} ({look['label']})"
-        ax.plot(x, values, **look | dict(marker=mark, lw=1.2, label=label) | how)
-
-
-def gap_profile(R: np.ndarray, curves: dict, marks: dict, title: str = "") -> Figure:
-    """m / G(R) against R for bounds of G {name: (kind, values)}, each a certificate where its curve
-    crosses the diagonal; vertical lines at marks {name: radius}.
-    """
-    fig, (ax,) = panels(1, 6.2, 4.2, title)
-    ax.plot(R, R, **GUIDE)
-    _draw_by_kind(ax, R, curves, ms=4)
-    side = dict(rotation=90, va="top", ha="right", fontsize=8)
-    for name, radius in marks.items():
-        ax.axvline(radius, color="#000000", lw=1, ls=":")
-        ax.text(radius, 0.99, f" {name}", **side, transform=ax.get_xaxis_transform())
-    ax.set(xlabel="radius $R$ of the ball", ylabel="$m / G(R)$", xscale="log", yscale="log")
     add_legend(fig, 2 if title else 0)
     return fig
 

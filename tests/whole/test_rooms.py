@@ -33,8 +33,7 @@ FILES = sorted(p for p in LIBRARY.rglob("*.py") if p != LIBRARY / "__init__.py")
 SHARED_NAMES = {
     "METHODS": "each file of methods ends with its own",
     "TERM_WORDS": "what a file of methods calls its terms",
-    "fixed_point": "a chapter's exercise and its checker have the name of what is asked for",
-    "score_loss": "the same",
+    "score_loss": "a chapter's exercise and its checker have the name of what is asked for",
 }
 AS_PRINTED = {"robust": "chapter 03 prints its source, as it stands there"}
 

@@ -195,7 +195,8 @@ def test_sound_radii_come_first_and_legends_do_not_cover_titles(ladder):
     names = [t.get_text() for t in fig.axes[0].get_yticklabels()]
     assert names[0] == "product of norms" and names[-1] == "m / gap at x"
     figs = [fig, theorem_figures.named_curves([1, 2], {"a": ("sound", [1, 2])}, "", "", title="t")]
-    figs.append(theorem_figures.gap_profile(np.ones(2), {"a": ("sound", np.ones(2))}, {}, "t"))
+    line = np.linspace(-1, 1, 9)
+    figs.append(theorem_figures.one_dimension(line, line, 0 * line, 0.5, 0.1, "t"))
     for fig in figs:
         fig.draw_without_rendering()
         title, legend = (part.get_window_extent() for part in (fig._suptitle, fig.legends[0]))

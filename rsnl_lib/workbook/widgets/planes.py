@@ -19,7 +19,7 @@ LOOK = {name: kind["color"] for name, kind in theorem_figures.KIND_LOOKS.items()
 SIDE = 360  # pixels of the square shown
 ZERO = torch.zeros(1, 2, dtype=torch.float64)
 K = 81  # points of a side at which the head start is drawn
-PARTS = 64  # of the distance to the flip, for the integral
+STEPS_OUT = 64  # of the distance to the flip, for the integral
 
 
 class Plane:
@@ -70,9 +70,11 @@ class Plane:
         """m, exact flip distance, and a sound integral radius, in the norm dual to p."""
         low, high = self.flip(geometry.DUAL[p])
         m = theorem.sound_lead(*self.nets, ZERO, self.y)
-        radii = torch.arange(1, PARTS + 1).double()[:, None] / PARTS * min(high, 2 * self.reach)
-        labels = self.y.expand(PARTS)
-        G = theorem.sound_interval(*self.nets, ZERO.expand(PARTS, 2), labels, radii[:, 0], p)
+        radii = (
+            torch.arange(1, STEPS_OUT + 1).double()[:, None] / STEPS_OUT * min(high, 2 * self.reach)
+        )
+        labels = self.y.expand(STEPS_OUT)
+        G = theorem.sound_interval(*self.nets, ZERO.expand(STEPS_OUT, 2), labels, radii[:, 0], p)
         integral = theorem.profile_radii(m, radii, G[:, None])[1]
         return {"m": float(m), "flip": (low, high), "integral": float(integral) * (1 - 1e-9)}
 
