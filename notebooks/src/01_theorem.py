@@ -93,7 +93,7 @@ widgets.push(cases)
 # The orange claim is wrong in the first two pictures. In the last two the ratio is infinite: taken as a certificate (Eq. 14), it would promise that nothing ever flips.
 
 # %% [markdown]
-# ## The theorem that does hold
+# ## The theorem that does hold: Theorem 1'
 #
 # Let $1/p + 1/q = 1$ and let $C$ be a convex set of images. The slope is now the **gradient gap** $\nabla h = \nabla f_S - \nabla f_T$. Let $G(s)$ be the largest $\|\nabla h(z)\|_p$ over all $z \in C$ with $\|z - x\|_q \le s$ (at a kink: over all limits of gradients nearby). If $m = h(x) > 0$, then for every $\delta$ with $x+\delta \in C$
 #
@@ -113,8 +113,8 @@ widgets.push(cases)
 # %%
 steep = lambda z: sigmoid(z) * sigmoid(-z)
 pairs = {
-    "f_S = sigma(1 + d)": (lambda s: steep(np.maximum(1 - s, 0)), m, 1.5),
-    "h = 1 - relu(d - 1)": (lambda s: 1.0 * (s > 1), 1.0, 2.5),
+    "logistic: a little longer": (lambda s: steep(np.maximum(1 - s, 0)), m, 1.5),
+    "flat, then steep: twice as long": (lambda s: 1.0 * (s > 1), 1.0, 2.5),
 }
 shown = {}
 for name, (G_of_s, head, upto) in pairs.items():
@@ -122,7 +122,7 @@ for name, (G_of_s, head, upto) in pairs.items():
     fp = theorem.fixed_point(torch.tensor([head]).double(), G_torch, steps=60).item()
     r = theorem.integral_radius(torch.tensor([head]).double(), G_torch, torch.tensor([upto]).double(), 20000).item()
     shown[name] = (G_of_s, head, fp, r)
-    print(f"{name:20} fixed point {fp:.3f}, integral {r:.3f}, {r / fp:.2f} times as long")
+    print(f"{name:31} fixed point {fp:.3f}, integral {r:.3f}, {r / fp:.2f} times as long")
 
 # %%
 palette.show(bound_figures.used_up(shown), alt="G over distance for both pairs: the dashed rectangle ends at the fixed point, the blue area of the same size at the integral radius, twice as far on the right")
@@ -178,7 +178,7 @@ print(f"5  at t = r the slope ||grad h|| is {size[-1]:.2f}, a bound of G(r) is {
 print(f"6  r_fp = {r_fp:.4f} <= r_int = {r_int:.4f} <= r = {r0:.4f}")
 
 # %% [markdown]
-# Line 5 is where a certificate is made or lost: the bound is more than twice the slope that the push has met. The next sections are about that bound.
+# Line 5 is where a certificate is made or lost: the bound is more than twice the slope that the push has met. How is it found?
 
 # %% [markdown]
 # ## Bounding the gap over a whole ball: two neurons
@@ -294,12 +294,7 @@ for space in geometry.SPACES:
     print(f"{space:12} ahead on {int((m_low > 0).sum()):2} of these {len(m_low)}   median sound radius {radius[m_low > 0].median():.3f}")
 
 # %% [markdown]
-# Of the two that order alike, the logit certifies the longer radius. The tempered row is about another event: with three classes or more, a network may lead at one temperature and not at another.
-
-# %%
-S, T, first = torch.tensor([[0, -0.1, -10.0]]), torch.tensor([[0, -1.0, -1.0]]), torch.tensor([0])
-for at in (1.0, 10.0):
-    print(f"tau = {at:4}: f_S {geometry.height(S, first, 'tempered', at).item():.3f}  f_T {geometry.height(T, first, 'tempered', at).item():.3f}")
+# Probability and logit put the same network ahead, and the logit certifies the longer radius. The tempered row is about another event: it sees the student ahead on fewer of the same images.
 
 # %% [markdown]
 # ## How often is the printed sentence wrong on digits?

@@ -70,12 +70,11 @@ class Plane:
         """m, exact flip distance, and a sound integral radius, in the norm dual to p."""
         low, high = self.flip(geometry.DUAL[p])
         m = theorem.sound_lead(*self.nets, ZERO, self.y)
-        radii = (
-            torch.arange(1, STEPS_OUT + 1).double()[:, None] / STEPS_OUT * min(high, 2 * self.reach)
-        )
-        labels = self.y.expand(STEPS_OUT)
-        G = theorem.sound_interval(*self.nets, ZERO.expand(STEPS_OUT, 2), labels, radii[:, 0], p)
-        integral = theorem.profile_radii(m, radii, G[:, None])[1]
+        k = STEPS_OUT
+        radii = min(high, 2 * self.reach) * torch.arange(1, k + 1).double() / k
+        centres, labels = ZERO.expand(k, 2), self.y.expand(k)
+        G = theorem.sound_interval(*self.nets, centres, labels, radii, p)
+        integral = theorem.profile_radii(m, radii[:, None], G[:, None])[1]
         return {"m": float(m), "flip": (low, high), "integral": float(integral) * (1 - 1e-9)}
 
     def gap(self, p: float, R: float) -> float:
