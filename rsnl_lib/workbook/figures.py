@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
@@ -19,6 +20,7 @@ from ..geometry import input_gradient
 from ..measure.inference import paired, wilson
 from ..networks.modules import standing
 from . import palette
+from .line_names import name_ends
 from .palette import as_table, draw_image, panels, rank, style, term
 
 X_LABELS = {  # of a unit
@@ -60,15 +62,19 @@ def accuracy_curves(
         raise ValueError(f"the rows are of {kinds}: beside printed values give those of one")
     fig, axes = panels(len(groups), 6.2 if len(groups) == 1 else 4.6, 3.6)
     for ax, ((kind, unit), part) in zip(axes, groups):
-        _draw_accuracy(ax, part, kind, paper)
+        draw_accuracy(ax, part, kind, paper)
         own = f"{title}, {kind}".removeprefix(", ") if len(groups) > 1 else title
         label = X_LABELS.get(unit, f"level ({unit})") if xlabel is None else xlabel
         ax.set(xlabel=label, title=own)
     return fig
 
 
-def _draw_accuracy(ax, rows, kind, paper):
-    """The lines of one kind of perturbation, each with its name at its end."""
+def draw_accuracy(
+    ax: Axes, rows: DataFrame, kind: str, paper: Sequence = (), names: dict | None = None
+) -> None:
+    """The lines of one kind of perturbation, each with its name at its end: that of its method, or
+    of {method: name}.
+    """
     # a larger square or epsilon is harder, a larger SNR easier
     rising = kind not in ("gaussian", "poisson")
     last, aside = (-1, 0.02) if rising else (0, -0.02)
@@ -77,18 +83,15 @@ def _draw_accuracy(ax, rows, kind, paper):
         levels, share, low, high = _shares(rows[rows.method == method])
         bars = dict(yerr=[share - low, high - share], capsize=2)
         ax.errorbar(levels, share, **bars, ms=5, lw=1.6, **style(method))
-        ends.append((share[last], levels[last] + aside * np.ptp(rows.level), method))
+        name = (names or {}).get(method, style(method)["label"])
+        ends.append((share[last], levels[last], name, style(method)["color"]))
     for level, value, method in paper:
         ax.plot([level], [value], **style(method) | palette.PAPER_HOLLOW)
     if not rising:
         ax.invert_xaxis()
     low, high = ax.get_ylim()
     ax.set(ylabel="test accuracy (%)", ylim=(low, min(high, 101)))
-    at = -np.inf
-    for y, x, method in sorted(ends):  # each name at the end of its line, clear of the one below
-        at = max(y, at + 0.06 * (high - low))
-        look = dict(color=style(method)["color"], fontsize=9, va="center")
-        ax.annotate(style(method)["label"], (x, at), **look, annotation_clip=False)
+    name_ends(ax, ends, aside * np.ptp(rows.level))
 
 
 def method_dots(values: dict[str, Series], title: str = "") -> Figure:

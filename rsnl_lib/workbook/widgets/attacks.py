@@ -2,6 +2,7 @@
 
 import functools
 import html
+from collections.abc import Sequence
 
 import ipywidgets as W
 import torch
@@ -11,57 +12,91 @@ from ...geometry import boundary
 from ...train import attacks
 from .. import figures, palette
 from ..boundary_figures import CLASS_COLOURS
-from .base import DIGITS, GRID, grey_image, probabilities, score_view, side_by_side, stage
-from .svg import step_plot
+from .base import DIGITS, GRID, grey_image, probabilities, side_by_side, stage
+from .svg import bars, step_plot
 
+PICTURE = 224  # pixels across, of an image under attack
 WALK_STEPS = 10  # of a walk to the boundary
 
 
-def attacked(nets: dict, x: Tensor, y: Tensor, epsilon: float = 0.15, steps: int = 20) -> None:
+def _attack_view(pictures: list, note: str, scores: str) -> str:
+    """Large pictures [(image, words)], each above its words, a note, and cards in two columns."""
+    shown = (
+        f"<div>{grey_image(image, words, PICTURE)}"
+        f'<div style="width:{PICTURE}px">{html.escape(words)}</div></div>'
+        for image, words in pictures
+    )
+    return (
+        f"{side_by_side(*shown, align='start')}"
+        f'<div class="rsnl-note">{html.escape(note)}</div>'
+        f'<div class="rsnl-bars" style="{GRID.format(390)}">{scores}</div>'
+    )
+
+
+def _both_views(nets, method, here, label, e, count):
+    """An image (1, c, h, w) and its adversarial image, and what all say of each."""
+    size = (e, max(e, 1e-9) / 4, count)
+    z = attacks.pgd(
+        nets[method], here, attacks.cross_entropy(label), *size, start="zero", mode="eval"
+    )
+    return torch.cat([here, z]), probabilities(nets, here), probabilities(nets, z)
+
+
+def attacked(
+    nets: dict,
+    x: Tensor,
+    y: Tensor,
+    epsilon: float = 0.15,
+    steps: int = 20,
+    first: Sequence[str] = (),
+) -> None:
     """An attack live: pick the network under attack, the image, epsilon and steps; its adversarial
-    image, the difference magnified, everyone's scores.
+    image, the difference magnified, the scores of those in `first` (default: four) or of all.
 
     nets: {method: module}; x: images (n, 1 or 3, h, w) in [0, 1]; y: their classes. The attack is
     the workbook's own (attacks.pgd from the image itself).
     """
     labels = {m: palette.style(m)["label"] for m in nets}
+    few = [m for m in nets if m in first] or list(nets)[:4]
+    every = {f"all {len(nets)} networks": list(nets)}
+    some = {} if len(few) == len(nets) else {f"{len(few)} networks": few}
     controls = [
-        W.Dropdown(description="attacked", options={label: m for m, label in labels.items()}),
+        W.Dropdown(description="attacked", options={labels[m]: m for m in (*few, *nets)}),
         W.IntSlider(description="image", min=0, max=len(x) - 1),
         W.FloatSlider(description="epsilon", value=epsilon, min=0, max=0.5, step=0.01),
         W.IntSlider(description="steps", value=steps, min=1, max=50),
+        W.Dropdown(description="scores of", options=list((some | every).items())),
     ]
 
-    def both_views(method, i, e, count):
-        """An image and its adversarial image, and what all say of each."""
-        here = x[i : i + 1]
-        loss = attacks.cross_entropy(y[i : i + 1])
-        how = {"start": "zero", "mode": "eval"}
-        z = attacks.pgd(nets[method], here, loss, e, max(e, 1e-9) / 4, count, **how)
-        return torch.cat([here, z]), probabilities(nets, here), probabilities(nets, z)
-
-    def draw(method, i, e, count):
-        both, clean, p = both_views(method, i, e, count)
+    def draw(method, i, e, count, shown):
+        both, clean, p = _both_views(nets, method, x[i : i + 1], y[i : i + 1], e, count)
         label = int(y[i])
         d = both[1] - both[0]
-        magnified = 0.5 + d / (2 * max(e, 1e-9))
-        words = ("clean image", "adversarial image", "difference, magnified")
-        pictures = list(zip((*both, magnified), words))
+        told = (
+            f"clean: a {label}",
+            f"attacked: at most {e:g} a pixel, {float(d.norm()):.2f} in length",
+            "the difference, magnified: grey none, dark more, light less",
+        )
+        pictures = list(zip((*both, 0.5 + d / (2 * max(e, 1e-9))), told))
         right = [labels[m] for m in nets if int(p[m].argmax()) == label]
         note = (
-            f"a {label}; at most {e:g} a pixel, {float(d.norm()):.2f} in length, found by {count}"
-            f" steps against {labels[method]}; still right: {', '.join(right) or 'none'}; right:"
-            " the difference, grey is none; hollow bars: scores on the clean image"
+            f"{count} steps against {labels[method]}; still right: {' · '.join(right) or 'none'};"
+            " hollow bars: scores on the clean image"
         )
-        return score_view(pictures, note, p, clean, label, classes)
+        cards = [m for m in nets if m in shown or m == method]
+        return _attack_view(
+            pictures, note, "".join(bars(m, p[m], clean[m], label, classes) for m in cards)
+        )
 
-    both, clean, p = both_views(next(iter(nets)), 0, epsilon, steps)
-    scores = {m: torch.stack([clean[m], p[m]]).numpy() for m in nets}
+    both, clean, p = _both_views(nets, few[0], x[:1], y[:1], epsilon, steps)
+    scores = {m: torch.stack([clean[m], p[m]]).numpy() for m in few}
     classes = [str(c) for c in range(len(next(iter(clean.values()))))]
     names = ["clean", f"epsilon {epsilon:g}"]
     still = figures.score_bars(both, scores, [int(y[0])] * 2, classes, names)
     words = f"attacked network, image, epsilon and steps over the scores of: {', '.join(nets)}"
-    stage("attacked", controls, draw, still, words)
+    wrap = W.Layout(flex_flow="row wrap")
+    rows = [W.HBox(controls[:2], layout=wrap), W.HBox(controls[2:4], layout=wrap), controls[4]]
+    stage("attacked", controls, draw, still, words, rows=rows)
 
 
 @torch.no_grad()
