@@ -21,6 +21,7 @@ from rsnl_lib.workbook import (
     checkers,
     figures,
     line_names,
+    palette,
     render,
     widgets,
 )
@@ -74,6 +75,27 @@ def test_the_loss_of_ard_is_the_librarys(alpha, t):
     y = torch.arange(5)
     want = alpha * t**2 * adversarial.kl(a_adv, a_T, t) + (1 - alpha) * F.cross_entropy(a_S, y)
     assert defined("ard")(a_T, a_adv, a_S, y, alpha, t).item() == pytest.approx(want.item())
+
+
+def test_the_first_picture_shows_what_is_said_of_it(monkeypatch):
+    shown = {}
+    monkeypatch.setattr(figures, "score_bars", lambda x, p, y, titles: shown.update(x=x, p=p, y=y))
+    monkeypatch.setattr(palette, "show", lambda fig, alt: None)
+    names = {}
+    for cell in cells():
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if shown:
+            break
+    y = shown["y"][0]
+    clean, pushed, attacked = (shown["x"][i] for i in range(3))
+    away = 0.15 + 1e-6
+    assert (pushed - clean).abs().max() <= away and (attacked - clean).abs().max() <= away
+    assert len(names["y"]) == 40
+    for method, falls in (("kd", True), ("robust", True), ("ard by pgd_at", False)):
+        first, random, chosen = shown["p"][method]
+        assert first.argmax() == random.argmax() == y and (chosen.argmax() != y) == falls
+    assert shown["p"]["ard by pgd_at"][2][y] > 0.9
 
 
 # What is stated ----------------------------------------------------------------------------------
