@@ -64,7 +64,7 @@ def attack(net, x, y, epsilon, steps):
     return z
 
 # %% [markdown]
-# Is it the size of the push that harms, or the direction? Random signs push as far as the attack may.
+# Does the size of the push harm, or the direction? Random signs push as far as the attack may.
 
 # %%
 x, y = chapter.first_images(dataset, full)
@@ -80,7 +80,7 @@ palette.show(figures.score_bars(three, scores, [int(y[i])] * 3, titles=list(push
              alt="A digit, clean, pushed by random signs, and attacked: above the pictures, below the scores of KD, robust and ARD; random signs change no answer, the attack changes those of KD and robust, not ARD's")
 
 # %% [markdown]
-# Both pushes go equally far. Only the chosen one makes KD name another digit, and `robust` too; ARD, a student trained on attacked images, hardly moves. Now all forty images, each network attacked through its own gradient:
+# Both pushes go equally far. Only the chosen one makes KD name another digit, and `robust` too; ARD, a student trained on attacked images, hardly moves. All forty images, each network attacked through its own gradient:
 
 # %%
 for m in ("kd", "robust", "robust by pgd_at", "ard by pgd_at"):
@@ -111,7 +111,7 @@ palette.show(attack_figures.against_epsilon("digits", "Who saw attacked images i
              alt="Digits, accuracy under attack against epsilon in three panels: students on clean images fall to 5 to 40 % at 0.15, those of the robust teacher to 10 to 40 %, those trained on attacked images keep more than half")
 
 # %% [markdown]
-# Read the ends of the lines, at the radius of the attacks in training. On the right everyone keeps more than half of the images. On the left `robust` keeps a fifth, twice as many as KD; *target zero* and *shuffled* keep a third or more.
+# Read the ends of the lines, at the radius of the attacks in training. On the right everyone keeps more than half. On the left `robust` keeps a fifth, twice as many as KD; *target zero* and *shuffled* keep a third or more.
 
 # %%
 palette.show(attack_figures.against_epsilon("mnist", "On MNIST two students that saw clean images come close to those that saw attacked ones"),
@@ -132,7 +132,7 @@ palette.show(attack_figures.second_opinion(),
              alt="AutoAttack's parts against the plain attack, a mark a network, near the diagonal but for TRADES on digits and five easily broken networks on MNIST")
 
 # %% [markdown]
-# Nobody hides: without a bound every image falls, and most marks lie near the line. But a second attack can turn an order around: on digits TRADES loses its lead. On MNIST those lose most that break easily anyway.
+# Nobody hides: without a bound every image falls, and most marks lie near the line. But a second attack can turn an order around: on digits TRADES loses its lead.
 #
 # ### Noise and attack
 #

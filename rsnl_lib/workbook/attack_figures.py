@@ -74,9 +74,8 @@ def against_epsilon(dataset: str, title: str) -> Figure:
     rows = rows[(rows.perturbation == "pgd") & (rows.level < 0.16)]
     seeds = rows.groupby("method").seed.nunique()
     about = f"{NAMES[dataset]}, first {rows.n.max()} test images, {seeds.max()} networks a method"
-    if seeds["robust_teacher"] == 1:
-        about += " (one robust teacher)"
-    told = f"{title}\n{about}"
+    one = seeds["robust_teacher"] == 1
+    told = f"{title}\n{about}, {'one robust teacher' if one else 'each seed its own teachers'}"
     fig, axes = palette.panels(len(CURVES), 3.5, 3.8, told, sharey=True)
     for ax, (kind, methods) in zip(axes, CURVES.items()):
         found = {m: palette.style(m.partition(" by ")[0])["label"] for m in set(rows.method)}
@@ -172,9 +171,10 @@ def inherited(methods: Sequence[str], title: str) -> Figure:
     found = {}
     for dataset, at in TRAINED_WITHIN.items():
         attacked = under_attack(dataset).reset_index("seed")
+        guides = attacked.index.value_counts()["robust_teacher"]
         attacked = attacked[attacked.index.isin(methods)]
-        seeds = attacked.seed.nunique()
-        found[f"{NAMES[dataset]}, epsilon {at:g}, {seeds} networks a method"] = attacked.accuracy
+        told = f"{attacked.seed.nunique()} networks a method, robust teachers: {guides}"
+        found[f"{NAMES[dataset]}, epsilon {at:g}\n{told}"] = attacked.accuracy
     told = "accuracy under attack (%), first 500 test images, a dot a network"
     fig = figures.method_dots(found, f"{title}\n{told}")
     fig.set_size_inches(8, 3.8)
@@ -228,6 +228,7 @@ def prices(methods: Sequence[str]) -> DataFrame:
 def price_dots(found: DataFrame, title: str) -> Figure:
     """`prices`: training time on the left, accuracy under attack on the right."""
     told = f"{title}\ndigits, epsilon 0.15, first 500 test images, 5 networks a method"
+    told += ", each seed its own teacher"
     fig, (time, gain) = palette.panels(2, 4.2, 1.1 + 0.3 * len(found), told, sharey=True)
     names = []
     for at, (method, p) in enumerate(found.iterrows()):
