@@ -1,9 +1,9 @@
 # %% [markdown]
 # # The losses: what does each term pull on?
 #
-# > Eq. 17 is a sum of three wishes: imitate the teacher's scores, beat its score, share its input gradient. What does each of them do to a student, on one image and on a batch?
+# > The robust student's objective (Eq. 17) has three wishes: imitate the teacher's scores, beat its score, share its input gradient. What does each of them do to a student, on one image and on a batch?
 #
-# **You'll do** pull a student's logits with each term, move $\tau$, $\gamma$ and $\lambda$, and check a derivative of a derivative by hand. **You'll learn** why the hinge is nearly a constant under a confident teacher, and what matching gradients at $\tau$ does not give. **You'll need** the softmax and the chain rule.
+# **You'll do** pull a student's logits with each term, and write $\mathcal L_G$. **You'll learn** why the hinge is nearly a constant, and what matching gradients at $\tau$ does not give. **You'll need** the softmax and the chain rule.
 #
 # `read` a few seconds · `smoke` and `full` under a minute
 
@@ -13,162 +13,199 @@ dataset: str = "digits"   # digits or mnist
 seed: int = 0             # of training and every draw
 tau: float = 3.0          # temperature of Eqs. 4 and 16
 gamma: float = 0.1        # margin of Eq. 15
-lam: float = 4.0          # lambda of Eq. 3, at the first epoch
+lam: float = 4.0          # lambda of Eq. 3, with which training starts
 
 # %%
-import numpy as np
 import torch
 from rsnl_lib import data, geometry, theorem
 from rsnl_lib.train import losses
-from rsnl_lib.workbook import chapter, checkers, figures, palette, theorem_figures, widgets
+from rsnl_lib.workbook import chapter, checkers, figures, margin_figures, palette, theorem_figures, widgets
 from rsnl_lib.workbook.chapter import load_or_train
 
 chapter.parameters(globals(), profile=profile, dataset=dataset, seed=seed, tau=tau, gamma=gamma, lam=lam)
+
+# %% [markdown]
+# One training run each: the teacher, a *standard* student that saw labels only, a student of knowledge distillation (*KD*, arXiv 1503.02531), and the paper's *robust* student. The images are scanned digits of 8 by 8 pixels.
 
 # %%
 full = None if profile == "read" and dataset != "digits" else data.load(dataset)
 net_T = load_or_train(dataset, "teacher", seed, profile, full)
 nets = {name: load_or_train(dataset, name, seed, profile, full, net_T) for name in ("standard", "kd", "robust")}
 x, y = data.gallery(dataset)
-print(f"{len(x)} test images")
+a_T = net_T(x).detach()
+print(f"{len(x)} test images; images x {tuple(x.shape)}, the teacher's logits a_T {tuple(a_T.shape)}")
 
 # %% [markdown]
-# ## The terms on one batch
+# ## The score, without and with a temperature
 #
-# > $\mathcal L_{KD} = H(o_S, y) + \lambda H(\tau(o_S), \tau(o_T))$ (Eq. 3), with $\tau(o)_j \propto e^{a_j/\tau}$ (Eq. 4); $\mathcal L_S = \frac1n\sum \max(0, \gamma + f_T - f_S)$ (Eq. 15); $\mathcal L_G = \frac1n\sum\|\nabla_x f_S^\tau - \nabla_x f_T^\tau\|^2$ (Eq. 16).
+# A network answers an image $x$ with its logits $a$, one number a class. The score $f_S = \mathrm{softmax}(a_S)_y$ is the student's probability for the true class $y$; it has no temperature in $\mathcal L_S$ (Eq. 15), and $\tau$ in $\mathcal L_G$ (Eq. 16), where we write $f_S^\tau = \mathrm{softmax}(a_S/\tau)_y$. The teacher's score $f_T$ is read off $a_T$.
 
 # %% tags=["computed"]
-a_T, g_T = geometry.input_gradient(net_T, x, y, tau)
-print("student     cross-entropy   soft   L_S     L_G")
-for name, net in nets.items():
-    a_S, g_S = geometry.input_gradient(net, x, y, tau)
-    f_S, f_T = geometry.score(a_S, y), geometry.score(a_T, y)
-    print(f"{name:10} {torch.nn.functional.cross_entropy(a_S, y):10.3f} {losses.soft_cross_entropy(a_S, a_T, tau):10.3f} "
-          f"{losses.score_loss(f_S, f_T, gamma):7.3f} {losses.gradient_loss(g_S, g_T):8.4f}")
+def score(a, y, tau=1.0):
+    return torch.softmax(a / tau, dim=1)[range(len(y)), y]
+
+for t in (1.0, tau, 10.0):
+    print(f"tau {t:4.1f}: the teacher's mean score {score(a_T, y, t).mean():.3f}")
 
 # %% [markdown]
-# $\mathcal L_G$ is three times smaller for the student trained on it. $\mathcal L_S$ lies between 0.106 and 0.155, and most of that no student can avoid, as we shall see.
+# A larger $\tau$ makes every answer less sure.
 #
 # ## What pulls where
 #
-# A term reaches the weights through the student's logits $a_S$ (but for $\mathcal L_G$, below). Its pull is minus its derivative:
+# | term, a batch's mean | asks the student to |
+# | --- | --- |
+# | cross-entropy, $-\log f_S$ | name the true class |
+# | soft term, $\lambda H(\tau(o_S), \tau(o_T))$ (Eqs. 3 and 4) | copy the teacher's softened probabilities |
+# | $\mathcal L_S$, the hinge, $\max(0, \gamma + f_T - f_S)$ (Eq. 15) | beat the teacher's score by $\gamma$ |
+# | $\mathcal L_G$, $\lVert\nabla_x f_S^\tau - \nabla_x f_T^\tau\rVert^2$ (Eq. 16) | share the teacher's input gradient |
 #
-# $$\underbrace{\mathbf 1_y - o_S}_{\text{cross-entropy}} \qquad \underbrace{\tfrac{\lambda}{\tau}\big(\tau(o_T) - \tau(o_S)\big)}_{\lambda\,\times\,\text{soft}} \qquad \underbrace{[\gamma + f_T > f_S]\; f_S\,(\mathbf 1_y - o_S)}_{\mathcal L_S}$$
+# The first three reach the weights through $a_S$ only. Their pull on $a_S$ is minus the derivative, with $o = \mathrm{softmax}(a)$ and $\mathbf 1_y$ one at class $y$, zero elsewhere:
+#
+# $$\underbrace{\mathbf 1_y - o_S}_{\text{cross-entropy}} \qquad \underbrace{\tfrac{\lambda}{\tau}\big(\tau(o_T) - \tau(o_S)\big)}_{\text{soft term}} \qquad \underbrace{[\gamma + f_T > f_S]\; f_S\,(\mathbf 1_y - o_S)}_{\mathcal L_S}$$
 
 # %%
 a_S = nets["kd"](x).detach()
-unsure = int(geometry.score(a_S, y).argmin())
-widgets.pulls(a_S, a_T.detach(), x, y, tau, gamma, lam, first=unsure)
+unsure = int(score(a_S, y).argmin())
+widgets.pulls(a_S, a_T, x, y, tau, gamma, lam, first=unsure)
 
 # %% [markdown]
-# First shown is the image on which the KD student is least sure. The hinge pulls in the direction of cross-entropy, only weaker: it is $f_S$ times the same vector, so where the student is sure, $1 - f_S \approx 0$, it pulls on nothing, and where the student is wrong, $f_S \approx 0$, it pulls on nothing either. The soft term is the only one with an opinion on the wrong classes. Raise $\tau$ and its pull fades like $1/\tau^2$ (Hinton multiplies by $\tau^2$ for that reason; the paper does not). Lower $\gamma$ to 0 and the hinge closes on images where the student leads.
+# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, $f_S$ times as hard: hardly at all where the student is wrong, nor where it is sure. Only the soft term pulls as the teacher sees the wrong classes. Its pull fades like $1/\tau^2$; KD's authors multiply by $\tau^2$ for that reason, the paper does not.
+#
+# Autograd agrees with the three formulas on all images:
 
 # %%
 def by_autograd(term):
     a = a_S.double().clone().requires_grad_()
     return -torch.autograd.grad(term(a), a)[0] * len(a)
 
-f_T = geometry.score(a_T.detach().double(), y)
-written = [widgets.pull(s, t, int(k), tau, gamma, lam) for s, t, k in zip(a_S.double(), a_T.detach().double(), y)]
-for name, term in (("cross-entropy", lambda a: torch.nn.functional.cross_entropy(a, y)),
-                   ("lambda x soft cross-entropy", lambda a: lam * losses.soft_cross_entropy(a, a_T.detach().double(), tau)),
-                   ("L_S, the hinge", lambda a: losses.score_loss(geometry.score(a, y), f_T, gamma))):
+f_T, soft = score(a_T.double(), y), a_T.double()
+written = [widgets.pull(s, t, int(k), tau, gamma, lam) for s, t, k in zip(a_S.double(), soft, y)]
+for name, term in (("cross-entropy", lambda a: -score(a, y).log().mean()),
+                   ("lambda x soft cross-entropy", lambda a: lam * losses.soft_cross_entropy(a, soft, tau)),
+                   ("L_S, the hinge", lambda a: (gamma + f_T - score(a, y)).clamp(min=0).mean())):
     difference = (torch.stack([w[name] for w in written]) - by_autograd(term)).abs().max()
-    print(f"{name:28} formula and autograd agree: {difference < 1e-12}")
+    print(f"{name:28} largest difference {difference:.12f}")
 
 # %% [markdown]
 # ## The hinge under a confident teacher
 #
-# A score is below 1, so $\max(0, \gamma + f_T - f_S)$ cannot fall below $\max(0, \gamma + f_T - 1)$. Where $f_T > 1 - \gamma$ the hinge never closes, and what is left of it is the constant $\gamma + f_T$ minus $f_S$: its gradient no longer knows the teacher or $\gamma$.
+# A score is below 1, so the hinge cannot fall below its floor $\max(0, \gamma + f_T - 1)$. Where $f_T > 1 - \gamma$ it never closes: it is its floor plus $1 - f_S$, and that rest no longer depends on the teacher or $\gamma$.
 
 # %%
-sample = (full.x_train, full.y_train) if full else (x, y)
+def hinge(f_S, f_T, gamma):
+    return (gamma + f_T - f_S).clamp(min=0).mean()              # Eq. 15
+
+x_seen, y_seen = (full.x_train[:2000], full.y_train[:2000]) if full else (x, y)
 with torch.no_grad():
-    f_S, f_T = (geometry.score(net(sample[0][:2000]), sample[1][:2000]) for net in (nets["standard"], net_T))
-gammas = [0.01, 0.05, 0.1, 0.3, 0.5, 0.9]
-table = [((f_T > 1 - g).float().mean().item(), losses.score_floor(f_T, g).item(), losses.score_loss(f_S, f_T, g).item()) for g in gammas]
-for g, (stuck, floor, value) in zip(gammas, table):
-    print(f"gamma {g:4}: never closes on {100 * stuck:5.1f} %   floor {floor:.4f}   L_S of the standard student {value:.4f}")
+    f = {name: score(net(x_seen), y_seen) for name, net in {"teacher": net_T, **nets}.items()}
+gammas = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.9]
+floor = [hinge(torch.tensor(1.0), f["teacher"], g).item() for g in gammas]
+above = {name: [hinge(f[name], f["teacher"], g).item() - low for g, low in zip(gammas, floor)] for name in nets}
+for name in nets:
+    print(f"{name:10} at gamma 0.1: L_S {above[name][4] + floor[4]:.4f} = floor {floor[4]:.4f} + {above[name][4]:.4f}")
 
 # %%
-palette.show(theorem_figures.named_curves(gammas, {"floor, any student": ("sound", [t[1] for t in table]), "L_S, standard student": ("standard", [t[2] for t in table])},
-                            "$\\gamma$", "$\\mathcal{L}_S$", title=f"{dataset}, {profile}, {len(f_T)} images"),
-             alt="L_S of the standard student and the floor no student can pass, against gamma: the two lines nearly coincide")
+curves = {"floor, any student": ("sound", floor)} | {f"{palette.style(m)['label']}: $L_S$ minus floor": (m, v) for m, v in above.items()}
+palette.show(theorem_figures.named_curves(gammas, curves, "$\\gamma$", "loss (log axis)", xscale="log", yscale="log",
+                                          title=f"The floor of $L_S$ grows with $\\gamma$, the rest does not\n({dataset}, {len(x_seen)} training images, seed {seed})"),
+             alt="On a log axis the floor of L_S rises with gamma to nearly 0.9; what each student has above it stays flat, below a hundredth")
 
 # %% [markdown]
-# The two lines are nearly one. Of the $\mathcal L_S$ that is logged during training almost everything is floor; training logs the floor beside it (`score_floor`). What the hinge can still do is the little between the lines.
-
-# %% [markdown]
-# ## The gradient term
+# The blue floor rises with $\gamma$; what each student has above it is flat and small. At the workbook's $\gamma$ nearly all of the $\mathcal L_S$ that training logs is floor, logged beside it as `score_floor`.
 #
-# $\mathcal L_G$ does not pull on the score but on its slope: on how $f_S^\tau$ changes from pixel to pixel. Below: the teacher's input gradient, two students', and what is left for $\mathcal L_G$ to pull on, $2(\nabla f_T^\tau - \nabla f_S^\tau)$.
+# ## The gradient term, by hand
+#
+# $\mathcal L_G$ pulls on the slope of the score: on how $f_S^\tau$ changes with each pixel. To compute $\mathcal L_G$, run each network forward, take `torch.autograd.grad` of the summed $f^\tau$ with respect to the images (with `create_graph=True` for the student), sum the squared differences over the pixels, and take the mean over the images.
+
+# %%
+def L_G(net_S, net_T, x, y, tau):
+    g = []
+    for net, keep in ((net_S, True), (net_T, False)):
+        z = x.clone().requires_grad_()
+        f = torch.softmax(net(z) / tau, dim=1)[range(len(y)), y]
+        g += torch.autograd.grad(f.sum(), z, create_graph=keep)      # one gradient an image
+    return (g[0] - g[1]).square().sum(dim=(1, 2, 3)).mean()          # Eq. 16
+
+# %% tags=["computed"]
+g_T = geometry.input_gradient(net_T, x, y, tau)[1]
+for name, net in nets.items():
+    mine, theirs = L_G(net, net_T, x, y, tau), losses.gradient_loss(geometry.input_gradient(net, x, y, tau)[1], g_T)
+    print(f"{name:10} L_G by hand {mine:.4f}   the library's {theirs:.4f}   difference {abs(mine - theirs):.6f}")
+
+# %% [markdown]
+# $\mathcal L_G$ is three times smaller for the student trained on it. Below are the gradients of four digits, and the differences along which $\mathcal L_G$ pulls. Each column has its own scale, given above it.
 
 # %%
 few = [int((y == c).nonzero()[0]) for c in (0, 3, 5, 8)]
 g = {name: geometry.input_gradient(net, x[few], y[few], tau)[1][:, 0] for name, net in (("teacher", net_T), *nets.items())}
-shown = {"teacher": g["teacher"], "KD": g["kd"], "pull on KD": 2 * (g["teacher"] - g["kd"]), "robust": g["robust"], "pull on robust": 2 * (g["teacher"] - g["robust"])}
-palette.show(figures.gradient_pictures(x[few, 0], shown, [f"a {int(y[i])}" for i in few]),
-             alt="Input gradients of teacher, KD and robust student for four digits, and what L_G still pulls on")
-
-# %% [markdown]
-# The robust student has taken over the teacher's pattern; what is left to pull on is paler than for KD. Orange pixels raise the true class's score, purple ones lower it.
+for name in ("kd", "robust"):
+    gaps = (g[name] - g["teacher"]).flatten(1).norm(dim=1)
+    print(f"{name:7} length of the difference:", "  ".join(f"a {int(y[i])}: {v:.2f}" for i, v in zip(few, gaps)))
 
 # %%
-norms = {name: (grad - g["teacher"]).flatten(1).norm(dim=1) for name, grad in g.items() if name != "teacher"}
-print("   ".join(f"{name}: gap {n.mean():.3f}" for name, n in norms.items()))
+shown = {"teacher": g["teacher"], "KD": g["kd"], "teacher\n- KD": g["teacher"] - g["kd"],
+         "robust": g["robust"], "teacher\n- robust": g["teacher"] - g["robust"]}
+palette.show(figures.gradient_pictures(x[few, 0], shown, [f"a {int(y[i])}" for i in few], f"Input gradients at $\\tau$ = {tau:g}: where the robust student still differs from its teacher"),
+             alt="Input gradients of teacher, KD and robust student for four digits, and the differences to the teacher's: the robust student's are paler than KD's, most clearly for the 3 and the 8")
 
 # %% [markdown]
+# Orange pixels raise the true class's score, purple ones lower it. On all four digits the robust student differs less from its teacher than KD's student does, most clearly in the second and the last column.
+#
 # ### A derivative of a derivative
 #
-# $\nabla_x f_S$ is itself computed by backpropagation. To lower $\mathcal L_G$ we need its derivative with respect to the weights: differentiate the backward pass. With `create_graph=True` autograd does just that. Check one weight with a central difference, in double precision:
+# To lower $\mathcal L_G$ we need its derivative with respect to the weights, and $\nabla_x f_S^\tau$ is itself a derivative. `create_graph=True` lets autograd differentiate the backward pass. A central difference at one weight, in double precision, agrees:
 
 # %% tags=["computed"]
-def L_G(net):
-    _, g_S = geometry.input_gradient(net, x.double(), y, tau, create_graph=True)
-    return losses.gradient_loss(g_S, g_T.double())
-
-net = theorem.exact(nets["kd"]).train()
-weight = next(p for p in net.parameters())
-exact, = torch.autograd.grad(L_G(net), weight)
-where, h = np.unravel_index(int(exact.abs().argmax()), exact.shape), 1e-6
-ends = []
+net, teacher = theorem.exact(nets["kd"]), theorem.exact(net_T)
+weight = next(net.parameters())
+exact, = torch.autograd.grad(L_G(net, teacher, x.double(), y, tau), weight)
+where, h, ends = int(exact.abs().argmax()), 1e-6, []
 for step in (h, -2 * h):
-    weight.data[where] += step
-    ends.append(L_G(net).item())
-ends = (ends[0] - ends[1]) / (2 * h)
-print(f"double backprop {exact[where].item():+.4f}   central difference {ends:+.4f}   apart by less than a millionth of it: {abs(exact[where].item() - ends) < 1e-6 * abs(ends)}")
-
-# %% [markdown]
-# Without `create_graph` the input gradient is a plain number to autograd, and $\mathcal L_G$ would reach no weight at all:
+    weight.data.view(-1)[where] += step
+    ends.append(L_G(net, teacher, x.double(), y, tau).item())
+central = (ends[0] - ends[1]) / (2 * h)
+print(f"double backprop {exact.view(-1)[where]:+.6f}   central difference {central:+.6f}")
 
 # %%
-_, g_S = geometry.input_gradient(nets["kd"], x, y, tau)
-print("L_G needs the graph of the gradient; without it, requires_grad is", losses.gradient_loss(g_S, g_T).requires_grad)
+for keep in (True, False):
+    g_S = geometry.input_gradient(nets["kd"], x, y, tau, create_graph=keep)[1]
+    loss, weights = losses.gradient_loss(g_S, g_T), list(nets["kd"].parameters())
+    reached = torch.autograd.grad(loss, weights, allow_unused=True) if loss.requires_grad else [None] * len(weights)
+    print(f"create_graph={keep}: L_G reaches {sum(r is not None for r in reached)} of {len(weights)} weight tensors")
 
 # %% [markdown]
+# Without `create_graph` the input gradient is a plain number to autograd, and $\mathcal L_G$ reaches no weight at all.
+#
 # ## Matching at τ is not what the theorem needs
 #
-# Theorem 1 speaks of $\nabla f$, Eq. 16 matches $\nabla f^\tau$. For two classes $f = \sigma(u)$ and $\nabla f^\tau = \tfrac1\tau\sigma'(u/\tau)\nabla u$. Let the student stand at $u_S = 0$ and the teacher at $u_T = 4$, with gradients scaled so that the tempered ones agree at $\tau = 4$:
+# Theorem 1 speaks of $\nabla f$, Eq. 16 matches $\nabla f^\tau$. Take two classes whose logits differ by $u$: $\nabla f^\tau = \tfrac1\tau\sigma'(u/\tau)\nabla u$. Let $u_S = 0$ and $u_T = 4$, and scale $\nabla u_T$ until the gradients agree at $\tau = 4$:
 
 # %%
-slope = lambda u, t: torch.sigmoid(torch.tensor(u / t)) * torch.sigmoid(torch.tensor(-u / t)) / t
-w_S = 1.0
-w_T = w_S * slope(0.0, 4) / slope(4.0, 4)
-print(f"gap at tau = 4: {abs(slope(0.0, 4) * w_S - slope(4.0, 4) * w_T):.4f}   gap at tau = 1: {abs(slope(0.0, 1) * w_S - slope(4.0, 1) * w_T):.4f}")
+def slope(u, t):
+    s = torch.sigmoid(torch.tensor(u / t))
+    return s * (1 - s) / t
+
+w_S, w_T = 1.0, slope(0.0, 4) / slope(4.0, 4)
+for t in (4, 1):
+    print(f"tau {t}: gradients {slope(0.0, t) * w_S:.4f} and {slope(4.0, t) * w_T:.4f}, gap {abs(slope(0.0, t) * w_S - slope(4.0, t) * w_T):.4f}")
 
 # %% [markdown]
-# The tempered gap is zero, the true one is not. And over the forty images, does a small gap at τ go with a small one in probability, as Eq. 7 has it, and in logits, where the certificate is tightest?
+# The gap at $\tau = 4$ is zero, the true one is not. On real images, does a small gap at $\tau$ go with a small one in probability, as in Eq. 7, and in logits, where chapter 01's certificate is tightest?
 
 # %%
 gaps = {space: theorem.eq7_terms(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
 ranks = torch.stack(list(gaps.values())).argsort(1).argsort(1).double()
-for name, r in zip(gaps, torch.corrcoef(ranks)[2]):
-    print(f"rank correlation of the gap at tau with the gap in {name}: {r:+.2f}")
+points = {f"in {word}: rank correlation {r:+.2f}": ("robust", gaps["tempered"], gaps[space])
+          for word, space, r in zip(("probability", "logits"), geometry.SPACES, torch.corrcoef(ranks)[2])}
+print("\n".join(points))
+
+# %%
+palette.show(margin_figures.log_pairs(points, f"gap at $\\tau$ = {tau:g}", "gap", f"A small gap at $\\tau$ says little about the gap in logits\n{dataset}, robust student, {len(x)} test images", diagonal=False),
+             alt="The gap of each image at tau against its gap in probability, which lies along a line, and in logits, which is a cloud")
 
 # %% [markdown]
-# In probability it does, in logits hardly: the images with the largest tempered gaps are those where a score is on the move, not those where the head start in logits is steep.
-
-# %% [markdown]
+# In probability the images lie along a line, in logits they form a cloud: a student may match its teacher at $\tau$ and still have a large gap in logits.
+#
 # ## Exercise 1: where does the hinge pull? (five minutes)
 #
 # Write the pull of $\mathcal L_S$ on the logits of one image: `function(o_S, f_T, y, gamma)` with `o_S` (k,) the student's probabilities; return (k,).
@@ -196,26 +233,34 @@ checkers.hinge_pull(hinge_pull)
 # </details>
 
 # %% [markdown]
-# ## Exercise 2: the floor (two minutes)
+# ## Exercise 2: write $\mathcal L_G$ (ten minutes)
 #
-# The teacher scores 0.97 on every image and $\gamma = 0.1$. How low can $\mathcal L_S$ get?
+# Write Eq. 16 without scrolling up: `function(net_S, net_T, x, y, tau)` returns one number. It must match the library's to a millionth, and so must its derivative with respect to the student's weights.
 
 # %%
-floor = None
-checkers.floor(floor)
+def gradient_term(net_S, net_T, x, y, tau):
+    return 0.0           # forward, gradient to the images, squared length, mean
+
+checkers.gradient_term(gradient_term)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The best student has $f_S \to 1$.
+# `z = x.clone().requires_grad_()`; then `g, = torch.autograd.grad(f.sum(), z, create_graph=True)` has one gradient an image.
 #
 # </details><details><summary>Solution</summary>
 #
 # ```python
-# floor = 0.1 + 0.97 - 1
+# def gradient_term(net_S, net_T, x, y, tau):
+#     g = []
+#     for net in (net_S, net_T):
+#         z = x.clone().requires_grad_()
+#         f = torch.softmax(net(z) / tau, dim=1)[range(len(y)), y]
+#         g += torch.autograd.grad(f.sum(), z, create_graph=True)
+#     return (g[0] - g[1]).square().sum(dim=(1, 2, 3)).mean()
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **What does each term pull on?** Cross-entropy and the soft term pull on the logits, the soft one alone on the wrong classes; $\mathcal L_S$ repeats cross-entropy more weakly and is nearly a constant under a confident teacher; $\mathcal L_G$ pulls on the slope, at a temperature that the theorem does not know. [03](03_training.ipynb) trains with all of them.
+# **What does each term pull on?** Cross-entropy and the soft term pull on the logits, the soft term towards the teacher's. $\mathcal L_S$ repeats cross-entropy more weakly and is nearly a constant under a confident teacher. $\mathcal L_G$ pulls on the slope of the score, at a temperature that is not in Theorem 1. [03](03_training.ipynb) trains with all of them.

@@ -225,22 +225,24 @@ def pull_panels(terms: dict, classes: Sequence, colours: Sequence, title: str) -
 
 def gradient_pictures(x: Tensor, gradients: dict, names: Sequence, title: str = "") -> Figure:
     """Rows of {label: gradients} below m named images, each (m, h, w) or (m, 1 or 3, h, w): orange
-    raises, purple lowers; of channels the mean.
+    raises, purple lowers, each column on a scale of its own; of channels the mean.
     """
     m = len(x)
     rows = 1 + len(gradients)
-    fig = Figure(figsize=(1.5 * m + 1, 1.5 * rows + 0.3), layout="constrained")
+    fig = Figure(figsize=(1.4 * m + 2, 1.4 * rows + 0.4), layout="constrained")
     fig.suptitle(title, fontsize=10)
     axes = fig.subplots(rows, m, squeeze=False)
     gradients = {label: g.mean(1) if g.ndim == 4 else g for label, g in gradients.items()}
-    top = max(float(abs(g).max()) for g in gradients.values())
-    for ax, image, name in zip(axes[0], x, names):
+    tops = [max(float(abs(g[i]).max()) for g in gradients.values()) for i in range(m)]
+    for ax, image, name, top in zip(axes[0], x, names, tops):
         draw_image(ax, image)
-        ax.set_title(name, fontsize=9)
+        ax.set_title(f"{name}\nfull colour {top:.2g}", fontsize=9)
     for row, (label, gradient) in zip(axes[1:], gradients.items()):
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-        for ax, g in zip(row, gradient):
+        for ax, g, top in zip(row, gradient, tops):
             draw_image(ax, g, top)
+    palette.signed_bar(fig, axes[1:].ravel(), "share of the column's strongest pixel")
+    fig.get_layout_engine().set(w_pad=0.12)
     return fig
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from pandas import DataFrame, concat
@@ -16,6 +18,8 @@ from ..train.methods import METHODS
 # how a printed number is drawn; the label keeps it out of the legends
 PAPER_HOLLOW = dict(ls="", mfc="none", ms=9, mew=1.5, label="_printed")
 GUIDE = dict(color="#767676", lw=0.8)  # a line to compare with: zero, a diagonal
+# of signed pixels, everywhere: purple lowers a score, white leaves it, orange raises it
+DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#5E3C99", "#FFFFFF", "#E66101"])
 
 
 def styles() -> dict[str, dict]:
@@ -55,13 +59,17 @@ def term(quantity: str) -> str:
     return terms().get(quantity, quantity)
 
 
-def png(fig: Figure, dpi: int = 100, colours: int = 128) -> bytes:
-    """A figure as small PNG bytes, the same bytes every time."""
+def png(fig: Figure, dpi: int = 100, colours: int = 256) -> bytes:
+    """A figure as small PNG bytes, the same bytes every time; a rare colour keeps its hue."""
     from PIL import Image
 
     raw = io.BytesIO()
     fig.savefig(raw, format="png", dpi=dpi)
-    small = Image.open(raw).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    small = (
+        Image.open(raw)
+        .convert("RGB")
+        .quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     out = io.BytesIO()
     small.save(out, "png", optimize=True)
     return out.getvalue()
@@ -112,9 +120,23 @@ def draw_image(ax: Axes, image: ArrayLike, top: float | None = None, **more) -> 
         raise ValueError(f"a picture is {image.shape}; give (h, w), (1, h, w) or RGB (3, h, w)")
     scale = dict(cmap="gray_r", vmin=0, vmax=1)
     if top is not None:
-        scale = dict(cmap="PuOr_r", vmin=-top, vmax=top)
+        scale = dict(cmap=DIVERGING, vmin=-top, vmax=top)
     ax.imshow(image, **dict(interpolation="nearest") | scale | more)
     ax.set(xticks=[], yticks=[])
+
+
+def signed_pixels(values: ArrayLike, top: float) -> np.ndarray:
+    """Signed values (h, w) as 8-bit colours (h, w, 3) of `DIVERGING`, full at +-`top`."""
+    share = Normalize(-max(top, 1e-12), max(top, 1e-12), clip=True)(np.asarray(values))
+    return DIVERGING(share, bytes=True)[..., :3]
+
+
+def signed_bar(fig: Figure, axes: Sequence[Axes], label: str) -> None:
+    """The bar that explains `DIVERGING` beside these axes, from -1 to 1 of what `label` says."""
+    scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
+    bar = fig.colorbar(scale, ax=list(axes), shrink=0.8, aspect=30)
+    bar.set_ticks([-1, 0, 1], labels=["-1\nlowers", "0", "1\nraises"], fontsize=8)
+    bar.set_label(label, fontsize=8)
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:

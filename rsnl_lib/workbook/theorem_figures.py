@@ -133,8 +133,8 @@ def plane_map(h: ndarray, reach: float, ratio: float, circles: dict) -> Figure:
 
 
 def score_pairs(rows: Any, title: str = "") -> Figure:
-    """The student's logit(f) against the teacher's, a panel a method; grey: in noise. `rows`: of
-    `theorem.margins`, or {method: such rows} (palette.as_table).
+    """The student's logit(f) against the teacher's, a panel a method: filled clean, black rings in
+    noise. `rows`: of `theorem.margins`, or {method: such rows} (palette.as_table).
 
     Scores are stored to five digits: beyond a logit of 11 the teacher's are drawn at 11, the lead
     is exact.
@@ -142,33 +142,44 @@ def score_pairs(rows: Any, title: str = "") -> Figure:
     rows = as_table(rows, "method", "f_T", "lead", "f_T_noisy", "lead_noisy")
     methods = [m for m in rank(rows.method.unique()) if m != "teacher"]
     fig, axes = panels(len(methods), 2.3, 2.7, title)
-    grey = dict(color="#767676", marker=".", alpha=0.6)
+    ring = dict(color="#000000", marker="o", mfc="none", mew=0.6, label="ring: in noise")
     for ax, method in zip(axes, methods):
         part = rows[rows.method == method]
         ax.plot([-9, 20], [-9, 20], **GUIDE)
-        for noise, look in (("_noisy", grey), ("", style(method))):
+        clean = style(method) | {"label": "filled: clean"}
+        for noise, look in (("_noisy", ring), ("", clean)):
             f_T = part[f"f_T{noise}"].clip(1e-7, 1 - 1.67e-5)
             u_T = np.log(f_T / (1 - f_T))
-            ax.plot(u_T, u_T + part[f"lead{noise}"], ls="", ms=3, **look)
+            ax.plot(u_T, u_T + part[f"lead{noise}"], ls="", ms=4, **look)
         ax.set(title=style(method)["label"], xlabel="teacher, logit $f_T$")
         ax.set(xlim=(-9, 12), ylim=(-9, 20))
     axes[0].set_ylabel("student, logit $f_S$")
+    add_legend(fig, 2, axes[0].get_legend_handles_labels()[0] if methods else ())
     return fig
 
 
 def example(picture: Tensor, g_S: Tensor, g_T: Tensor, t: Tensor, f: Tensor, method: str) -> Figure:
-    """One image, both input gradients and their gap on one scale, both logits f (k, 2) along t."""
-    fig, axes = panels(5, 2.1, 2.3)
+    """One image, both input gradients and their gap on one scale, their lengths below, both logits
+    f (k, 2) along t; the title says m, G and m / G.
+    """
+    said = {"student's gradient": g_S, "teacher's gradient": g_T, "their gap": g_S - g_T}
+    m, G = float(f[0, 0] - f[0, 1]), float((g_S - g_T).norm())
+    title = f"{style(method)['label']}: m = {m:+.2f}, G = {G:.2f}, m/G = {m / max(G, 1e-12):+.3f}"
+    fig, axes = panels(5, 2.3, 2.6, title)
     top = float(max(abs(g_S).max(), abs(g_T).max()))
     draw_image(axes[0], picture)
-    said = {"student's gradient": g_S, "teacher's gradient": g_T, "their gap": g_S - g_T}
-    for ax, (title, g) in zip(axes[1:4], said.items()):
+    axes[0].set_title("the image", fontsize=9)
+    for ax, (name, g) in zip(axes[1:4], said.items()):
         draw_image(ax, g, top)
-        ax.set_title(title, fontsize=9)
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel(f"length {float(g.norm()):.2f}", fontsize=9)
+    for ax in axes[:4]:
+        ax.spines[:].set_visible(False)
+    palette.signed_bar(fig, axes[1:4], "")
     last = axes[4]
     for who, u, ls in ((method, f[:, 0], "-"), ("teacher", f[:, 1], "--")):
         last.plot(t, u, ls=ls, color=style(who)["color"], label=style(who)["label"])
     last.set_xlabel("length of the push")
-    last.set_title("logit of the true score", fontsize=9)
+    last.set_title("logit of $f_S$ and of $f_T$", fontsize=9)
     last.legend(frameon=False, fontsize=8)
     return fig

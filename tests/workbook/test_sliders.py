@@ -137,11 +137,12 @@ def test_no_noise_is_a_choice_that_shows(shown):
 
 def test_the_worst_way_lowers_the_head_start():
     pair, (x, y) = nets(), data.gallery("digits")
-    g_S, g_T, t, u = theory.worst_way(pair["student"], pair["teacher"], x[:1].double(), y[:1], 0.05)
+    here, label = x[:1].double(), y[:1]
+    g_S, g_T = (theory.lead_slope(pair[who], here, label) for who in ("student", "teacher"))
+    t, u = theory.along(pair.values(), here, label, g_S - g_T, 0.05)
     h = u[:, 0] - u[:, 1]
-    assert u.shape == (41, 2) and h[0] - h[-1] == pytest.approx(
-        float(geometry.norm(g_S - g_T)) * 0.05, rel=0.2
-    )
+    assert u.shape == (41, 2) and t[-1] == 0.05
+    assert h[0] - h[-1] == pytest.approx(float(geometry.norm(g_S - g_T)) * 0.05, rel=0.2)
 
 
 def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
@@ -152,7 +153,12 @@ def test_pulls_follow_their_controls_and_are_minus_the_derivatives(monkeypatch):
     widgets.pulls(a_S, a_T, x, y, first=3)
     c = controls(kept[0])
     seen = [c["out"].value]
-    for name, value in (("image", 5), ("tau", 6.0), ("gamma", 0.7), ("lambda", 1.0)):
+    for name, value in (
+        ("image", 5),
+        ("temperature tau", 6.0),
+        ("margin gamma", 0.7),
+        ("weight lambda", 1.0),
+    ):
         c[name].value = value
         seen.append(c["out"].value)
     assert len(set(seen)) == 5

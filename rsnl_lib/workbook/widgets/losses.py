@@ -44,9 +44,9 @@ def pulls(
     """
     controls = [
         W.IntSlider(description="image", value=first, min=0, max=len(y) - 1),
-        W.FloatSlider(description="tau", value=tau, min=1, max=20, step=0.5),
-        W.FloatSlider(description="gamma", value=gamma, min=0, max=1, step=0.01),
-        W.FloatSlider(description="lambda", value=lam, min=0, max=10, step=0.5),
+        W.FloatSlider(description="temperature tau", value=tau, min=1, max=20, step=0.5),
+        W.FloatSlider(description="margin gamma", value=gamma, min=0, max=1, step=0.01),
+        W.FloatSlider(description="weight lambda", value=lam, min=0, max=10, step=0.5),
     ]
 
     def draw(i, tau, gamma, lam):
@@ -75,4 +75,4 @@ def pulls(
     title = f"a {label}; tau {tau:g}, gamma {gamma:g}, lambda {lam:g}"
     still = figures.pull_panels(terms, DIGITS, COLOURS, title)
     words = "image, tau, gamma and lambda over what each term pulls on"
-    stage("pulls", controls, draw, still, words)
+    stage("pulls", controls, draw, still, words, (130, 440))

@@ -42,8 +42,11 @@ def graph(
     h: int = 220,
     delta: float | None = None,
     bands: Iterable[tuple] = (),
+    names: tuple[str, str] = ("", ""),
 ) -> str:
-    """A plot: curves [(colour, dash, xs, ys)], a mark at `delta`, bands [(from, to, colour)]."""
+    """A plot: curves [(colour, dash, xs, ys)], a mark at `delta`, bands [(from, to, colour)]; the
+    names of both axes.
+    """
     low, high = x_range
 
     def X(v):
@@ -71,7 +74,9 @@ def graph(
         inside += _label(f"{X(v):.1f}", h - 8, f"{v:.3g}", "#333", "middle")
     for v in np.linspace(*y_range, 3):
         inside += _label(36, f"{Y(v) + 4:.1f}", f"{v:.3g}", "#333", "end")
-    return svg(said, 520, h, inside, ' style="display:block;background:#fff"')
+    inside += _label(275, h + 8, names[0], "#333", "middle") + _label(46, 20, names[1], "#333")
+    tall = h + 14 if names[0] else h
+    return svg(said, 535, tall, inside, ' style="display:block;background:#fff"')
 
 
 def step_plot(curves: dict, at: int) -> str:
@@ -141,4 +146,4 @@ def term_bars(name: str, values: list, top: float, colour: str) -> str:
         inside += _label(26 * i + 15, 92, str(i), anchor="middle")
     said = f"{name}: " + ", ".join(f"{i} {v:+.4f}" for i, v in enumerate(values))
     drawn = svg(said, width + 8, 98, inside, BLOCK)
-    return f"<div><b>{html.escape(name)}</b> largest {max(values, key=abs):+.4f}{drawn}</div>"
+    return f"<div><b>{html.escape(name)}</b><br>largest {max(values, key=abs):+.4f}{drawn}</div>"

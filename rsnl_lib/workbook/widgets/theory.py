@@ -1,7 +1,9 @@
 """Live: a line to push along (chapter 01), an example with its gradients (chapter 04)."""
 
+import functools
 import html
 import math
+from collections.abc import Iterable
 
 import ipywidgets as W
 import numpy as np
@@ -79,29 +81,30 @@ def push(cases: dict) -> None:
     stage("push", [which, delta], draw, still, words, (130, 480))
 
 
-def _signed_image(pixels: Tensor, scale: float, alt: str) -> str:
-    """An <img> of signed values (h, w): orange above zero, blue below, full colour at `scale`."""
-    v = np.clip(pixels.numpy() / max(scale, 1e-12), -1, 1)[..., None]
-    ends = np.where(v > 0, np.array([213, 94, 0]), np.array([0, 114, 178]))
-    coloured = (255 + np.abs(v) * (ends - 255)).round().astype(np.uint8)
+def _signed_image(pixels: Tensor, scale: float, said: str) -> str:
+    """An <img> of signed values (h, w): orange raises, purple lowers, full colour at `scale`."""
+    picture = img(palette.signed_pixels(pixels, scale), said, 112)
     return (
-        f'<figure style="margin:0">{img(coloured, alt, 112)}<figcaption'
-        f' style="font-size:11px">{html.escape(alt)}</figcaption></figure>'
+        f'<figure style="margin:0">{picture}<figcaption'
+        f' style="font-size:11px">{html.escape(said)}</figcaption></figure>'
     )
 
 
-def worst_way(net_S: nn.Module, net_T: nn.Module, x: Tensor, y: Tensor, reach: float) -> tuple:
-    """(g_S, g_T, t, u): input gradients of one image x (1, ...) and, at 41 steps t along -grad h,
-    both networks' u = logit(f) (41, 2).
+def lead_slope(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """grad u of images x, u = logit(f)."""
+    return theorem.gradient(lambda z: geometry.height(net(z), y), x)[1]
+
+
+def along(nets: Iterable[nn.Module], x: Tensor, y: Tensor, gap: Tensor, reach: float) -> tuple:
+    """(t, u): 41 lengths t of a push of one image x (1, ...) against `gap`, the two networks' u =
+    logit(f) there (41, 2).
     """
-    nets = (net_S, net_T)
-    g_S, g_T = (theorem.gradient(lambda z: geometry.height(net(z), y), x)[1] for net in nets)
-    v = -(g_S - g_T) / geometry.like(geometry.norm(g_S - g_T).clamp_min(1e-12), x)
+    v = -gap / geometry.like(geometry.norm(gap).clamp_min(1e-12), x)
     t = torch.linspace(0, reach, 41, dtype=x.dtype)
     line = x + geometry.like(t, x) * v
     with torch.no_grad():
         u = [geometry.height(net(line), y.expand(len(t))) for net in nets]
-    return g_S, g_T, t, torch.stack(u, 1)
+    return t, torch.stack(u, 1)
 
 
 def _plain_label(method: str) -> str:
@@ -109,9 +112,10 @@ def _plain_label(method: str) -> str:
     return palette.style(method)["label"].replace("$", "")
 
 
-def _example_view(nets: dict, x, y, method: str, reach: float) -> str:
-    """The HTML of one image x (1, 1 or 3, h, w): gradients, and both logits along the worst way."""
-    g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x, y, reach)
+def _example_view(x: Tensor, y: int, method: str, g_S, g_T, t, u) -> str:
+    """The HTML of one image x (1, 1 or 3, h, w): gradients with their lengths, the parts of the
+    bound, and both logits u (k, 2) along the push t.
+    """
     behind = (u[:, 0] <= u[:, 1]).nonzero()
     if not len(behind):
         where = "leads all the way"
@@ -120,25 +124,28 @@ def _example_view(nets: dict, x, y, method: str, reach: float) -> str:
     else:
         where = f"is overtaken after {t[behind[0, 0]]:.3f}"
     f_S, f_T = torch.sigmoid(u[0])
-    slopes = [float(geometry.norm(g)) for g in (g_S, g_T, g_S - g_T)]
+    m, G = float(u[0, 0] - u[0, 1]), float(geometry.norm(g_S - g_T))
     said = (
-        f"the {_plain_label(method)} student {where}; f_S {f_S:.4f}, f_T {f_T:.4f}, head start"
-        f" {f_S - f_T:+.2e}, in logits {u[0, 0] - u[0, 1]:+.3f}; slopes: student"
-        f" {slopes[0]:.2f}, teacher {slopes[1]:.2f}, gap {slopes[2]:.2f}"
+        f"the {_plain_label(method)} student {where}; head start m {m:+.3f}, gap G {G:.2f}, m / G"
+        f" {m / max(G, 1e-12):+.3f}; scores f_S {f_S:.4f}, f_T {f_T:.4f}"
     )
     scale = float(torch.maximum(g_S.abs().max(), g_T.abs().max()))
     named = {"student's gradient": g_S, "teacher's gradient": g_T, "their gap": g_S - g_T}
-    images = [_signed_image(g[0].mean(0), scale, name) for name, g in named.items()]
-    picture = grey_image(x[0], f"a {int(y)} as the networks see it", 112)
+    images = [
+        _signed_image(g[0].mean(0), scale, f"{name}, length {float(geometry.norm(g)):.2f}")
+        for name, g in named.items()
+    ]
+    picture = grey_image(x[0], f"a {y} as the networks see it", 112)
     low = math.floor(float(u.min()))
     high = max(math.ceil(float(u.max())), low + 1)
     curves = _curve_pair(method, t.numpy(), *u.T.numpy())
-    plot = graph(said, curves, (0, reach), (low, high), h=200)
+    names = ("length of the push", "logit of the true class's score")
+    plot = graph(said, curves, (0, float(t[-1])), (low, high), h=200, names=names)
     return (
-        f"{side_by_side(picture, *images, align='start')}"
+        f"{side_by_side(picture, *images, gap=20, align='start')}"
         f'<div class="rsnl-note"><b>{html.escape(said)}.</b></div>{plot}<div class="rsnl-note">'
-        "Logit of the true class's score along the steepest way down for the head start (student"
-        " solid, teacher dashed); below: length of the push.</div>"
+        "Solid: the student; dashed: the teacher; pushed the steepest way down for m. Pictures:"
+        " orange pixels raise the score, purple ones lower it; one scale for all three.</div>"
     )
 
 
@@ -151,7 +158,8 @@ def examples(nets: dict, x: Tensor, y: Tensor, reach: float = 1.0, method: str =
     checks.one_of("method", method, students.values())
     checks.positive("reach", reach)
     checks.images(x[:1])
-    nets = {m: theorem.exact(net) for m, net in nets.items()}
+    exact = {m: theorem.exact(net) for m, net in nets.items()}
+    light = {m: theorem.exact(net, torch.float32) for m, net in nets.items()}
     x = x.double()
     levels = {"none": math.inf, "20": 20, "10": 10, "5": 5, "0": 0}
     scale = {"min": reach / 5, "max": 3 * reach, "step": reach / 20}
@@ -162,13 +170,29 @@ def examples(nets: dict, x: Tensor, y: Tensor, reach: float = 1.0, method: str =
         W.FloatSlider(description="length of the push", value=reach, **scale),
     ]
 
-    def draw(i, student, snr, length):
-        seen = x[i : i + 1]
-        if snr < math.inf:
-            seen = perturb.gaussian(seen, float(snr), torch.Generator().manual_seed(i))
-        return _example_view(nets, seen, y[i : i + 1], student, length)
+    @functools.cache
+    def seen(i, snr):
+        here = x[i : i + 1]
+        if snr == math.inf:
+            return here
+        return perturb.gaussian(here, float(snr), torch.Generator().manual_seed(i))
 
-    g_S, g_T, t, u = worst_way(nets[method], nets["teacher"], x[:1], y[:1], reach)
+    @functools.cache
+    def slope(m, i, snr):
+        return lead_slope(exact[m], seen(i, snr), y[i : i + 1])
+
+    def parts(i, student, snr, length):
+        """Gradients in float64, kept; the line, only drawn, in float32: a third of the time."""
+        g_S, g_T = (slope(m, i, snr) for m in (student, "teacher"))
+        pair = (light[student], light["teacher"])
+        line = along(pair, seen(i, snr).float(), y[i : i + 1], (g_S - g_T).float(), length)
+        return g_S, g_T, *line
+
+    def draw(i, student, snr, length):
+        found = parts(i, student, snr, length)
+        return _example_view(seen(i, snr), int(y[i]), student, *found)
+
+    g_S, g_T, t, u = parts(0, method, math.inf, reach)
     still = theorem_figures.example(x[0], g_S[0], g_T[0], t, u, method)
     words = "image, student, noise and length of the push over gradients and both scores"
     stage("examples", controls, draw, still, words, (130, 480))
