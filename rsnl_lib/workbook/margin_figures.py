@@ -37,21 +37,22 @@ def log_pairs(
     """
     fig, axes = panels(len(points), 3.0, 3.1, title, sharex=diagonal, sharey=diagonal)
     for ax, (told, (method, *pair)) in zip(axes, points.items()):
-        x, y = map(np.asarray, pair)
-        ax.plot(x, y, ls="", ms=4, alpha=0.8, **style(method))
+        ax.plot(*pair, ls="", ms=4, alpha=0.8, **style(method))
         ax.set(xscale="log", yscale="log", xlabel=xlabel)
         ax.set_title(told, fontsize=9)
-        if y.max() < 100 * y.min():  # more ticks where powers of ten are too few
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-            ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel(ylabel)
     if diagonal:
-        both = np.concatenate([np.asarray(v) for _, x, y in points.values() for v in (x, y)])
-        ends = (both.min() / 1.5, both.max() * 1.5)
+        every = np.concatenate([np.asarray(v) for _, *pair in points.values() for v in pair])
+        ends = (every[every > 0].min() / 1.3, every.max() * 1.3)
         for ax in axes:
             ax.plot(ends, ends, **GUIDE, zorder=0)
             ax.set(xlim=ends, ylim=ends)
+    for axis in [axis for ax in axes for axis in (ax.xaxis, ax.yaxis)]:
+        low, high = axis.get_view_interval()
+        if high < 50 * low:  # powers of ten are too few
+            axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
     return fig
 
 

@@ -5,7 +5,8 @@ import math
 from collections.abc import Callable
 from numbers import Real
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 class NotYet(Exception):
@@ -69,3 +70,18 @@ def several(answer: object) -> bool:
 def one_number(want: float, hint: str, **tolerance) -> Callable:
     """A checker of one number, with one hint for all others."""
     return exercise(lambda answer: need(near(answer, want, **tolerance), hint))
+
+
+def small_pair() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    """A student, a teacher, two images of 4 pixels and their classes, in float64, always the
+    same.
+    """
+    nets = []
+    for shift in (0.0, 1.0):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+        with torch.no_grad():
+            for p in net.parameters():
+                p.copy_(torch.sin(torch.arange(p.numel()) * 2.0 + shift).view_as(p))
+        nets.append(net.eval())
+    x = torch.linspace(0, 1, 8, dtype=torch.float64).view(2, 1, 2, 2)
+    return *nets, x, torch.tensor([2, 0])

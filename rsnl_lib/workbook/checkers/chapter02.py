@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...geometry import input_gradient
 from ...train.losses import gradient_loss
-from .base import need, of_a_function, shaped
+from .base import need, of_a_function, shaped, small_pair
 
 
 @of_a_function
@@ -25,21 +25,6 @@ def hinge_pull(function: Callable) -> None:
     need(torch.allclose(got, want), f"{asked}, yours is {got.tolist()}")
     closed = function(o.clone(), 0.1, 1, 0.1)
     need(not closed.any(), "where f_S > f_T + gamma the hinge is closed and pulls on nothing")
-
-
-def small_pair() -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
-    """A student, a teacher, two images of 4 pixels and their classes, in float64, always the
-    same.
-    """
-    nets = []
-    for shift in (0.0, 1.0):
-        net = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
-        with torch.no_grad():
-            for p in net.parameters():
-                p.copy_(torch.sin(torch.arange(p.numel()) * 2.0 + shift).view_as(p))
-        nets.append(net.eval())
-    x = torch.linspace(0, 1, 8, dtype=torch.float64).view(2, 1, 2, 2)
-    return *nets, x, torch.tensor([2, 0])
 
 
 @of_a_function

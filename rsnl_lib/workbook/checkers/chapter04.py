@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from .base import need, of_a_function, one_number, shaped
+from ...geometry import input_gradient, score
+from .base import need, of_a_function, one_number, shaped, small_pair
 
 # 04: the largest head start over a teacher at 0.98
 ceiling = one_number(0.02, "the student's score is at most 1", abs_tol=1e-9)
@@ -12,12 +13,31 @@ ceiling = one_number(0.02, "the student's score is at most 1", abs_tol=1e-9)
 
 @of_a_function
 def point_ratio(function: Callable) -> None:
-    """04: m / ||g_S - g_T||_2 image by image, 0 where m <= 0; function(m, g_S, g_T)."""
-    m = torch.tensor([0.5, -1.0, 2.0])
-    g_T = torch.tensor([3.0, 4.0]).expand(3, 1, 1, 2)
-    got = function(m, torch.zeros(3, 1, 1, 2), g_T)
+    """04: (f_S - f_T) / ||grad f_S - grad f_T||_2, 0 where the teacher leads; function(net_S,
+    net_T, x, y).
+    """
+    net_S, net_T, x, y = small_pair()
+    pair = (input_gradient(net, x, y, space="probability") for net in (net_S, net_T))
+    (a_S, g_S), (a_T, g_T) = pair
+    m = (score(a_S, y) - score(a_T, y)).detach()
+    lead, gap = m.clamp_min(0), g_S - g_T
+    long_S, long_T, G = (g.flatten(1).norm(dim=1) for g in (g_S, g_T, gap))
+    got = function(net_S, net_T, x.clone(), y)
     need(shaped(got, m), "return one number an image, shape (n,)")
-    negative = torch.allclose(got, m / 5)
-    need(not negative, "where the teacher leads the ratio is 0, not negative")
-    hint = f"for m = 0.5 and a gap of length 5 the ratio is 0.1, yours is {got[0]:.4g}"
-    need(torch.allclose(got, m.relu() / 5), hint)
+    got = got.detach().double()
+    need(not torch.allclose(got, m), "that is m itself: divide it by the gap")
+    wrong = {
+        "where the teacher leads the ratio is 0, not negative": m / G,
+        "the gap is the length of a difference, not a difference of lengths": (
+            lead / (long_S - long_T).abs()
+        ),
+        "divide by the gap, not by the student's own slope": lead / long_S,
+        "the gap is a length, not a squared length: take the root": lead / G.square(),
+        "one gap an image: flatten(1) before the norm": lead / gap.norm(),
+    }
+    for hint, value in wrong.items():
+        need(not torch.allclose(got, value), hint)
+    want = lead / G
+    asked = f"for the check's images the ratios are {[round(v, 4) for v in want.tolist()]}"
+    told = f"{asked}, yours {[round(v, 4) for v in got.tolist()]}"
+    need(torch.allclose(got, want), told)
