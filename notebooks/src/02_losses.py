@@ -55,7 +55,7 @@ for t in (1.0, tau, 10.0):
 # | term, a batch's mean | asks the student to |
 # | --- | --- |
 # | cross-entropy, $-\log f_S$ | name the true class |
-# | soft term, $\lambda H(\tau(o_S), \tau(o_T))$ (Eqs. 3 and 4) | copy the teacher's softened probabilities |
+# | soft term, $\lambda H(\tau(o_S), \tau(o_T))$, the cross-entropy of both answers softened (Eqs. 3 and 4) | copy the teacher's whole answer |
 # | $\mathcal L_S$, the hinge, $\max(0, \gamma + f_T - f_S)$ (Eq. 15) | beat the teacher's score by $\gamma$ |
 # | $\mathcal L_G$, $\lVert\nabla_x f_S^\tau - \nabla_x f_T^\tau\rVert^2$ (Eq. 16) | share the teacher's input gradient |
 #
@@ -69,7 +69,7 @@ unsure = int(score(a_S, y).argmin())
 widgets.pulls(a_S, a_T, x, y, tau, gamma, lam, first=unsure)
 
 # %% [markdown]
-# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, $f_S$ times as hard: hardly at all where the student is wrong, nor where it is sure. Only the soft term pulls as the teacher sees the wrong classes. Its pull fades like $1/\tau^2$; KD's authors multiply by $\tau^2$ for that reason, the paper does not.
+# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, $f_S$ times as hard: hardly at all where the student is wrong, nor where it is sure. Only the soft term knows what the teacher thinks of the wrong classes. Its pull fades like $1/\tau^2$; KD's authors multiply by $\tau^2$ for that reason, the paper does not.
 #
 # Autograd agrees with the three formulas on all images:
 
@@ -91,7 +91,7 @@ for name, term in (("cross-entropy", lambda a: -score(a, y).log().mean()),
 #
 # A score is below 1, so the hinge cannot fall below its floor $\max(0, \gamma + f_T - 1)$. Where $f_T > 1 - \gamma$ it never closes: it is its floor plus $1 - f_S$, and that rest no longer depends on the teacher or $\gamma$.
 
-# %%
+# %% tags=["computed"]
 def hinge(f_S, f_T, gamma):
     return (gamma + f_T - f_S).clamp(min=0).mean()              # Eq. 15
 
@@ -111,7 +111,7 @@ palette.show(theorem_figures.named_curves(gammas, curves, "$\\gamma$", "loss (lo
              alt="On a log axis the floor of L_S rises with gamma to nearly 0.9; what each student has above it stays flat, below a hundredth")
 
 # %% [markdown]
-# The blue floor rises with $\gamma$; what each student has above it is flat and small. At the workbook's $\gamma$ nearly all of the $\mathcal L_S$ that training logs is floor, logged beside it as `score_floor`.
+# The blue floor rises with $\gamma$; what each student has above it is flat and small, and here largest for the robust student, which was trained on it. At the workbook's $\gamma$ nearly all of the $\mathcal L_S$ that training logs is floor, logged beside it as `score_floor`.
 #
 # ## The gradient term, by hand
 #
@@ -135,7 +135,7 @@ for name, net in nets.items():
 # %% [markdown]
 # $\mathcal L_G$ is three times smaller for the student trained on it. Below are the gradients of four digits, and the differences along which $\mathcal L_G$ pulls. Each column has its own scale, given above it.
 
-# %%
+# %% tags=["computed"]
 few = [int((y == c).nonzero()[0]) for c in (0, 3, 5, 8)]
 g = {name: geometry.input_gradient(net, x[few], y[few], tau)[1][:, 0] for name, net in (("teacher", net_T), *nets.items())}
 for name in ("kd", "robust"):
@@ -192,7 +192,7 @@ for t in (4, 1):
 # %% [markdown]
 # The gap at $\tau = 4$ is zero, the true one is not. On real images, does a small gap at $\tau$ go with a small one in probability, as in Eq. 7, and in logits, where chapter 01's certificate is tightest?
 
-# %%
+# %% tags=["computed"]
 gaps = {space: theorem.eq7_terms(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
 ranks = torch.stack(list(gaps.values())).argsort(1).argsort(1).double()
 points = {f"in {word}: rank correlation {r:+.2f}": ("robust", gaps["tempered"], gaps[space])

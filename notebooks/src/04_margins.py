@@ -120,7 +120,7 @@ palette.show(theorem_figures.score_pairs(shown, f"KD and $L_G$ pull the student'
              alt="Logit of the student's score against the teacher's, a panel a method: filled marks clean, black rings in noise; the standard student lies above the diagonal, the others on it")
 
 # %% [markdown]
-# Above the diagonal the student leads, as the standard student does nearly everywhere. KD pulls the marks onto the diagonal, $\mathcal L_G$ pulls them tighter. Noise (an SNR of 1, or 0 dB) moves all of them down and apart. A teacher's score too near 1 for the five stored digits is drawn at the panel's right end.
+# Above the diagonal the student leads, as the standard student does nearly everywhere. KD pulls the marks onto the diagonal, $\mathcal L_G$ pulls them tighter. Noise as strong as the image (0 dB) moves all of them down and apart. A teacher's score too near 1 for the five stored digits is drawn at the panel's right end.
 
 # %%
 def interval(values):
@@ -138,11 +138,11 @@ table = pd.DataFrame({"images led (%)": students.lead.agg(led), "m, median": stu
 table.reindex(palette.rank(table.index))
 
 # %% [markdown]
-# The gap shrank under $\mathcal L_G$, and the head start went with it: against KD the robust student leads on fewer images. A perfect copy of the teacher would have $G = 0$ and $m = 0$, and Theorem 1 would say nothing about it. The brackets are 95 % intervals over images; each method is one training run.
+# The gap shrank under $\mathcal L_G$, and the head start with it: the robust student leads on fewer images than KD's. A perfect copy of the teacher would have $G = 0$ and $m = 0$, and Theorem 1 would say nothing about it. The brackets are 95 % intervals over images; each method is one training run.
 #
 # ## Five seeds on the small digits
 #
-# Two pairs of networks, five seeds each, every student with the teacher of its seed. The *bound* is the radius of the corrected Theorem 1, with $G$ over the ball estimated by ascent: no certificate, and zero where the teacher leads. The *distance to an error* is the smallest push found that makes the student err. *Accuracy in noise* is measured at 0 dB.
+# Two pairs of networks, five seeds each, every student with the teacher of its seed. The *bound* is the radius of the corrected Theorem 1, with $G$ over the ball estimated by ascent: no certificate, and zero where the teacher leads. The *distance to an error* is the smallest push found that makes the student err. *Accuracy in noise* is measured at 0 dB. Shares led and bounds are means over a network's images, the other quantities medians. [03](03_training.ipynb) defines the methods.
 
 # %%
 keys = ["network", "recipe", "settings", "teacher", "method", "seed"]
@@ -162,9 +162,9 @@ palette.show(margin_figures.method_changes(sure, "kd", quantities, "What each me
              alt="Differences to KD by method: robust and L_G only have smaller gaps, farther errors and more accuracy in noise; L_S only lies at zero; direct has by far the longest bound")
 
 # %% [markdown]
-# $\mathcal L_S$ alone changes next to nothing in every panel: under a sure teacher it is nearly a constant. $\mathcal L_G$ alone does what *robust* does, a smaller gap, errors farther away, more accuracy. The longest bound belongs to *direct*, which was trained on $m$ and $G$ themselves; then comes *target zero*. *Shuffled* matches the gradients of other images and gains the most accuracy on the convolutional pair.
+# $\mathcal L_S$ alone changes next to nothing in every panel: under a sure teacher it is nearly a constant. $\mathcal L_G$ alone does what *robust* does, a smaller gap, errors farther away, more accuracy. Both lead on fewer images than KD's student on the fully connected pair, on about as many on the convolutional one. The longest bound belongs to *direct*, which was trained on $m$ and $G$ themselves. *Shuffled* matches the gradients of other images and gains the most accuracy on the convolutional pair.
 #
-# Does the bound grow? For the convolutional robust student that depends on how images are averaged:
+# Does the bound grow? On the convolutional pair that depends on how images are averaged:
 
 # %%
 wide = sure[sure.network == "digits_student"].pivot(index="seed", columns="method", values=["bound", "bound_median"])
@@ -173,7 +173,7 @@ for name, column in (("mean over images", "bound"), ("median", "bound_median")):
     print(f"bound, {name}: robust minus KD {mean:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 # %% [markdown]
-# The mean gains, the median is undecided: a few images got long bounds, half of them stay near 0. Chapter 09 judges the median. On the fully connected pair the mean is undecided too, for the student lost head start with its gap.
+# The mean is a gain, the median undecided: a few images got long bounds, half of them stay near 0. Chapter 09 judges the median. On the fully connected pair the mean is undecided too.
 #
 # ## What predicts robustness?
 #
@@ -264,4 +264,4 @@ checkers.point_ratio(ratio)
 # </details>
 
 # %% [markdown]
-# **Did the head start grow and the slope shrink?** The slope and the gap shrink. Under a confident teacher the head start shrinks with the gap, so the bound of Theorem 1 grows little or not at all, and $\mathcal L_S$ is too small to matter. What goes with robustness is how flat the student itself is and how far away its errors lie; *target zero*, which never sees the teacher's gradient, gains there as well. Five seeds on digits, one training a method on MNIST.
+# **Did the head start grow and the slope shrink?** The slope and the gap shrink under $\mathcal L_G$. Under a confident teacher the head start does not: the student leads on fewer images, or on about as many, so the bound of Theorem 1 grows little or not at all, and $\mathcal L_S$ changes next to nothing. What goes with robustness is how flat the student itself is and how far away its errors lie; *target zero*, which never sees the teacher's gradient, gains there as well. Five seeds on digits, one training a method on MNIST.

@@ -85,6 +85,7 @@ def test_the_hinge_is_its_floor_and_what_the_student_lacks(nets):
         f = {m: geometry.score(net(d.x_train), d.y_train) for m, net in nets.items()}
     assert (f["teacher"] > 1 - 0.1).float().mean() > 0.99
     floor = losses.score_floor(f["teacher"], 0.1)
+    assert max(STUDENTS, key=lambda m: float((1 - f[m]).mean())) == "robust"
     for m in STUDENTS:
         above = losses.score_loss(f[m], f["teacher"], 0.1) - floor
         assert above == pytest.approx(float((1 - f[m]).mean()), abs=2e-5)

@@ -100,6 +100,18 @@ def test_one_term_does_all_and_the_other_next_to_nothing(everyone):
             assert one[0] == pytest.approx(both[0], rel=0.1) and one[1] * one[2] > 0
 
 
+def test_the_head_start_does_not_grow(everyone):
+    low, high = against_kd(sure(everyone, "digits_student"), "led", "robust")[1:]
+    assert low < 0 < high
+    assert against_kd(sure(everyone, "digits_mlp_student"), "led", "robust")[2] < 0
+    rows = store.frame(env.RESULTS / "margins.csv")
+    rows = rows[(rows.dataset == "mnist") & (rows.settings == "")]
+    lead = rows.pivot(index="image", columns="method", values="lead")
+    lost = np.sort(lead.robust - lead.kd)
+    assert lost[len(lost) // 2 + 10] < 0, "the upper end of the median's 95 % interval"
+    assert (lead.robust > 0).sum() < (lead.kd > 0).sum()
+
+
 def test_the_mean_bound_gains_and_the_median_is_undecided(everyone):
     table = sure(everyone, "digits_student")
     assert against_kd(table, "bound", "robust")[1] > 0

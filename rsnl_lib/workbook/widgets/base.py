@@ -84,8 +84,9 @@ def score_view(
 
 
 def side_by_side(*parts: str, gap: int = 12, align: str = "end") -> str:
-    """HTML parts in a row, `gap` pixels apart."""
-    return f'<div style="display:flex;gap:{gap}px;align-items:{align}">{"".join(parts)}</div>'
+    """HTML parts in a row, `gap` pixels apart, in more rows where the page is narrow."""
+    look = f"display:flex;flex-wrap:wrap;gap:{gap}px;align-items:{align}"
+    return f'<div style="{look}">{"".join(parts)}</div>'
 
 
 def grey_image(pixels: ArrayLike, alt: str, side: int = 168) -> str:
