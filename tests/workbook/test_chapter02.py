@@ -3,6 +3,7 @@ checkers tell wrong answers apart.
 """
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -160,4 +161,6 @@ def test_the_panels_of_pulls_have_headings_of_one_height(shown):  # noqa: F811
     widgets.pulls(torch.randn(40, 10), torch.randn(40, 10), x, y)
     c = controls(shown[0][0])
     assert c["out"].value.count("</b><br>largest") == 3
+    widths = [int(w) for w in re.findall(r'<(?:svg|img)[^>]* width="(\d+)"', c["out"].value)]
+    assert len(widths) == 4 and sum(widths) + 3 * 16 < 900, "one row beside a file browser"
     assert {"temperature tau", "margin gamma", "weight lambda", "image"} <= set(c)

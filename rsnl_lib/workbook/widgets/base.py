@@ -49,7 +49,8 @@ def stage(
 
     def redraw(_=None):
         try:
-            out.value = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
+            seen = draw(*(c.value for c in controls))
+            out.value = f'<div class="rsnl-view" style="line-height:1.4">{seen}</div>'
         except Exception as error:
             out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
 

@@ -1,4 +1,4 @@
-"""Small SVG plots as text: lines over an axis, and bars, one a class, 18 wide and 26 apart."""
+"""Small SVG plots as text: lines over an axis, and bars, one a class."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -136,14 +136,14 @@ def bars(method: str, p: Tensor, clean: Tensor, y: int | None, classes: Sequence
 
 def term_bars(name: str, values: list, top: float, colour: str) -> str:
     """One term's pull on every logit: bars up and down from a line, full height at `top`."""
-    width = 26 * len(values)
+    width = 22 * len(values)
     inside = f'<path d="M4 40H{width + 4}" stroke="currentColor"/>'
     for i, v in enumerate(values):
         inside += (
-            f'<rect x="{26 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="18"'
+            f'<rect x="{22 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="16"'
             f' height="{abs(36 * v / top):.1f}" fill="{colour}"/>'
         )
-        inside += _label(26 * i + 15, 92, str(i), anchor="middle")
+        inside += _label(22 * i + 14, 92, str(i), anchor="middle")
     said = f"{name}: " + ", ".join(f"{i} {v:+.4f}" for i, v in enumerate(values))
     drawn = svg(said, width + 8, 98, inside, BLOCK)
     return f"<div><b>{html.escape(name)}</b><br>largest {max(values, key=abs):+.4f}{drawn}</div>"

@@ -17,6 +17,8 @@ from .base import grey_image, img, side_by_side, stage
 from .planes import LOOK
 from .svg import graph
 
+PICTURE_SIDE = 152  # of an example's pictures, in pixels: as wide as the words below
+
 
 def _curve_pair(method: str, x, u_S, u_T) -> list:
     """The student's curve, solid in its method's colour, and the teacher's, dashed, for `graph`."""
@@ -83,7 +85,7 @@ def push(cases: dict) -> None:
 
 def _signed_image(pixels: Tensor, scale: float, said: str) -> str:
     """An <img> of signed values (h, w): orange raises, purple lowers, full colour at `scale`."""
-    picture = img(palette.signed_pixels(pixels, scale), said, 112)
+    picture = img(palette.signed_pixels(pixels, scale), said, PICTURE_SIDE)
     return (
         f'<figure style="margin:0">{picture}<figcaption'
         f' style="font-size:11px">{html.escape(said)}</figcaption></figure>'
@@ -135,7 +137,7 @@ def _example_view(x: Tensor, y: int, method: str, g_S, g_T, t, u) -> str:
         _signed_image(g[0].mean(0), scale, f"{name}, length {float(geometry.norm(g)):.2f}")
         for name, g in named.items()
     ]
-    picture = grey_image(x[0], f"a {y} as the networks see it", 112)
+    picture = grey_image(x[0], f"a {y} as the networks see it", PICTURE_SIDE)
     low = math.floor(float(u.min()))
     high = max(math.ceil(float(u.max())), low + 1)
     curves = _curve_pair(method, t.numpy(), *u.T.numpy())
