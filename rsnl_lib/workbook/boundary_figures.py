@@ -167,7 +167,7 @@ def walk_changes(x: Tensor, ends: dict, names: Sequence[str], title: str = "") -
         row[0].set_ylabel(palette.style(method)["label"], **words)
         for ax, d in zip(row, change):
             palette.draw_image(ax, d, top)
-    scale = ScalarMappable(Normalize(-top, top), "PuOr_r")
+    scale = ScalarMappable(Normalize(-top, top), palette.DIVERGING)
     bar = fig.colorbar(scale, ax=list(axes[1:].ravel()), shrink=0.6, pad=0.02)
     bar.set_label("change of the pixel", fontsize=9)
     return fig
