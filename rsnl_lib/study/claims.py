@@ -119,15 +119,36 @@ def verdict(claim: dict, low: float, high: float, mean: float, p: float) -> str:
     return "fails" if p < 0.05 and high < 0 else "undecided"
 
 
+def effect_word(decides: str, margin: float, mean: float, low: float, high: float, p: float) -> str:
+    """What an effect with this 95 % interval and corrected p is: "a gain", "a loss", "too small to
+    matter" or "undecided", by one rule for both signs; "no worse" where a line asks for no more.
+    """
+    if math.isnan(p):
+        return "not run"
+    if decides == "no worse":
+        if low > -margin:
+            return "no worse"
+        return "a loss" if high < -margin else "undecided"
+    inside = -margin < low and high < margin
+    if p > inference.ALPHA:
+        return "too small to matter" if inside else "undecided"
+    said = "a gain" if mean > 0 else "a loss"
+    return f"{said}, within the margin" if inside else said
+
+
 def judge_claims(done: Results) -> list[dict]:
-    """`explore` of the claims with detectable effect, p (nan until all seeds ran) and verdict."""
+    """`explore` of the claims with detectable effect, p (nan until all seeds ran), the verdict of
+    their own register and the `effect_word`.
+    """
     claims = explore(read_lines(), done)
     for c in claims:
         c["p"] = c["p"] if c["n"] == len(c["seeds"]) else math.nan
         c["detectable"] = inference.detectable(list(c["effects"].values()))
     for c, p in zip(claims, inference.holm_p([c["p"] for c in claims])):
         c["p_corrected"] = p
+        found = (c["mean"], c["low"], c["high"], p)
         c["verdict"] = verdict(c, c["low"], c["high"], c["mean"], p)
+        c["word"] = effect_word(c["decides"], c["matters"], *found)
     return claims
 
 
@@ -156,14 +177,16 @@ def bounds(path: AnyPath, methods: list[str]) -> list[dict]:
     return [summary({"a": m, **line}, gains[m].dropna().to_dict()) for m in methods]
 
 
-def leads(done: Results, dataset: str, seeds: list | range = range(5)) -> list[tuple]:
-    """[(perturbation, level, unit, teacher - KD, robust - KD)], points, means over the seeds with
+def leads(
+    done: Results, dataset: str, seeds: list | range = range(5), method: str = "robust"
+) -> list[tuple]:
+    """[(perturbation, level, unit, teacher - KD, `method` - KD)], points, means over the seeds with
     all three.
     """
     out = []
     for kind, level, unit in (c for c in catalogue.levels(dataset) if c[2] != "ratio"):
         noise = {"perturbation": kind, "levels": [level], "unit": unit, "seeds": seeds}
-        sides = against(dataset, "kd", ["teacher", "robust"], done, **noise)
+        sides = against(dataset, "kd", ["teacher", method], done, **noise)
         ahead, gain = (line["effects"] for line in sides)
         if both := gain.keys() & ahead.keys():
             means = (sum(v[s] for s in both) / len(both) for v in (ahead, gain))

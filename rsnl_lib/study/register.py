@@ -24,6 +24,9 @@ from .results import Results
 REGISTER = ROOT / "data" / "claims"
 REGISTERED = range(3, 11)  # its teachers
 FEWEST = 6  # teachers with which a line may be judged
+# what a line is called whose effect is so (claims.effect_word)
+OF_A_LINE = {"a gain": "supported", "no worse": "supported", "a loss": "contradicted"}
+OF_A_LINE |= {"undecided": "open", "too small to matter": "too small to matter"}
 CONTROLS = ("target_zero", "shuffled", "matched")  # compared with `robust` at the recipe's weight
 # of `robust`; "" is the recipe's own, 10
 WEIGHTS = {"mnist": ("C1=1", "C1=3", ""), "few": ("C1=1", ""), "usps": ("C1=1", "")}
@@ -116,26 +119,38 @@ def value(line: dict, one: Job, teachers: list[int], done: Results, told: dict) 
     return 100 * (own - statistics.fmean(others))
 
 
-def differences(line: dict, done: Results, told: dict | None = None) -> dict[str, list[float]]:
-    """{weight: [a minus b in points, a number a teacher]}, at `minus` settings taken off, of the
-    first eight teachers, else seven, else six, else none, for which all of a line is there.
+def difference(
+    line: dict,
+    weight: str,
+    teacher: int,
+    done: Results,
+    teachers: list | range = (),
+    told: dict | None = None,
+) -> float:
+    """One teacher's a minus b in points at a weight of `robust`, at `minus` settings taken off;
+    `teachers` are the line's, `told` as `value` has it.
     """
+    guides = [teacher, *(t for t in teachers if t != teacher)]
     arms = [(1, "a", line["settings"]), (-1, "b", line["settings"])]
     if line["minus"]:
         arms += [(-1, "a", line["minus"]), (1, "b", line["minus"])]
+    total = 0.0
+    for sign, side, settings in arms:
+        changes = words(weight if line[side] == "robust" else "", settings)
+        one = job(line["dataset"], line[side], changes, teacher)
+        total += sign * value(line, one, guides, done, told or {})
+    return total
 
-    def difference(weight, teacher, teachers):
-        guides = [teacher, *(t for t in teachers if t != teacher)]
-        total = 0.0
-        for sign, side, settings in arms:
-            changes = words(weight if line[side] == "robust" else "", settings)
-            one = job(line["dataset"], line[side], changes, teacher)
-            total += sign * value(line, one, guides, done, told or {})
-        return total
 
+def differences(line: dict, done: Results, told: dict | None = None) -> dict[str, list[float]]:
+    """{weight: [`difference` of each teacher]} of the first eight teachers, else seven, else six,
+    else none, for which all of a line is there.
+    """
     for n in range(len(REGISTERED), FEWEST - 1, -1):
         first = REGISTERED[:n]
-        found = {w: [difference(w, t, first) for t in first] for w in weights(line)}
+        found = {
+            w: [difference(line, w, t, done, first, told) for t in first] for w in weights(line)
+        }
         if not np.isnan(list(found.values())).any():
             return found
     return {w: [] for w in weights(line)}
@@ -149,16 +164,9 @@ def word(
         return "not run"
     if any(a[0] > 0 and b[1] < 0 for a in single for b in single):
         return "depends on C1"
-    margin = line["margin"]
-    if line["decides"] == "no worse":
-        if low > -margin:
-            return "supported"
-        return "contradicted" if high < -margin else "open"
-    inside = -margin < low and high < margin
-    if p > ALPHA:
-        return "too small to matter" if inside else "open"
-    said = "supported" if mean > 0 else "contradicted"
-    return f"{said}, within the margin" if inside else said
+    found = claims.effect_word(line["decides"], line["margin"], mean, low, high, p)
+    said, comma, rest = found.partition(",")
+    return OF_A_LINE[said] + comma + rest
 
 
 def judge_lines(done: Results, told: dict | None = None, lines: list | None = None) -> list[dict]:
