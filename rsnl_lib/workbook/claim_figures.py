@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from IPython.display import HTML
 from matplotlib.figure import Figure
-from pandas import DataFrame
 from scipy.stats import spearmanr
 
 from ..data.catalogue import CLEAN
@@ -16,12 +15,19 @@ from ..study.results import Results
 from . import palette
 from .paper_tables import cells_html
 
-LOOKS = {  # a verdict looks the same everywhere
-    "holds": dict(color="#0072B2", marker="o"),
-    "fails": dict(color="#D55E00", marker="X"),
+LOOKS = {  # a word of claims.effect_word looks the same everywhere
+    "a gain": dict(color="#0072B2", marker="o"),
+    "no worse": dict(color="#0072B2", marker="s"),
+    "a loss": dict(color="#D55E00", marker="X"),
+    "too small to matter": dict(color="#000000", marker="|"),
     "undecided": dict(color="#767676", marker="D"),
     "not run": dict(color="#999999", marker="s"),
 }
+
+
+def word_look(word: str) -> dict:
+    """Colour and mark of a word, with or without "within the margin"."""
+    return LOOKS[word.partition(",")[0]]
 
 
 def comparison(claim: dict) -> str:
@@ -66,49 +72,62 @@ def _p_value(p):
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
+def threshold(claim: dict) -> str:
+    """What would matter, in points, as the table has it."""
+    sign = "−" if claim["decides"] == "no worse" else "±"
+    return f"{sign}{claim['matters']:g}"
+
+
 def claims_table(judged: Sequence[dict], done: Results) -> HTML:
-    """The claims as an HTML table, a line each; hover for the evidence behind it."""
-    heads = ("place", "claim", "comparison", "seeds", "effect (points)", "p, corrected", "verdict")
+    """The claims as a folded HTML table, a line each with the threshold of its word; hover for the
+    evidence behind it.
+    """
+    heads = ("place", "claim", "comparison", "effect (points)", "would matter", "p", "word")
     out = f'<table class="rsnl-table rsnl-ledger"><tr>{cells_html(heads, "col")}</tr>'
     for c in judged:
         compared = f"{c['dataset'].upper()}: {comparison(c)}"
-        seeds = f"{c['n']} of {len(c['seeds'])}"
-        texts = (c["place"], c["says"], compared, seeds, _signed(c), _p_value(c["p_corrected"]))
-        verdict = c["verdict"]
-        could = f", could see {c['detectable']:.1f}" if verdict == "undecided" else ""
-        edge = f"border-left:6px solid {LOOKS[verdict]['color']}"
-        out += f'<tr title="{html.escape(evidence(c, done))}">{cells_html(texts)}'
-        out += f'<td style="{edge}">{verdict}{could}</td></tr>'
-    return HTML(out + "</table>")
+        if c["n"] < len(c["seeds"]):
+            compared += f" ({c['n']} of {len(c['seeds'])} seeds)"
+        texts = (c["place"], c["says"], compared, _signed(c), threshold(c))
+        edge = f"border-left:6px solid {word_look(c['word'])['color']}"
+        out += f'<tr title="{html.escape(evidence(c, done))}">'
+        out += f"{cells_html((*texts, _p_value(c['p_corrected'])))}"
+        out += f'<td style="{edge}">{html.escape(c["word"])}</td></tr>'
+    fold = f"<details><summary>The {len(judged)} comparisons in numbers</summary>"
+    return HTML(f"{fold}{out}</table></details>")
 
 
 def _draw_effect(ax, row, c, look):
-    """One line of `forest`: interval and mean, each seed, and of a claim tick and verdict."""
+    """One line of `forest`: interval and mean, each seed, and of a claim its word and ticks at what
+    would matter.
+    """
     colour = look["color"]
     several = c["n"] > 1
-    mark = look | dict(ms=8, mfc=colour if several else "none")
+    mark = look | dict(ms=8, mew=2 if look["marker"] == "|" else 1)
+    mark |= dict(mfc=colour if several else "none")
     palette.draw_dot(ax, row, c["mean"], c["low"], c["high"], mark)
     if several:
         seed = dict(ls="", marker="|", color="#000000", ms=5, mew=0.8)
         ax.plot(list(c["effects"].values()), [row] * c["n"], **seed)
     if "matters" in c:
-        tick = -c["matters"] if c["decides"] == "no worse" else c["matters"]
-        ax.plot([tick, tick], [row - 0.35, row + 0.35], color="#000000", lw=1.2)
-    if "verdict" in c:
+        ticks = [-c["matters"]] if c["decides"] == "no worse" else [-c["matters"], c["matters"]]
+        for tick in ticks:
+            ax.plot([tick, tick], [row - 0.35, row + 0.35], color="#000000", lw=1.2)
+    if "word" in c:
         beside = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=8)
-        ax.text(1.01, row, c["verdict"], **beside, color=colour)
+        ax.text(1.01, row, c["word"], **beside, color=colour)
 
 
 def forest(
     lines: Sequence[dict],
     title: str = "",
     label: Callable = lambda c: c["says"],
-    look: Callable = lambda c: LOOKS[c["verdict"]] if "verdict" in c else palette.style(c["a"]),
+    look: Callable = lambda c: word_look(c["word"]) if "word" in c else palette.style(c["a"]),
 ) -> Figure:
     """Effects of `lines` (claims.judge_claims or `explore`) with seeds: each seed's, mean and 95 %
-    interval, and of a claim its verdict and a tick at the smallest effect that would matter.
+    interval, and of a claim its word and ticks at the smallest effect that would matter.
 
-    `look` gives a line's colour and mark (default: those of its verdict, or of method a).
+    `look` gives a line's colour and mark (default: those of its word, or of method a).
     """
     shown = [c for c in lines if c["effects"]]
     if not shown:
@@ -121,6 +140,22 @@ def forest(
         _draw_effect(ax, row, c, look(c))
     palette.name_rows(ax, names)
     ax.set_xlabel("effect (percentage points)")
+    return fig
+
+
+def forest_panels(panels: dict[str, Sequence[dict]], title: str = "") -> Figure:
+    """Lines as `forest` has them, a panel for each {words: lines}, a row a method a."""
+    methods = list(dict.fromkeys(c["a"] for mine in panels.values() for c in mine))
+    fig, axes = palette.panels(len(panels), 4.3, 0.9 + 0.3 * len(methods), title)
+    for ax, (name, mine) in zip(axes, panels.items()):
+        ax.axvline(0, **palette.GUIDE)
+        for c in mine:
+            if c["effects"]:
+                _draw_effect(ax, methods.index(c["a"]), c, palette.style(c["a"]))
+        labels = [palette.style(m)["label"] for m in methods] if ax is axes[0] else []
+        palette.name_rows(ax, labels or [""] * len(methods))
+        ax.set_title(name, fontsize=9)
+        ax.set_xlabel("effect (percentage points)")
     return fig
 
 
@@ -143,6 +178,9 @@ def epochs(done: Results, lines: Sequence[dict], title: str = "") -> Figure:
             ax.plot(*zip(*points), **palette.style(first[side]), ms=6)
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
         ax.minorticks_off()
+        low, high = ax.get_ylim()
+        spare = max(0, 2 - (high - low)) / 2  # a panel spans two points at least
+        ax.set_ylim(low - spare, min(100, high + spare))
     axes[0].set_ylabel("test accuracy (%)")
     palette.add_legend(fig, 2)
     return fig
@@ -170,61 +208,70 @@ def figure2(
     done: Results, methods: Sequence[str] = ("teacher", "kd", "fitnet", "robust")
 ) -> Figure:
     """Fig. 2: accuracy against the SNR in dB, mean over seeds and the band of one more run; hollow:
-    printed in the text. A panel shows a data set's `family`, named in the title if not the paper's.
+    printed in the text. A panel for each data set with rows shows its `family`, named in the title
+    if not the paper's; what has no rows stands in the title above.
     """
     places = {"(a) MNIST": "mnist", "(b) CIFAR-10": "cifar10", "(c) CIFAR-100": "cifar100"}
-    fig, axes = palette.panels(3, 3.6, 3.2)
-    for ax, (title, dataset) in zip(axes, places.items()):
+    panels, lacking = {}, []
+    for title, dataset in places.items():
         settings, teacher = claims.family(done, dataset, methods)
         found = {}
         for method in palette.rank(methods):
             own = teacher.partition(" ")[2] if method == "teacher" else settings
             if mine := claims.runs(done, dataset, method, settings=own, teacher=teacher):
                 found[method] = mine
-        lowest = 100.0
-        for method, mine in found.items():
-            x, mean, low, high = claims.band(mine)
-            ax.plot(x, mean, ms=4, lw=1.4, **palette.style(method))
-            colour = palette.style(method)["color"]
-            ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
-            lowest = min(lowest, mean.min())
-        _draw_printed(ax, dataset)
+        if not found:
+            lacking.append(f"{title}: not run")
+            continue
         title = f"{title}, {_seed_words(found)}"
-        if found and (settings, teacher) != ("", jobs.Job(dataset, "kd").teacher().net):
+        if (settings, teacher) != ("", jobs.Job(dataset, "kd").teacher().net):
             title += f"\n{settings or 'recipe as it stands'}, by {teacher}"
-        ax.set_xlabel("SNR (dB)")
+        panels[title] = (dataset, found)
+    fig, axes = palette.panels(len(panels), 4.4, 3.4, "; ".join(lacking))
+    for ax, (title, (dataset, found)) in zip(axes, panels.items()):
+        _draw_bands(ax, found)
+        low, high = ax.get_ylim()
+        _draw_printed(ax, dataset)
+        ax.set(xlim=ax.get_xlim()[::-1], ylim=(low, min(100.5, high)), xlabel="SNR (dB)")
         ax.set_title(title, fontsize=9)
-        if found:
-            ax.set(xlim=ax.get_xlim()[::-1], ylim=(lowest - 3, min(100.5, ax.get_ylim()[1])))
-        else:
-            ax.set(xticks=[], yticks=[])
     axes[0].set_ylabel("test accuracy (%)")
-    palette.add_legend(fig, 5)
+    palette.add_legend(fig, 4)
     return fig
 
 
-def inheritance(points: dict) -> Figure:
-    """What a student gains against how far its teacher is ahead of KD's student, a mark a level,
-    points {data set: claims.leads}; above, Spearman's rank correlations.
+def _draw_bands(ax, found):
+    """{method: runs} as a mean and the band of one more run, down to three points below the lowest
+    mean.
     """
-    import seaborn as sns
+    lowest = 100.0
+    for method, mine in found.items():
+        x, mean, low, high = claims.band(mine)
+        ax.plot(x, mean, ms=4, lw=1.4, **palette.style(method))
+        colour = palette.style(method)["color"]
+        ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+        lowest = min(lowest, mean.min())
+    ax.set_ylim(lowest - 3, None)
 
-    rows = DataFrame(
-        [(d, p[0].replace("gaussian", "white noise"), *p[3:]) for d in points for p in points[d]],
-        columns=["data set", "image", "ahead", "gain"],
-    )
-    fig, (ax,) = palette.panels(1, 6.4, 3.8)
-    ax.axhline(0, **palette.GUIDE)
-    ax.axvline(0, **palette.GUIDE)
-    ends = [rows.ahead.min(), rows.ahead.max()]
-    ax.plot(ends, ends, **palette.GUIDE, ls=":", label="as if it were the teacher")
-    marks = {"white noise": "o", "poisson": "^", "occlusion": "s", "clean": "*"}
-    colours = dict(zip(points, ("#E69F00", "#0072B2", "#000000")))
-    look = dict(hue="data set", palette=colours, style="image", markers=marks, s=50, alpha=0.8)
-    sns.scatterplot(rows, x="ahead", y="gain", **look, ax=ax)
-    found = [f"{d} {spearmanr([p[3:] for p in points[d]])[0]:+.3f}" for d in points]
-    ax.set_title(f"rank correlation: {', '.join(found)}", fontsize=10)
-    ax.set_xlabel("teacher ahead of KD's student by (points)")
-    ax.set_ylabel("gain over KD's student (points)")
-    sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+
+def inheritance(points: dict, title: str = "") -> Figure:
+    """What students gain against how far their teacher is ahead of KD's student, a mark a level of
+    noise or square: a panel for each {words: claims.leads}, with Spearman's rank correlation.
+    """
+    kinds = {"gaussian": ("white noise", "o"), "poisson": ("Poisson noise", "^")}
+    kinds |= {"occlusion": ("hidden square", "s"), "clean": ("clean", "*")}
+    fig, axes = palette.panels(len(points), 4.0, 3.9, title, sharex=True, sharey=True)
+    ends = [f(p[3] for mine in points.values() for p in mine) for f in (min, max)]
+    for ax, (name, mine) in zip(axes, points.items()):
+        ax.axhline(0, **palette.GUIDE)
+        ax.axvline(0, **palette.GUIDE)
+        ax.plot(ends, ends, **palette.GUIDE, ls=":", label="as if it were the teacher")
+        for kind, (label, marker) in kinds.items():
+            if found := [p[3:] for p in mine if p[0] == kind]:
+                look = dict(ls="", marker=marker, ms=6, color="#0072B2", mec="#FFFFFF", mew=0.5)
+                ax.plot(*zip(*found), **look, label=label)
+        rho = spearmanr([p[3:] for p in mine])[0]
+        ax.set_title(f"{name}\nrank correlation {rho:+.3f}, {len(mine)} levels", fontsize=9)
+        ax.set_xlabel("teacher ahead of KD's student (points)")
+    axes[0].set_ylabel("gain over KD's student (points)")
+    palette.add_legend(fig, 5)
     return fig

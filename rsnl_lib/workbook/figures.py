@@ -281,30 +281,3 @@ def cloud(points: dict, xlabels: Sequence[str], ylabel: str, title: str = "") ->
     axes[0].set_ylabel(ylabel)
     palette.add_legend(fig, 4)
     return fig
-
-
-def _cell_name(cell):
-    what = cell["quantity"].replace("accuracy", "error")
-    where = " clean" if cell["perturbation"] == "clean" else ""
-    if cell["unit"] == "dB":
-        where = f" at SNR {cell['level']}"
-    return f"{style(cell['method'])['label']}, {what}{where}"
-
-
-def printed_and_ours(cells: Sequence[dict], answers: Sequence[dict], title: str = "") -> Figure:
-    """Cells with rows, a line each: the printed number hollow, ours (`answers` as paper_jobs.answer
-    has them) filled with its interval; accuracies as errors in %, a drop in points.
-    """
-    both = [(c, a) for c, a in zip(cells, answers) if c["kind"] == "measured" and a["seeds"]]
-    if not both:
-        raise ValueError("none of the cells has rows; pick cells with a measured answer")
-    fig, (ax,) = panels(1, 6.6, 0.8 + 0.24 * len(both))
-    for at, (c, a) in enumerate(both):
-        values = np.array([c["value"], a["ours"], a["low"], a["high"]])
-        theirs, ours, low, high = 100 - values if c["quantity"] == "accuracy" else values
-        ax.plot([theirs, ours], [at, at], color="#999999", lw=1)
-        palette.draw_dot(ax, at, ours, low, high, style(c["method"]))
-        ax.plot([theirs], [at], **style(c["method"]) | palette.PAPER_HOLLOW)
-    palette.name_rows(ax, [_cell_name(c) for c, _ in both])
-    ax.set(xlabel="% or points; hollow: printed, filled: ours", title=title, xlim=(0, None))
-    return fig

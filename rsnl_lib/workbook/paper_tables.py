@@ -7,13 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from IPython.display import HTML, display
 
-from ..study import paper
-from ..study.paper_jobs import answer
+from ..study import cost, paper, paper_jobs
 from ..study.results import Results
 from .palette import style
 
-MARKS = {"agrees": "=", "differs": "≠", "too few seeds": "…", "not run": ""}
-MARKS |= {"quoted": "”", "counted": "#"}
+MARKS = {"agrees": "=", "differs": "≠", "no answer": "?", "too few seeds": "…"}
+MARKS |= {"counted": "#", "quoted": "”", "not run": "not run"}
+LEGEND = {  # what a mark says
+    "agrees": "the printed number is in the interval of one more run, or is the exact count",
+    "differs": "it is not",
+    "no answer": "the interval holds every method's printed number: too wide to answer",
+    "too few seeds": "fewer runs than an interval needs",
+    "counted": "ours, without a verdict: another machine than the paper's",
+    "quoted": "quoted by the paper from others",
+    "not run": "no network of ours yet",
+}
 
 
 def cells_html(texts: Iterable[str], scope: str = "") -> str:
@@ -37,14 +45,12 @@ def _cell_html(c, a):
     def form(value):
         return html.escape(print_form(value, c))
 
-    ours = html.escape(a["mark"])
+    ours = ""
     if not math.isnan(a["ours"]):
         ours = f"{form(a['ours'])} "
         if not math.isnan(a["low"]):
             ours += f"[{form(a['low'])}, {form(a['high'])}] "
-        ours += MARKS[a["mark"]]
-    if a["profile"]:
-        ours += f" <i>{html.escape(a['profile'])}</i>"
+    ours += MARKS[a["mark"]]
     printed = html.escape(c["printed"])
     return f'<td title="{html.escape(a["told"])}">{printed}<br><small>{ours}</small></td>'
 
@@ -76,22 +82,55 @@ def column_of(cell: dict) -> str:
     return found[1] or found[2] if found else f"{cell['quantity']}, SNR {cell['level']}"
 
 
+def named(mark: str) -> str:
+    """A mark's word with its sign."""
+    return mark if MARKS[mark] == mark else f"{mark} ({MARKS[mark]})"
+
+
+def legend_html(marks: Iterable[str]) -> str:
+    """What the marks beside a table's numbers say, those alone that stand in it."""
+    said = [f"<b>{MARKS[m]}</b> {html.escape(LEGEND[m])}" for m in MARKS if m in set(marks)]
+    return f"<p><small>Printed above, ours below. {'; '.join(said)}.</small></p>"
+
+
+def lacking_line(title: str, cells: Sequence[dict], done: Results) -> str:
+    """What a table without rows lacks, in one line: networks, and their time as multiplications
+    reckon it (study.cost); `rsnl reproduce --missing` knows a machine's own.
+    """
+    jobs = paper_jobs.cell_jobs(cells, done)
+    hours = sum(cost.seconds(job, {}) for job in jobs) / 3600
+    numbers = sum(c["kind"] == "measured" for c in cells)
+    lacks = f"{title}: none of {numbers} numbers has rows; lacking are {len(jobs)} networks"
+    return f"{lacks}, about {hours:.0f} hours of one core"
+
+
 def show_table(name: str, done: Results, speed: dict | None = None) -> list[dict]:
-    """Display one of paper.TABLES, print how many cells have which mark; returns our answers."""
+    """Display one of paper.TABLES with its legend, print how many cells have which mark; a table
+    without rows is one line. Returns our answers.
+    """
     cells = paper.cells(name)
-    answers = [answer(c, done, speed=speed) for c in cells]
+    answers = [paper_jobs.answer(c, done, speed=speed) for c in cells]
     title = "The numbers in the text on Fig. 2(a)" if name == "2a" else f"Table {name}"
-    display(HTML(table_html(cells, answers, title)))
     marks = [a["mark"] for a in answers]
-    print(", ".join(f"{marks.count(m)} {m}" for m in MARKS if m in marks))
+    if set(marks) <= {"not run", "quoted"}:
+        print(lacking_line(title, cells, done))
+        return answers
+    display(HTML(table_html(cells, answers, title) + legend_html(marks)))
+    print(", ".join(f"{marks.count(m)} {named(m)}" for m in MARKS if m in marks))
     return answers
 
 
-def ledger_table(entries: dict) -> HTML:
-    """paper.ledger() as HTML: where, what is wrong or open, what this project does."""
-    out = f"<details><summary>{len(entries)} entries</summary><table class='rsnl-table'>"
-    out += f"<tr><td></td>{cells_html(('where', 'what', 'here'), 'col')}</tr>"
-    for n, e in entries.items():
-        said = cells_html((e["where"], e["problem"], e["choice"]))
-        out += f"<tr>{cells_html([str(n)], 'row')}{said}</tr>"
-    return HTML(out + "</table></details>")
+def ledger_table(entries: dict, groups: dict, told: dict | None = None) -> HTML:
+    """paper.ledger() as HTML, {heading: entry numbers} one group after another: what is wrong or
+    open, what this project does, or where a chapter says so (`told`: {entry: "chapter 05"}).
+    """
+    out = "<table class='rsnl-table'><tr><td></td>"
+    out += cells_html(("where", "in the paper", "here"), "col") + "</tr>"
+    for heading, numbers in groups.items():
+        out += f"<tr><th colspan='4' scope='colgroup'>{html.escape(heading)}</th></tr>"
+        for n in numbers:
+            e = entries[n]
+            place = (told or {}).get(n)
+            said = (e["where"], e["problem"], f"See {place}." if place else e["choice"])
+            out += f"<tr>{cells_html([str(n)], 'row')}{cells_html(said)}</tr>"
+    return HTML(out + "</table>")

@@ -17,14 +17,14 @@ def svg(said: str, width: int, height: int, inside: str, more: str = "") -> str:
     return f'<svg role="img" aria-label="{html.escape(said)}" {size}{more}>{inside}</svg>'
 
 
-def _label(x, y, words: str, colour: str = "currentColor", anchor: str = "") -> str:
+def svg_label(x, y, words: str, colour: str = "currentColor", anchor: str = "") -> str:
     """Words, 11 pixels high, at (x, y), escaped."""
     held = f' text-anchor="{anchor}"' if anchor else ""
     said = html.escape(words)
     return f'<text x="{x}" y="{y}"{held} font-size="11" fill="{colour}">{said}</text>'
 
 
-def _place(v, low: float, high: float, start: float, length: float):
+def axis_place(v, low: float, high: float, start: float, length: float):
     """Where v lies on an axis from `start`, where it is `low`, to `start + length`, for `high`."""
     return start + length * (v - low) / ((high - low) or 1)
 
@@ -50,10 +50,10 @@ def graph(
     low, high = x_range
 
     def X(v):
-        return _place(np.asarray(v), low, high, 40, 470)
+        return axis_place(np.asarray(v), low, high, 40, 470)
 
     def Y(v):
-        return _place(np.clip(v, *y_range), *y_range, h - 25, 35 - h)
+        return axis_place(np.clip(v, *y_range), *y_range, h - 25, 35 - h)
 
     inside = ""
     for start, stop, colour in bands:
@@ -69,12 +69,12 @@ def graph(
         at = X(delta)
         ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="10" y2="{h - 25}"'
         inside += f'<line {ends} stroke="#333" stroke-width="1.5"/>'
-        inside += _label(f"{at + 3:.1f}", 20, "delta", "#333")
+        inside += svg_label(f"{at + 3:.1f}", 20, "delta", "#333")
     for v in np.linspace(low, high, 5):
-        inside += _label(f"{X(v):.1f}", h - 8, f"{v:.3g}", "#333", "middle")
+        inside += svg_label(f"{X(v):.1f}", h - 8, f"{v:.3g}", "#333", "middle")
     for v in np.linspace(*y_range, 3):
-        inside += _label(36, f"{Y(v) + 4:.1f}", f"{v:.3g}", "#333", "end")
-    inside += _label(275, h + 8, names[0], "#333", "middle") + _label(46, 20, names[1], "#333")
+        inside += svg_label(36, f"{Y(v) + 4:.1f}", f"{v:.3g}", "#333", "end")
+    inside += svg_label(275, h + 8, names[0], "#333", "middle") + svg_label(46, 20, names[1], "#333")
     tall = h + 14 if names[0] else h
     return svg(said, 535, tall, inside, ' style="display:block;background:#fff"')
 
@@ -85,10 +85,10 @@ def step_plot(curves: dict, at: int) -> str:
     steps = len(next(iter(curves.values()))[0])
 
     def X(i):
-        return _place(i, 0, max(1, steps - 1), 20, 240)
+        return axis_place(i, 0, max(1, steps - 1), 20, 240)
 
     def Y(v):
-        return _place(v, max(values), min(values), 10, 120)
+        return axis_place(v, max(values), min(values), 10, 120)
 
     ends = {}
     last = -12.0  # where the names stand, 12 apart at least
@@ -98,8 +98,8 @@ def step_plot(curves: dict, at: int) -> str:
     inside = f'<path d="M{X(at):.1f} 6V134" stroke="#767676"/>'
     for name, (path, colour) in curves.items():
         inside += _polyline(map(X, range(steps)), map(Y, path), colour)
-        inside += _label(266, f"{ends[name]:.1f}", name, colour)
-    inside += _label(125.0, 147, f"step {at} of {steps - 1}")
+        inside += svg_label(266, f"{ends[name]:.1f}", name, colour)
+    inside += svg_label(125.0, 147, f"step {at} of {steps - 1}")
     said = "; ".join(f"{name} {path[at]:+.2f}" for name, (path, _) in curves.items())
     return svg(f"step {at}: {said}", 330, 150, inside)
 
@@ -143,7 +143,7 @@ def term_bars(name: str, values: list, top: float, colour: str) -> str:
             f'<rect x="{22 * i + 6}" y="{40 - max(36 * v / top, 0):.1f}" width="16"'
             f' height="{abs(36 * v / top):.1f}" fill="{colour}"/>'
         )
-        inside += _label(22 * i + 14, 92, str(i), anchor="middle")
+        inside += svg_label(22 * i + 14, 92, str(i), anchor="middle")
     said = f"{name}: " + ", ".join(f"{i} {v:+.4f}" for i, v in enumerate(values))
     drawn = svg(said, width + 8, 98, inside, BLOCK)
     return f"<div><b>{html.escape(name)}</b><br>largest {max(values, key=abs):+.4f}{drawn}</div>"
