@@ -13,13 +13,13 @@ from ..data.catalogue import CLEAN
 from ..study import claims, jobs, paper
 from ..study.results import Results
 from . import palette
-from .paper_tables import cells_html
+from .paper_tables import cells_html, left
 
 LOOKS = {  # a word of claims.effect_word looks the same everywhere
     "a gain": dict(color="#0072B2", marker="o"),
     "no worse": dict(color="#0072B2", marker="s"),
     "a loss": dict(color="#D55E00", marker="X"),
-    "too small to matter": dict(color="#000000", marker="|"),
+    "too small to matter": dict(color="#000000", marker="d"),
     "undecided": dict(color="#767676", marker="D"),
     "not run": dict(color="#999999", marker="s"),
 }
@@ -30,17 +30,23 @@ def word_look(word: str) -> dict:
     return LOOKS[word.partition(",")[0]]
 
 
+NOISE_WORDS = {"gaussian": "white noise", "poisson": "Poisson noise", "occlusion": "squares"}
+TESTED_ON = {"clean": "clean images", "usps": "USPS's digits", "mnist": "MNIST's digits"}
+
+
 def comparison(claim: dict) -> str:
-    """What a line compares, in words: "robust - kd, trained on MNIST, gaussian 1 2 3 dB"."""
+    """What a line compares, in words: "robust − KD, white noise, 1 to 3 dB"."""
     sides = []
     for side in "ab":
-        noise = claim.get(f"train_noise_{side}")
-        trained = f" (trained on {noise})" if noise else ""
+        kind, _, level = claim.get(f"train_noise_{side}", "").partition(" ")
+        trained = f" (trained in {NOISE_WORDS[kind]}, {level})" if kind else ""
         sides.append(palette.style(claim[side])["label"].replace("$", "") + trained)
-    where = claim["perturbation"]
-    if where != "clean":
-        where += f" {' '.join(f'{v:g}' for v in claim['levels'])} {claim['unit']}"
-    return f"{' − '.join(sides)}, {where}"
+    where = TESTED_ON.get(claim["perturbation"]) or NOISE_WORDS[claim["perturbation"]]
+    if claim["perturbation"] in NOISE_WORDS:
+        ends = [f"{v:g}" for v in dict.fromkeys((claim["levels"][0], claim["levels"][-1]))]
+        where += f", {' to '.join(ends)} {claim['unit']}"
+    lost = ", points lost less" if claim.get("measure") == "drop" else ""
+    return f"{' − '.join(sides)}, {where}{lost}"
 
 
 def evidence(claim: dict, done: Results) -> str:
@@ -94,7 +100,7 @@ def claims_table(judged: Sequence[dict], done: Results) -> HTML:
         out += f"{cells_html((*texts, _p_value(c['p_corrected'])))}"
         out += f'<td style="{edge}">{html.escape(c["word"])}</td></tr>'
     fold = f"<details><summary>The {len(judged)} comparisons in numbers</summary>"
-    return HTML(f"{fold}{out}</table></details>")
+    return HTML(f"{fold}{left(out)}</table></details>")
 
 
 def _draw_effect(ax, row, c, look):
@@ -103,8 +109,7 @@ def _draw_effect(ax, row, c, look):
     """
     colour = look["color"]
     several = c["n"] > 1
-    mark = look | dict(ms=8, mew=2 if look["marker"] == "|" else 1)
-    mark |= dict(mfc=colour if several else "none")
+    mark = look | dict(ms=8, mfc=colour if several else "none")
     palette.draw_dot(ax, row, c["mean"], c["low"], c["high"], mark)
     if several:
         seed = dict(ls="", marker="|", color="#000000", ms=5, mew=0.8)

@@ -30,6 +30,11 @@ def cells_html(texts: Iterable[str], scope: str = "") -> str:
     return "".join(f"{start}{html.escape(text)}{end}" for text in texts)
 
 
+def left(table: str) -> str:
+    """A table's HTML with its cells of text set to the left and top, where JupyterLab would not."""
+    return table.replace("<td>", '<td style="text-align:left;vertical-align:top">')
+
+
 def print_form(value: float, cell: dict) -> str:
     """A value as the paper prints that quantity."""
     if math.isnan(value):
@@ -50,7 +55,7 @@ def _cell_html(c, a):
         ours = f"{form(a['ours'])} "
         if not math.isnan(a["low"]):
             ours += f"[{form(a['low'])}, {form(a['high'])}] "
-    ours += MARKS[a["mark"]]
+    ours += html.escape(MARKS.get(a["mark"], a["mark"]))
     printed = html.escape(c["printed"])
     return f'<td title="{html.escape(a["told"])}">{printed}<br><small>{ours}</small></td>'
 
@@ -133,4 +138,4 @@ def ledger_table(entries: dict, groups: dict, told: dict | None = None) -> HTML:
             place = (told or {}).get(n)
             said = (e["where"], e["problem"], f"See {place}." if place else e["choice"])
             out += f"<tr>{cells_html([str(n)], 'row')}{cells_html(said)}</tr>"
-    return HTML(out + "</table>")
+    return HTML(left(out) + "</table>")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from . import palette
 from .palette import style
 
-PARTS = {  # colour and words of an answer's mark
+MARK_PARTS = {  # colour and words of an answer's mark
     "agrees": ("#0072B2", "agrees"),
     "differs": ("#D55E00", "differs"),
     "no answer": ("#E69F00", "measured, too wide to answer"),
@@ -23,7 +23,7 @@ def mark_bars(marks: dict[str, Iterable[str]], title: str = "") -> Figure:
     rows = {name: list(found) for name, found in marks.items()}
     fig, (ax,) = palette.panels(1, 7.6, 0.9 + 0.3 * len(rows), title)
     left = np.zeros(len(rows))
-    for mark, (colour, words) in PARTS.items():
+    for mark, (colour, words) in MARK_PARTS.items():
         counts = np.array([found.count(mark) for found in rows.values()])
         look = dict(color=colour, edgecolor="#767676", lw=0.6, label=words)
         bars = ax.barh(range(len(rows)), counts, left=left, **look)

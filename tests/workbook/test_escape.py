@@ -22,7 +22,7 @@ CASE = {"ratio": 0.2, "sure": 0.1, "slope": 0.1, "reach": 1}
 CASE |= {"f_S": lambda d: 0.6 + 0 * d, "f_T": lambda d: 0.5 + 0 * d}
 EFFECTS = {"n": 1, "mean": 1.0, "low": 0.5, "high": 1.5, "p_corrected": 0.01, "detectable": 1.0}
 LINE = {"dataset": "digits", "a": "robust", "b": "kd", "perturbation": "gaussian", "unit": "dB"}
-LINE |= {"levels": [1.0], "matters": 0.5, "decides": "difference", "verdict": "holds"}
+LINE |= {"levels": [1.0], "matters": 0.5, "decides": "difference", "word": "a gain"}
 LINE |= EFFECTS
 
 
@@ -53,7 +53,7 @@ def readings(word):
 
 
 def verdicts(word):
-    line = LINE | {"says": word, "verdict": word, "effects": {word: 1.0}, "seeds": range(1)}
+    line = LINE | {"says": word, "word": word, "effects": {word: 1.0}, "seeds": range(1)}
     return widgets.verdicts([line])
 
 
@@ -124,11 +124,13 @@ def test_no_cell_of_a_table_becomes_a_tag(word, monkeypatch):
     line = LINE | {"place": word, "says": word, "dataset": word, "a": word, "unit": word}
     line |= {"effects": {}, "seeds": range(1)}
     monkeypatch.setattr(claim_figures, "evidence", lambda claim, done: word)
+    entry = {word: {"where": word, "problem": word, "choice": word}}
     tables = [
         paper_tables.cells_html([word]),
         paper_tables.table_html([cell], [told], word),
         paper_tables.table_html([cell], [told | {"ours": float("nan"), "mark": word}], word),
-        paper_tables.ledger_table({word: {"where": word, "problem": word, "choice": word}}).data,
+        paper_tables.ledger_table(entry, {word: [word]}).data,
+        paper_tables.ledger_table(entry, {word: [word]}, {word: word}).data,
         claim_figures.claims_table([line], Results()).data,
     ]
     for text in tables:

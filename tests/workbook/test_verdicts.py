@@ -2,7 +2,9 @@
 say.
 """
 
+import html
 import math
+import re
 
 import numpy as np
 import pytest
@@ -66,20 +68,19 @@ def test_a_comparison_of_ones_own_by_hand():
 
 
 def test_the_forest_draws_seeds_mean_interval_tick_and_verdict():
-    c = claim(verdict="holds")
+    c = claim(word="a gain")
     ax = claim_figures.forest([c, claim(effects={})]).axes[0]
-    zero, interval, mean, tick, seeds = ax.lines
+    zero, interval, mean, seeds, *ticks = ax.lines
     assert (
         list(interval.get_xdata()) == pytest.approx([c["low"], c["high"]])
         and mean.get_xdata()[0] == pytest.approx(1.0)
-        and interval.get_color() == claim_figures.LOOKS["holds"]["color"]
+        and interval.get_color() == claim_figures.LOOKS["a gain"]["color"]
     )
-    assert sorted(x for line in (tick, seeds) for x in line.get_xdata()) == pytest.approx(
-        [0.5, 0.5, 0.5, 1.0, 1.5]
-    )
-    assert [t.get_text() for t in ax.texts] == ["holds"] and len(ax.get_yticks()) == 1
+    assert sorted(seeds.get_xdata()) == pytest.approx([0.5, 1.0, 1.5])
+    assert [list(tick.get_xdata()) for tick in ticks] == [[-0.5, -0.5], [0.5, 0.5]]
+    assert [t.get_text() for t in ax.texts] == ["a gain"] and len(ax.get_yticks()) == 1
     worse = claim_figures.forest([claim(decides="no worse")]).axes[0]
-    assert any(list(line.get_xdata()) == [-0.5, -0.5] for line in worse.lines)
+    assert [list(line.get_xdata()) for line in worse.lines[4:]] == [[-0.5, -0.5]]
 
 
 def test_one_seed_is_drawn_hollow_and_without_an_interval():
@@ -102,10 +103,11 @@ def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
         DONE,
     ).data
     assert (
-        "MNIST: robust − KD, gaussian 1 2 3 dB" in shown
+        "MNIST: robust − KD, white noise, 1 to 3 dB (3 of 5 seeds)" in shown
         and "+1.00 [-0.24, +2.24]" in shown
         and shown.count("3 of 5") == 1
         and shown.count("0 of 5") == 1
+        and shown.count(">±0.5<") == 2
     )
     assert (
         "recipe short, seeds 1, 2, 3, n 10000 a network and level, h CPU, commit c1, c2, c3"
@@ -113,17 +115,16 @@ def test_the_ledger_says_what_is_compared_and_what_is_behind_it():
         and "no seed run yet" in shown
         and shown.count("not run") == 2
     )
-    full = claim(verdict="undecided", p_corrected=0.0004, detectable=1.234)
-    assert (
-        "undecided, could see 1.2" in claim_figures.claims_table([full], DONE).data
-        and "&lt; .001" in claim_figures.claims_table([full], DONE).data
-    )
+    full = claim(word="a loss, within the margin", p_corrected=0.0004, decides="no worse")
+    told = claim_figures.claims_table([full], DONE).data
+    assert ">a loss, within the margin<" in told and "&lt; .001" in told and ">−0.5<" in told
 
 
 def test_noise_trained_sides_are_named():
     line = next(c for c in claims.read_lines() if c["claim"] == "other-noise-kd")
     assert (
-        claim_figures.comparison(line) == "robust − KD (trained on gaussian 10 dB), poisson 10 dB"
+        claim_figures.comparison(line)
+        == "robust − KD (trained in white noise, 10 dB), Poisson noise, 10 dB"
     )
 
 
@@ -147,7 +148,7 @@ def test_the_band_holds_one_more_run():
 
 def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_run():
     fig = claim_figures.figure2(DONE)
-    mnist, cifar10, cifar100 = fig.axes
+    (mnist,) = fig.axes
     hollow = {
         (line.get_xdata()[0], round(line.get_ydata()[0], 2))
         for line in mnist.lines
@@ -158,11 +159,8 @@ def test_figure_2_draws_the_printed_numbers_hollow_and_what_is_missing_as_not_ru
         and (1, round(99.55 - 2.23, 2)) in hollow
         and len(hollow) == len(paper.cells("2a"))
     )
-    assert (
-        "3 seeds" in mnist.get_title()
-        and "not run" in cifar10.get_title()
-        and "not run" in cifar100.get_title()
-    )
+    assert "3 seeds" in mnist.get_title()
+    assert fig.get_suptitle() == "(b) CIFAR-10: not run; (c) CIFAR-100: not run"
     robust = next(line for line in mnist.lines if line.get_label() == "robust")
     assert list(robust.get_xdata()) == [3, 2, 1] and robust.get_ydata()[2] == pytest.approx(
         (97 + 96.5 + 98) / 3
@@ -208,7 +206,8 @@ def test_figure_2_shows_the_family_with_the_most_methods_whatever_it_is_called()
     fig = claim_figures.figure2(
         Results([rows("kd", *three), rows("robust", *three)]), ("teacher", "kd", "robust")
     )
-    assert "epochs=3, by cifar_teacher@0.5 epochs=2" in fig.axes[1].get_title()
+    (cifar10,) = fig.axes
+    assert "epochs=3, by cifar_teacher@0.5 epochs=2" in cifar10.get_title()
 
 
 def test_runs_keep_methods_recipes_and_settings_apart():
@@ -270,21 +269,22 @@ def test_what_a_student_inherits_by_hand():
         *(("gaussian", v, "dB") for v in (1, 2, 3)),
     }
     assert points[-1][3:] == pytest.approx(((2.0 + 3.0) / 2, 0.75)) and points[0][3:] == (0, 0)
-    ax = claim_figures.inheritance({"mnist": points}).axes[0]
-    assert (
-        "mnist +" in ax.get_title()
-        and list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5])
-        and ax.collections[0].get_offsets().tolist() == [pytest.approx(p[3:]) for p in points]
-    )
+    fig = claim_figures.inheritance({"robust": points, "again": points})
+    ax = fig.axes[0]
+    assert "robust\nrank correlation +" in ax.get_title() and len(fig.axes) == 2
+    assert list(ax.lines[2].get_xdata()) == pytest.approx([0, 2.5])
+    marks = {tuple(xy) for line in ax.lines[3:] for xy in zip(*line.get_data())}
+    assert marks == {tuple(map(float, p[3:])) for p in points}
 
 
 def test_the_contradictions_are_all_there():
-    shown = paper_tables.ledger_table(paper.ledger()).data
-    assert (
-        shown.count("<tr>") == 39
-        and "38 entries" in shown
-        and all(e["where"].split(",")[0] in shown for e in list(paper.ledger().values())[:3])
-    )
+    groups = {"first": range(1, 20), "second": range(20, 39)}
+    shown = paper_tables.ledger_table(paper.ledger(), groups, {29: "chapter 05"}).data
+    assert shown.count("<tr>") == 1 + 2 + 38 and "<details" not in shown
+    assert "See chapter 05." in shown and html.escape(paper.ledger()[29]["choice"]) not in shown
+    for n, entry in paper.ledger().items():
+        assert html.escape(entry["problem"]) in shown
+        assert n == 29 or html.escape(entry["choice"]) in shown
 
 
 def test_the_verdict_follows_the_slider(monkeypatch):
@@ -294,7 +294,7 @@ def test_the_verdict_follows_the_slider(monkeypatch):
     monkeypatch.setattr(
         noise.W, "VBox", lambda children: boxes.append(children) or type(noise.W.HTML())()
     )
-    c = claim(p_corrected=0.5, verdict="undecided", n=5)
+    c = claim(p_corrected=0.5, word="undecided", n=5)
     widgets.verdicts([c, claim(p_corrected=math.nan)])
     which, matters, out = boxes[0]
     assert (
@@ -303,13 +303,17 @@ def test_the_verdict_follows_the_slider(monkeypatch):
         and "1 undecided" in shown[0]["text/plain"]
     )
     matters.value = 5.0
-    assert "<b>fails</b>" in out.value and "seed 2: +0.50" in out.value
+    assert "<b>too small to matter</b>" in out.value and "<svg" in out.value
+    ticks = re.findall(r'<path d="M([\d.]+) 26V34"', out.value)
+    assert len(ticks) == 3 and len(set(ticks)) == 3
     with pytest.raises(ValueError, match="no claim has all its seeds"):
         widgets.verdicts([claim(p_corrected=math.nan)])
 
 
-def test_verdicts_look_different_and_their_figures_are_repeatable():
-    assert len({(v["color"], v["marker"]) for v in claim_figures.LOOKS.values()}) == 4
+def test_words_look_different_and_their_figures_are_repeatable():
+    looks = claim_figures.LOOKS
+    assert len({(v["color"], v["marker"]) for v in looks.values()}) == len(looks) == 6
+    assert claim_figures.word_look("a gain, within the margin") == looks["a gain"]
     assert palette.png(claim_figures.forest([claim()])) == palette.png(
         claim_figures.forest([claim()])
     )

@@ -4,6 +4,7 @@ import html
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import palette
@@ -17,14 +18,16 @@ def svg(said: str, width: int, height: int, inside: str, more: str = "") -> str:
     return f'<svg role="img" aria-label="{html.escape(said)}" {size}{more}>{inside}</svg>'
 
 
-def svg_label(x, y, words: str, colour: str = "currentColor", anchor: str = "") -> str:
+def svg_label(
+    x: float | str, y: float | str, words: str, colour: str = "currentColor", anchor: str = ""
+) -> str:
     """Words, 11 pixels high, at (x, y), escaped."""
     held = f' text-anchor="{anchor}"' if anchor else ""
     said = html.escape(words)
     return f'<text x="{x}" y="{y}"{held} font-size="11" fill="{colour}">{said}</text>'
 
 
-def axis_place(v, low: float, high: float, start: float, length: float):
+def axis_place(v: ArrayLike, low: float, high: float, start: float, length: float) -> ArrayLike:
     """Where v lies on an axis from `start`, where it is `low`, to `start + length`, for `high`."""
     return start + length * (v - low) / ((high - low) or 1)
 
