@@ -141,7 +141,7 @@ palette.show(figures.score_bars(seen[:, 0], says, y[pick].repeat_interleave(2), 
              alt="Scores as bars, a row a network. The noisy one is a seven to the teacher and to the robust student; the noisy three is a five to the teacher alone")
 
 # %% [markdown]
-# The noisy one is a seven to the teacher, and to the robust student, which has that mistake from it. KD and FitNet are sure of the one. At the noisy three the teacher errs alone. One training run a network, two images: an example, not evidence.
+# The noisy one is a seven to the teacher, and to the robust student. KD and FitNet are sure of the one. At the noisy three the teacher errs alone. One training run a network, two images: an example, not evidence.
 #
 # The paper shows a cat and a ship of CIFAR-10. Ours are the first cat and ship of the test set, seen by the trial's networks. Noise is added to what a network gets, the whitened image (chapter 05), shown here stretched for the eye.
 

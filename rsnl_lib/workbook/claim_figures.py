@@ -95,7 +95,7 @@ def claims_table(judged: Sequence[dict], done: Results) -> HTML:
         if c["n"] < len(c["seeds"]):
             compared += f" ({c['n']} of {len(c['seeds'])} seeds)"
         texts = (c["place"], c["says"], compared, _signed(c), threshold(c))
-        edge = f"border-left:6px solid {word_look(c['word'])['color']}"
+        edge = f"text-align:left;border-left:6px solid {word_look(c['word'])['color']}"
         out += f'<tr title="{html.escape(evidence(c, done))}">'
         out += f"{cells_html((*texts, _p_value(c['p_corrected'])))}"
         out += f'<td style="{edge}">{html.escape(c["word"])}</td></tr>'
@@ -184,8 +184,8 @@ def epochs(done: Results, lines: Sequence[dict], title: str = "") -> Figure:
         ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
         ax.minorticks_off()
         low, high = ax.get_ylim()
-        spare = max(0, 2 - (high - low)) / 2  # a panel spans two points at least
-        ax.set_ylim(low - spare, min(100, high + spare))
+        high = min(100, high + max(0, 2 - (high - low)) / 2)
+        ax.set_ylim(min(low, high - 2), high)  # a panel spans two points at least
     axes[0].set_ylabel("test accuracy (%)")
     palette.add_legend(fig, 2)
     return fig

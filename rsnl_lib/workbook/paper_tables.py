@@ -14,8 +14,8 @@ from .palette import style
 MARKS = {"agrees": "=", "differs": "≠", "no answer": "?", "too few seeds": "…"}
 MARKS |= {"counted": "#", "quoted": "”", "not run": "not run"}
 LEGEND = {  # what a mark says
-    "agrees": "the printed number is in the interval of one more run, or is the exact count",
-    "differs": "it is not",
+    "agrees": "the printed number is in the interval of one more run, or is the count",
+    "differs": "the printed number is outside, or is not the count",
     "no answer": "the interval holds every method's printed number: too wide to answer",
     "too few seeds": "fewer runs than an interval needs",
     "counted": "ours, without a verdict: another machine than the paper's",
@@ -31,7 +31,8 @@ def cells_html(texts: Iterable[str], scope: str = "") -> str:
 
 
 def left(table: str) -> str:
-    """A table's HTML with its cells of text set to the left and top, where JupyterLab would not."""
+    """A table's HTML with its text set to the left and top, where JupyterLab would not."""
+    table = table.replace("<th ", '<th style="text-align:left;vertical-align:top" ')
     return table.replace("<td>", '<td style="text-align:left;vertical-align:top">')
 
 

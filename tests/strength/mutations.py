@@ -1394,6 +1394,27 @@ MUTANTS = [
         "tables::test_the_interval",
     ),
     (
+        "one other number in the interval is no answer",
+        "study/paper_jobs",
+        "all((abs(mean - value) <= reach for value in beside))",
+        "any((abs(mean - value) <= reach for value in beside))",
+        "chapter06::test_an_interval_that_holds",
+    ),
+    (
+        "too small on one side alone",
+        "study/claims",
+        "-margin < low and high < margin",
+        "high < margin",
+        "chapter09::test_words_are_symmetric",
+    ),
+    (
+        "the teacher's lead over another student",
+        "study/claims",
+        "['teacher', method]",
+        "['teacher', 'robust']",
+        "chapter09::test_a_lead_is_of_the_method",
+    ),
+    (
         "a cell without what is behind it",
         "workbook/paper_tables",
         " title=\"{html.escape(a['told'])}\"",
@@ -1424,8 +1445,8 @@ MUTANTS = [
     (
         "the tick on the wrong side",
         "workbook/claim_figures",
-        "tick = -c['matters'] if",
-        "tick = c['matters'] if",
+        "ticks = [-c['matters']] if",
+        "ticks = [c['matters']] if",
         "verdicts::test_the_forest",
     ),
     (

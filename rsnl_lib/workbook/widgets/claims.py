@@ -78,6 +78,8 @@ def verdicts(lines: list[dict]) -> None:
         return (
             f"<b>{word}</b> if {matters:.2f} points matter (the file says {c['matters']:g}:"
             f" {html.escape(c['word'])}){effect_picture(c, matters, word)}"
+            "<i>dot and bar: mean and interval; ticks: seeds; grey or dashed: what would not"
+            " matter</i><br>"
             f"effect {c['mean']:+.2f} [{c['low']:+.2f}, {c['high']:+.2f}] points, corrected p"
             f" {c['p_corrected']:.3f}; five seeds of this spread find an effect of"
             f" {c['detectable']:.2f} points four times out of five"
