@@ -88,12 +88,13 @@ palette.show(claim_figures.forest(sorted(judged, key=lambda c: -c["mean"]), "No 
                                   label=lambda c: ("USPS: " if c["dataset"] == "usps" else "") + claim_figures.comparison(c).replace("L_G", "$L_G$").replace("L_S", "$L_S$")),
              alt="Twenty-three effects, sorted, each with its five seeds, interval, ticks at what would matter, and word. Poisson noise is on top, undecided with wide intervals; at the bottom four losses: white noise against KD, shuffled and noise augmented, and the drop")
 
+# %% [markdown]
+# Big marks are means, bars intervals, thin ticks seeds, tall ticks what would matter. Read it from below: four losses, and above them much grey.
+
 # %%
 claim_figures.claims_table(judged, done)
 
 # %% [markdown]
-# Big marks are means, bars intervals, thin ticks seeds, tall ticks what would matter.
-#
 # - **A loss**, each time in white noise: to KD's student (-1.94 points), also in points lost since clean images; to *shuffled*, which is given the teacher's gradient at another image; to *noise augmented*, KD on noisy images.
 # - **No worse**: on clean images than its teacher, itself no better than a student on labels alone; in mild noise than KD's student trained on that noise.
 # - **Too small to matter**: $\mathcal L_S$ alone; the gain over KD behind hidden squares, and in mild Poisson noise.
@@ -118,6 +119,9 @@ for setting, name in (("", "C1 = 10"), ("C1=3", "C1 = 3"), ("C1=1", "C1 = 1")):
 palette.show(verdict_figures.dot_rows(found, "robust − KD in MNIST's white noise (1 to 3 dB): the sign turns with the teacher, not with the weight"),
              alt="Four rows of dots. Three first teachers at C1 = 10: five students, all between one and three points below zero. Two fresh teachers: both students near one point above zero at C1 = 10, 3 and 1")
 
+# %% [markdown]
+# Under the fresh teachers the robust student is ahead of KD's at every weight. What is different about them?
+
 # %%
 def right(job):
     return 100 * done.share(job, [CLEAN])
@@ -127,7 +131,7 @@ new = [right(register.job("mnist", "teacher", "", t)) - right(register.job("mnis
 print(f"teacher minus a student on labels alone, clean images: first teachers {statistics.mean(first):+.2f}, fresh ones {statistics.mean(new):+.2f} points")
 
 # %% [markdown]
-# Under the fresh teachers the robust student is ahead of KD's at every weight. They lead a student on labels alone; the first ones are behind it. Nor is a small weight a cure: `data/claims/README.md` notes five students at $C_1 = 1$ under a first teacher, four of them below KD's (rows not shipped).
+# The fresh teachers lead a student on labels alone; the first ones are behind it. Nor is a small weight a cure: `data/claims/README.md` notes five students at $C_1 = 1$ under a first teacher, four of them below KD's (rows not shipped).
 #
 # Does the promise hold on MNIST's white noise? Under three teachers no better than a student on labels alone it does not, in any of five seeds; under two fresh teachers that lead it does, at every weight; two are too few for a word, so it is open. The rows of eight registered teachers will judge it.
 
@@ -143,13 +147,16 @@ large = claims.against("mnist", "kd", names, done, seeds=range(1, 6))
 palette.show(claim_figures.forest_panels({"8x8 digits, seeds 0 to 4": small, "MNIST, seeds 1 to 5, three first teachers": large}, "Gain over KD in white noise of 1 to 3 dB: any smoothing helps on digits"),
              alt="Two panels, a row a method. Digits: noise augmented, shuffled, target zero, L_G alone and robust all gain five to nine points, FitNet two, L_S alone nothing. MNIST: only noise augmented gains; shuffled is near zero, robust and L_G alone lose, target zero scatters")
 
+# %% [markdown]
+# On digits all that flattens the student's score around an image (*smooths* it) gains, whatever the target; $\mathcal L_S$ alone does nothing. Is another image's gradient better than that image's?
+
 # %%
 for name, seeds in (("digits", range(5)), ("mnist", range(1, 6))):
     (c,) = claims.against(name, "robust", ["shuffled"], done, seeds=seeds)
     print(f"{name:6} shuffled - robust {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}, not corrected")
 
 # %% [markdown]
-# On digits all that flattens the student's score around an image (*smooths* it) gains, whatever the target; $\mathcal L_S$ alone does nothing. On both data sets *shuffled* is about two points ahead of the robust student: the gradient of that very image is not needed, and on MNIST it does harm. Under the fresh teachers it looks otherwise. There one more control exists, *matched*: a random direction with the length of the teacher's gradient, drawn once an image.
+# On both data sets *shuffled* is about two points ahead of the robust student: the gradient of that very image is not needed, and on MNIST it does harm. Under the fresh teachers it looks otherwise. There one more control exists, *matched*: a random direction with the length of the teacher's gradient, drawn once an image.
 
 # %%
 controls = {f"robust − {name}": [register.difference(registered[f"control-{key}"], "", t, done) for t in fresh]
@@ -173,13 +180,13 @@ def shared(method, teacher, guide):
     return 100 * mistakes.agreement(told[student], told[other])
 
 common, looks = {}, {}
-for m in ("robust", "shuffled", "matched", "kd", "standard"):
+for m in ("robust", "shuffled", "matched", "kd"):
     for guide, fill in (("own", {}), ("other", {"mfc": "none"})):
         name = f"{palette.style(m)['label']}, {guide} teacher"
         common[name] = [shared(m, t, t if guide == "own" else sum(fresh) - t) for t in fresh]
         looks[name] = dict(color=palette.style(m)["color"]) | fill
-palette.show(verdict_figures.dot_rows(common, "The robust student errs like its teacher, and nearly as much like one it never met (MNIST, 1 dB)", "mistakes that are a teacher's too (%)", looks),
-             alt="Ten rows of two dots, a student's mistakes shared with its own teacher and with the other. Robust is highest, more than half with either teacher; shuffled about four in ten with either; matched, KD and a student on labels alone fewer, again nearly alike for both teachers")
+palette.show(verdict_figures.dot_rows(common, "It errs like its teacher, and nearly as much like one it never met (MNIST, 1 dB, two teachers)", "mistakes that are a teacher's too (%)", looks),
+             alt="Eight rows of two dots, a student's mistakes shared with its own teacher and with the other. Robust is highest, more than half with either teacher; shuffled about four in ten with either; matched and KD about three in ten, again nearly alike for both teachers")
 print(", ".join(f"{name} {statistics.mean(v):.0f} %" for name, v in common.items() if name.startswith("robust")))
 
 # %% [markdown]
