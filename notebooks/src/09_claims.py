@@ -3,7 +3,7 @@
 #
 # > Which claims hold, which fail, and what remains open?
 #
-# **You'll do** the paper's claims one by one: five seeds, an interval, one word. **You'll learn** a paired test, a correction for many tests, and what the robust student has from its teacher. **You'll need** chapters 02 and 05 for the losses and the noise.
+# **You'll do** the paper's claims one by one: five seeds, an interval, one word. **You'll learn** a paired test, a correction for many tests, and whether the teacher is needed. **You'll need** chapters 02 and 05 for the losses and the noise.
 #
 # `read` a few seconds · `smoke` under a minute · `full` two students on digits, a few minutes
 
@@ -28,7 +28,7 @@ chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, s
 # %% [markdown]
 # ## One claim, five seeds
 #
-# The paper's main claim: in white noise the robust student is more accurate than KD's student. KD copies the teacher's scores (arXiv 1503.02531); the robust student adds $\mathcal L_S$, which asks for a higher score than the teacher's, and $C_1 \mathcal L_G$, which pulls its input gradient to the teacher's. At each seed both learn from one teacher.
+# The paper's main claim: in white noise the robust student is more accurate than KD's student. KD copies the teacher's scores (arXiv 1503.02531); the robust student adds $\mathcal L_S$, which asks for a higher score than the teacher's, and $C_1 \mathcal L_G$, which pulls its input gradient to the teacher's. At each seed both learn from one teacher and are tested on MNIST's ten thousand test images, two draws of noise each.
 
 # %%
 done = Results(store.result_rows(env.RESULTS))
@@ -56,7 +56,7 @@ print("mean {:+.2f}, interval [{:+.2f}, {:+.2f}]".format(*paired(effects.values(
 # %% [markdown]
 # ## The rule
 #
-# `data/claims.csv` holds 23 such comparisons, written down before their students were trained, each with the smallest effect that would *matter*, in points, to someone who has to choose. (Two teachers had been measured; the students of seed zero, looked at before, take no part.) Of so many tests one is below .05 by luck, so each p is corrected by Holm's rule (Exercise 2). One rule for both signs gives a word:
+# `data/claims.csv` holds 23 such comparisons, written down before their students were trained, each with the smallest effect that would *matter*, in points, to someone who has to choose. (Two teachers had been measured; students of seed zero, looked at before, take no part.) One of so many tests is below .05 by luck, so each p is corrected by Holm's rule (Exercise 2). One rule for both signs gives a word:
 
 # %%
 def word(mean, low, high, p, matters):
@@ -95,12 +95,12 @@ palette.show(claim_figures.forest(sorted(judged, key=lambda c: -c["mean"]), "No 
 claim_figures.claims_table(judged, done)
 
 # %% [markdown]
-# - **A loss**, each time in white noise: to KD's student (-1.94 points), also in points lost since clean images; to *shuffled*, which is given the teacher's gradient at another image; to *noise augmented*, KD on noisy images.
+# - **A loss**, in white noise: to KD's student (-1.94 points), also in points lost since clean images; to *shuffled* (the teacher's gradient at another image); to *noise augmented* (KD on noisy images).
 # - **No worse**: on clean images than its teacher, itself no better than a student on labels alone; in mild noise than KD's student trained on that noise.
 # - **Too small to matter**: $\mathcal L_S$ alone; the gain over KD behind hidden squares, and in mild Poisson noise.
 # - **Undecided**: the rest. In Poisson noise all five seeds gain on KD, by 4.26 points on average, but they scatter.
 #
-# What matters is a choice. Pick a claim, move the threshold, and see whether its word changes.
+# What matters is a choice. Pick a claim, move the threshold: does its word change?
 
 # %%
 widgets.verdicts(judged)
@@ -108,7 +108,7 @@ widgets.verdicts(judged)
 # %% [markdown]
 # ## Is it the weight, or the teacher?
 #
-# All this is one weight, $C_1 = 10$, kept over $C_1 = 1$ for six more right answers among ten thousand validation images without noise. And the three teachers are weak. Since then two fresh teachers, trained with dropout, have taught students at three weights:
+# All this is one weight, $C_1 = 10$, kept over $C_1 = 1$ for six more right answers among ten thousand validation images without noise. Since then two fresh teachers, trained with dropout, have taught students at three weights:
 
 # %%
 registered = {c["line"]: c for c in claims.read_lines("claims/lines")}
@@ -131,7 +131,7 @@ new = [right(register.job("mnist", "teacher", "", t)) - right(register.job("mnis
 print(f"teacher minus a student on labels alone, clean images: first teachers {statistics.mean(first):+.2f}, fresh ones {statistics.mean(new):+.2f} points")
 
 # %% [markdown]
-# The fresh teachers lead a student on labels alone; the first ones are behind it. Nor is a small weight a cure: `data/claims/README.md` notes five students at $C_1 = 1$ under a first teacher, four of them below KD's (rows not shipped).
+# The fresh teachers lead a student on labels alone; the first ones are behind it. A small weight is no cure: `data/claims/README.md` notes five students at $C_1 = 1$ under a first teacher, four below KD's (rows not shipped).
 #
 # Does the promise hold on MNIST's white noise? Under three teachers no better than a student on labels alone it does not, in any of five seeds; under two fresh teachers that lead it does, at every weight; two are too few for a word, so it is open. The rows of eight registered teachers will judge it.
 
@@ -156,7 +156,7 @@ for name, seeds in (("digits", range(5)), ("mnist", range(1, 6))):
     print(f"{name:6} shuffled - robust {c['mean']:+.1f} [{c['low']:+.1f}, {c['high']:+.1f}], p {c['p']:.3f}, not corrected")
 
 # %% [markdown]
-# On both data sets *shuffled* is about two points ahead of the robust student: the gradient of that very image is not needed, and on MNIST it does harm. Under the fresh teachers it looks otherwise. There one more control exists, *matched*: a random direction with the length of the teacher's gradient, drawn once an image.
+# On both data sets it is, by about two points: the gradient of that very image is not needed, and on MNIST it does harm. Under the fresh teachers it looks otherwise. There one more control exists, *matched*: a random direction with the length of the teacher's gradient, drawn once an image.
 
 # %%
 controls = {f"robust − {name}": [register.difference(registered[f"control-{key}"], "", t, done) for t in fresh]
@@ -170,7 +170,7 @@ palette.show(verdict_figures.dot_rows(controls, "Two fresh teachers: level with 
 # %% [markdown]
 # ## Does the teacher hand on its mistakes?
 #
-# Of a student's wrong answers at 1 dB: how many are the very wrong label that its teacher gives to the same noisy image? Errors can agree because an image is hard. So ask the same of the other fresh teacher, which the student never met (hollow).
+# Of a student's wrong answers at 1 dB: how many are its teacher's wrong label for the same noisy image? Errors also agree because an image is hard, so ask the same of the other fresh teacher, which the student never met (hollow).
 
 # %%
 def shared(method, teacher, guide):
@@ -190,7 +190,7 @@ palette.show(verdict_figures.dot_rows(common, "It errs like its teacher, and nea
 print(", ".join(f"{name} {statistics.mean(v):.0f} %" for name, v in common.items() if name.startswith("robust")))
 
 # %% [markdown]
-# The robust student shares more mistakes with its teacher than any other student does. It looks like copying. But the hollow row below is nearly as high: it errs as such teachers err, not clearly as its own does.
+# The robust student shares more mistakes with its teacher than any other student does. But the hollow row below is nearly as high: it errs as such teachers err, not clearly as its own does.
 #
 # As far as it is known here, nothing that the robust student has is shown to need its own teacher, and even its errors are nearly as much another teacher's; *matched* and the mistakes under all eight registered teachers would settle it.
 
@@ -205,7 +205,7 @@ palette.show(claim_figures.inheritance(places, "A student gains where its teache
              alt="Three panels of marks, a level each. On MNIST the robust student's gain follows its teacher's lead along the dotted diagonal; target zero's gain follows it as closely; on digits every gain is positive and lies above the diagonal")
 
 # %% [markdown]
-# Left: on MNIST the robust student is like its teacher, better in Poisson noise and behind squares, worse in white noise. It looks like inheritance. But *target zero*, in the middle, never sees a teacher's gradient and has nearly the same order. So the order proves nothing about the teacher.
+# Left: on MNIST the robust student is like its teacher, better in Poisson noise and behind squares, worse in white noise. But *target zero*, in the middle, never sees a teacher's gradient and has nearly the same order. So the order proves nothing about the teacher.
 #
 # Nor is a teacher's lead a condition, as a trial on CIFAR-10 shows (chapter 06: one seed, ten epochs, a teacher a quarter as wide):
 
@@ -222,7 +222,7 @@ for key in [("clean", 0.0, ""), ("gaussian", 4.0, "dB"), ("poisson", 4.0, "dB")]
 # %% [markdown]
 # ## One thing at a time
 #
-# `data/study.csv` changes one setting at a time, for $\mathcal L_{KD} + C_1 \mathcal L_G$ and for $\mathcal L_{KD}$ alike. These comparisons explore: chosen while looking, no correction, no word.
+# `data/study.csv` changes one setting at a time, for $\mathcal L_{KD} + C_1 \mathcal L_G$ and for $\mathcal L_{KD}$ alike. These comparisons explore: no correction, no word.
 
 # %%
 study = [c for c in claims.explore(claims.read_lines("study"), done) if c["question"] != "score term" and c["dataset"] == "digits"]
@@ -230,7 +230,7 @@ palette.show(claim_figures.forest(study, "On digits $L_G$ helps in white noise a
              alt="Twelve rows on digits, all means between two and ten points above zero; the smallest at C1 = 0.1, the widest interval at C1 = 100, which alone reaches below zero")
 
 # %% [markdown]
-# $\mathcal L_G$ helps under every teacher, for short and long training, with and without convolutions. The weight sets how much: with a tenth of the recipe's weight it keeps four fifths of its gain, with a hundredth a third; at ten times the weight the seeds scatter from loss to gain.
+# $\mathcal L_G$ helps under every teacher, for short and long training, with and without convolutions. The weight sets how much: a tenth of the recipe's keeps four fifths of the gain, a hundredth a third; at ten times the weight seeds scatter from loss to gain.
 
 # %% [markdown]
 # ## What a short run costs
@@ -258,7 +258,7 @@ palette.show(verdict_figures.bound_and_noise(bounds, small, "A longer bound does
 print(f"robust, median bound minus KD's: {c['mean']:+.4f} [{c['low']:+.4f}, {c['high']:+.4f}]; chapter 04 compares means")
 
 # %% [markdown]
-# If the bound explained the resistance, the crosses would rise to the right. They fall: *shuffled* gains most with no longer bound, *direct* has the longest and gains least. By its medians it is undecided whether the robust student's bound grows at all.
+# If the bound explained the resistance, the crosses would rise to the right. They fall: *shuffled* gains most with no longer bound, *direct* has the longest and gains least. Whether the robust student's bound grows at all is undecided by its medians.
 
 # %% [markdown]
 # ## What nobody has tested
@@ -274,7 +274,7 @@ for row in store.lines(env.ROOT / "data" / "untested.csv"):
 # %% [markdown]
 # ## The paper against itself
 #
-# Thirty-eight places where the paper contradicts itself or leaves something open, and what is done about each here:
+# Thirty-eight places where the paper contradicts itself or leaves something open, and what is done here:
 
 # %%
 groups = {
@@ -308,7 +308,7 @@ for table in ("IV", "VI", "VII"):
 # %% [markdown]
 # ## What to do tomorrow
 #
-# For someone who has to ship a small network that meets noise, in points over KD on MNIST (seeds 1 to 5, three first teachers):
+# For someone who has to ship a small network: points over KD on MNIST (seeds 1 to 5, three first teachers).
 
 # %%
 def gain(a, **how):
@@ -327,7 +327,7 @@ print(f"the score term alone:  leave it out                   white noise {gain(
 # %% [markdown]
 # ## A comparison of your own
 #
-# In `read` these are the shipped students; in `smoke` and `full` both are trained here, under one teacher.
+# In `read` these are shipped students; in `smoke` and `full` both are trained here, under one teacher.
 
 # %%
 own = None if profile == "read" else data.load(dataset)
@@ -342,7 +342,7 @@ for r in evaluate.sweep(nets, x, y, [("gaussian", 3, "dB")], draws=20):
 # %% [markdown]
 # ## Exercise 1: judge a claim (ten minutes)
 #
-# Given the accuracies of *a* and of *b*, a number a seed, what would matter, and Student's $t$: return the low and the high end of the paired interval, and the word. Use the rule above with "the interval holds zero" in place of the corrected p.
+# Given the accuracies of *a* and *b* by seed, what would matter, and Student's $t$: return the low and high end of the paired interval, and the word. Where the rule above asks for p, ask whether the interval holds zero.
 
 # %%
 def judge(a, b, matters, t):
@@ -353,7 +353,7 @@ checkers.judge_claim(judge)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# First the list of differences, seed by seed. Then one mean and one standard deviation, of the differences. Then the word: does the interval hold zero? Does it lie inside what would matter?
+# First the differences, seed by seed; then their mean and standard deviation; then the word: does the interval hold zero, and does it lie inside what would matter?
 #
 # </details><details><summary>Solution</summary>
 #
@@ -403,4 +403,4 @@ checkers.holm(holm)
 # </details>
 
 # %% [markdown]
-# **Which claims hold, which fail, and what remains open?** On MNIST, under three teachers that do not lead, the robust student keeps its teacher's clean accuracy and has a loss in white noise against KD; $\mathcal L_S$ alone does nothing, and another image's gradient does better than that image's. On small digits $\mathcal L_G$ helps, and so does any smoothing. The theorem's bound does not explain who resists. Open: white noise under teachers that lead, Poisson noise, other digits, long training, and all of CIFAR.
+# **Which claims hold, which fail, and what remains open?** On MNIST, under three teachers that do not lead, the robust student keeps its teacher's clean accuracy and has a loss in white noise against KD; $\mathcal L_S$ alone does nothing, and another image's gradient does better. On small digits $\mathcal L_G$ helps, and so does any smoothing. The theorem's bound does not explain who resists. Open: white noise under teachers that lead, Poisson noise, other digits, long training, and CIFAR.
