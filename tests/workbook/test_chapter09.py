@@ -16,7 +16,7 @@ from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import checkers, claim_figures, palette, verdict_figures
 from rsnl_lib.workbook.widgets import claims as claim_views
 
-SOURCE = (env.ROOT / "notebooks" / "src" / "09_claims.py").read_text("utf-8")
+SOURCE = env.ROOT / "notebooks" / "src" / "09_claims.py"
 FRESH = range(3, 5)
 
 
@@ -69,7 +69,7 @@ def test_the_register_has_a_word_for_each_word():
 
 
 def test_the_rule_in_sight_is_the_librarys(judged):
-    (code,) = re.findall(r"^def word\(.*?(?=^judged)", SOURCE, re.M | re.S)
+    (code,) = re.findall(r"^def word\(.*?(?=^judged)", SOURCE.read_text("utf-8"), re.M | re.S)
     there = {}
     exec(code, there)
     for c in judged.values():
@@ -162,7 +162,7 @@ def test_the_bound_does_not_follow_the_resistance(done):
 
 
 def test_each_entry_of_the_ledger_stands_in_one_group():
-    (code,) = re.findall(r"^groups = \{.*?^\}", SOURCE, re.M | re.S)
+    (code,) = re.findall(r"^groups = \{.*?^\}", SOURCE.read_text("utf-8"), re.M | re.S)
     there = {}
     exec(code, there)
     assert sorted(sum(there["groups"].values(), [])) == sorted(paper.ledger())
