@@ -77,7 +77,9 @@ def graph(
         inside += svg_label(f"{X(v):.1f}", h - 8, f"{v:.3g}", "#333", "middle")
     for v in np.linspace(*y_range, 3):
         inside += svg_label(36, f"{Y(v) + 4:.1f}", f"{v:.3g}", "#333", "end")
-    inside += svg_label(275, h + 8, names[0], "#333", "middle") + svg_label(46, 20, names[1], "#333")
+    inside += svg_label(275, h + 8, names[0], "#333", "middle") + svg_label(
+        46, 20, names[1], "#333"
+    )
     tall = h + 14 if names[0] else h
     return svg(said, 535, tall, inside, ' style="display:block;background:#fff"')
 
