@@ -318,7 +318,7 @@ def gain(a, **how):
 
 print(f"noise you know:        train on it (noise augmented)  white noise {gain('noise_augmented')}")
 print(f"noise you do not know: smooth the student (shuffled)  white noise {gain('shuffled')}, Poisson {gain('shuffled', perturbation='poisson')}")
-print(f"the paper's method:    only by a teacher that leads   white noise {gain('robust')}, Poisson {gain('robust', perturbation='poisson')}")
+print(f"the paper's method:    open, it turns with the teacher white noise {gain('robust')}, Poisson {gain('robust', perturbation='poisson')}")
 print(f"the score term alone:  leave it out                   white noise {gain('score_only')}")
 
 # %% [markdown]
