@@ -16,14 +16,14 @@ from .methods.base import ABOVE_ZERO, OR_ZERO, SHARE, Setting
 
 SHARED = {  # what every run needs; a method's own settings stand with the method
     "name": Setting("", "of the recipe that was changed"),
-    "epochs": Setting(1),
-    "optimiser": Setting("adamw", "or sgd", ("adamw", "sgd")),
+    "epochs": Setting(1, "times through the training images"),
+    "optimiser": Setting("adamw", "adamw or sgd", ("adamw", "sgd")),
     "lr": Setting(3e-3, "of linear layers", ABOVE_ZERO),
     "lr_conv": Setting(3e-3, "of convolutions", ABOVE_ZERO),
     "momentum": Setting(0.0, "of sgd"),
-    "weight_decay": Setting(1e-4),
+    "weight_decay": Setting(1e-4, "of the optimiser"),
     "one_cycle": Setting(True, "20 % linear warm-up, then a cosine to zero; else constant"),
-    "batch": Setting(128),
+    "batch": Setting(128, "images a step"),
     "clip": Setting(5.0, "largest gradient norm; 0 for no clipping"),
     "tau": Setting(3.0, "temperature", ABOVE_ZERO),
     "lam": Setting(4.0, "lambda in the first epochs"),

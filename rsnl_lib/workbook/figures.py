@@ -125,22 +125,31 @@ def seed_dots(rows: Any, title: str = "") -> Figure:
 
 def learning_curves(curves: Any, title: str = "", also: Sequence[str] = ()) -> Figure:
     """Validation accuracy, the terms of Eq. 17 and the terms `also` by epoch: a line a method, the
-    seeds' range shaded. `curves`: rows, a run of `train.fit`, or {method: run} (palette.as_table).
+    seeds' range shaded; the floor of L_S dashed. A term that aims elsewhere, and so has a word of
+    its own, has its own panel. `curves`: rows, a run of `train.fit`, or {method: run}
+    (palette.as_table).
     """
     import seaborn as sns
 
     curves = as_table(curves, "method", "epoch", "quantity", "value")
     known = ("val_accuracy", "ce", "kd", "gradient", "score", *also)
-    shown = [q for q in known if q in set(curves.quantity)]
     methods = rank(curves.method.unique())
+    shown = {}
+    for q in known:
+        for m in rank(curves.method[curves.quantity == q].unique()):
+            shown.setdefault((q, term(q, m)), []).append(m)
     colours = [style(m)["color"] for m in methods]
     how = dict(hue="method", hue_order=methods, palette=colours, legend=False, lw=1.5)
     fig, axes = panels(len(shown), 2.5, 2.7, title)
-    for ax, quantity in zip(axes, shown):
-        part = curves[curves.quantity == quantity]
+    for ax, ((quantity, word), mine) in zip(axes, shown.items()):
+        part = curves[(curves.quantity == quantity) & curves.method.isin(mine)]
         sns.lineplot(part, x="epoch", y="value", errorbar=("pi", 100), **how, ax=ax)
         scale = "linear" if quantity == "val_accuracy" else "log"
-        ax.set(title=term(quantity), ylabel="", yscale=scale)
+        ax.set(title=word, ylabel="", yscale=scale)
+        floor = curves.value[curves.quantity == "score_floor"]
+        if quantity == "score" and len(floor):
+            ax.axhline(floor.mean(), ls="--", **palette.GUIDE)
+            ax.text(part.epoch.min(), floor.mean(), "floor", va="bottom", fontsize=8)
     handles = [Line2D([], [], color=style(m)["color"], label=style(m)["label"]) for m in methods]
     palette.add_legend(fig, 6, handles, fontsize=10)
     return fig

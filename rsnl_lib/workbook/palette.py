@@ -49,14 +49,17 @@ def rank(methods: Iterable[str]) -> list[str]:
 
 
 def terms() -> dict[str, str]:
-    """What figures call the columns of a history."""
+    """What figures call the columns of a history; the first method that has a word decides."""
     words = {"val_accuracy": "validation accuracy"}
-    return words | {key: word for how in METHODS.values() for key, word in how.words.items()}
+    for how in METHODS.values():
+        words |= {key: word for key, word in how.words.items() if key not in words}
+    return words
 
 
-def term(quantity: str) -> str:
-    """What a column of a history is called in a figure."""
-    return terms().get(quantity, quantity)
+def term(quantity: str, method: str = "") -> str:
+    """What a column of a history is called in a figure, of this method if it has its own word."""
+    own = METHODS[method].words if method in METHODS else {}
+    return own.get(quantity) or terms().get(quantity, quantity)
 
 
 def png(fig: Figure, dpi: int = 100, colours: int = 256) -> bytes:

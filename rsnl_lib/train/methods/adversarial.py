@@ -178,21 +178,65 @@ TERM_WORDS = {
 }
 plain = functools.partial(Method, words=TERM_WORDS, passes=5)
 taught = functools.partial(plain, scores=True)
+# a loss in TeX: x' is the attacked image, KL as `divergence` has it
+AT = dict(settings=ATTACK, loss=r"H(o_S(x'), y)", sees="labels, attacked images")
+TO_ITSELF = r"KL(o_S \Vert o_S(x'))"
+TRADED = dict(
+    settings=ATTACK | TRADES,
+    loss=rf"H(o_S, y) + \beta {TO_ITSELF}",
+    sees="labels, attacked images",
+)
 # ARD's temperature on colour, and the one chosen on digits' validation images
-ARD = dict(source="arXiv 1905.09747", values={"tau": 30.0}, on_grey={"tau": 1.0})
-FAST = dict(ARD, passes=12, values={"tau": 30.0, "step": 1.0, "replays": 4})
-RSLAD = dict(source="arXiv 2108.07969", settings=ATTACK | AS_PUBLISHED)
-IAD = dict(source="arXiv 2106.04928", values={"tau": 1.0}, settings=ATTACK | MIX | TRUST)
-BOTH = dict(live=True, through=True)
-ADAAD = dict(BOTH, source="Huang et al., CVPR 2023", settings=ATTACK | MIX)
-IGDM = dict(BOTH, source="arXiv 2312.03286", settings=ATTACK | MIX | SLOPES)
+ARD = dict(
+    source="arXiv 1905.09747",
+    values={"tau": 30.0},
+    on_grey={"tau": 1.0},
+    loss=r"\alpha \tau^2 KL(\tau(o_T) \Vert \tau(o_S(x'))) + (1 - \alpha) H(o_S, y)",
+    sees="labels, teacher's scores, attacked images",
+)
+FAST = dict(
+    ARD,
+    passes=12,
+    values={"tau": 30.0, "step": 1.0, "replays": 4},
+    sees="labels, teacher's scores, images attacked by the steps before",
+)
+BOTH_CLEAN = r"\alpha KL(%s \Vert o_S(x')) + (1 - \alpha) KL(o_T \Vert o_S)"
+RSLAD = dict(
+    source="arXiv 2108.07969",
+    settings=ATTACK | AS_PUBLISHED,
+    loss=BOTH_CLEAN % "o_T",
+    sees="teacher's scores, attacked images",
+)
+IAD = dict(
+    source="arXiv 2106.04928",
+    values={"tau": 1.0},
+    settings=ATTACK | MIX | TRUST,
+    live=True,
+    loss=rf"\text{{ARD}} + \alpha (1 - o_T(x')_y^\beta) {TO_ITSELF}",
+    sees="labels, teacher's scores at $x$ and $x'$, attacked images",
+)
+ADAAD = dict(
+    live=True,
+    through=True,
+    source="Huang et al., CVPR 2023",
+    settings=ATTACK | MIX,
+    loss=BOTH_CLEAN % "o_T(x')",
+    sees="teacher's scores at $x$ and $x'$, images attacked through both networks",
+)
+IGDM = dict(
+    ADAAD,
+    source="arXiv 2312.03286",
+    settings=ATTACK | MIX | SLOPES,
+    loss=r"\text{AdaAD} + \beta s KL(o(\Delta_T) \Vert o(\Delta_S)), \quad"
+    r" \Delta = a(x') - a(2x - x')",
+)
 METHODS = {
-    "pgd_at": plain(pgd_at, "PGD-AT", "#5D4037", "+", "arXiv 1706.06083", settings=ATTACK),
-    "trades": plain(trades, "TRADES", "#556B2F", "|", "arXiv 1901.08573", settings=ATTACK | TRADES),
+    "pgd_at": plain(pgd_at, "PGD-AT", "#5D4037", "+", "arXiv 1706.06083", **AT),
+    "trades": plain(trades, "TRADES", "#556B2F", "|", "arXiv 1901.08573", **TRADED),
     "ard": taught(ard, "ARD", "#004488", "1", **ARD, settings=ATTACK | MIX),
     "fast_ard": taught(fast_ard, "Fast-ARD", "#5790FC", "2", **FAST, settings=BALL | MIX | REPLAYS),
     "rslad": taught(rslad, "RSLAD", "#A04000", "3", **RSLAD),
-    "iad": taught(iad, "IAD", "#A96B59", "4", **IAD, live=True),
+    "iad": taught(iad, "IAD", "#A96B59", "4", **IAD),
     "adaad": taught(adaad, "AdaAD", "#6A5ACD", (4, 1, 0), **ADAAD),
     "igdm": taught(igdm, "IGDM", "#4A235A", (8, 2, 0), **IGDM),
 }

@@ -64,6 +64,8 @@ class Method(NamedTuple):
     values: dict = {}  # what it gives other settings, whatever recipe and data set say
     on_grey: dict = {}  # the same on grey images
     words: dict = {}  # {term: what figures call it}
+    loss: str = ""  # the objective of an image in TeX, in the paper's letters
+    sees: str = ""  # what it is told, in words
 
     @property
     def twice(self) -> bool:

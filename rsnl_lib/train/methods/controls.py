@@ -56,18 +56,59 @@ def direct(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
 
 
 EQ_17 = SLOPE | SCORE
-NO_SLOPE = dict(TWICE, gradients="", slopes=True, settings=EQ_17)
-MATCHED = dict(TWICE, settings=EQ_17, target=random_directions)
+AIMED = r"\mathcal L_{KD} + C_1 \lVert \nabla_x f_S^\tau%s \rVert^2 + C_2 \mathcal L_S"
+TO_ZERO = AIMED % ""
+TO_OTHER = AIMED % r" - \nabla_x f_T^\tau(x_j)"
+TO_DRAWN = AIMED % r" - \lVert \nabla_x f_T^\tau \rVert v"
+AT_NOISE = r"\mathcal L_{KD} \text{ with the student at } x + \sigma z"
+HINGE = (
+    r"\mathcal L_{KD} + \max(0, \gamma_u - (u_S - u_T) + \rho \lVert \nabla_x u_S - \nabla_x u_T"
+)
+NO_SLOPE = dict(
+    TWICE,
+    gradients="",
+    slopes=True,
+    settings=EQ_17,
+    loss=TO_ZERO,
+    words={"gradient": "$L_G$ to zero"},
+    sees="labels, teacher's scores",
+)
+SHUFFLED = dict(
+    TWICE,
+    settings=EQ_17,
+    loss=TO_OTHER,
+    words={"gradient": "$L_G$ to another image's"},
+    sees="labels, teacher's scores, teacher's gradients of other images $x_j$ of the class",
+)
+MATCHED = dict(
+    TWICE,
+    settings=EQ_17,
+    target=random_directions,
+    loss=TO_DRAWN,
+    words={"gradient": "$L_G$ to a drawn direction"},
+    sees="labels, teacher's scores, lengths of its gradients; a direction $v$ drawn once",
+)
 NOISE = {"sigma": Setting(0.15, "standard deviation of the noise", ABOVE_ZERO)}
 RADIUS = Setting(0.1, "radius of the lead, to first order", ABOVE_ZERO)
 LEAD = {"gamma_u": Setting(2.0, "lead in logits"), "rho": RADIUS}
-DIRECT = dict(TWICE, gradients="logit", settings=LEAD, words={"direct": "direct"})
+NOISY = dict(
+    scores=True,
+    settings=NOISE,
+    loss=AT_NOISE,
+    sees="labels, teacher's scores at $x$, noise $z$ on its own images",
+)
+DIRECT = dict(
+    TWICE,
+    gradients="logit",
+    settings=LEAD,
+    words={"direct": "direct"},
+    loss=HINGE + r" \rVert)",
+    sees="labels, teacher's scores, gradients of its lead $u_T$",
+)
 METHODS = {
     "target_zero": Method(target_zero, "target zero", "#0072B2", "D", **NO_SLOPE),
-    "shuffled": Method(shuffled, "shuffled", "#332288", "p", **TWICE, settings=EQ_17),
+    "shuffled": Method(shuffled, "shuffled", "#332288", "p", **SHUFFLED),
     "matched": Method(robust, "matched", "#999933", "d", **MATCHED),
-    "noise_augmented": Method(
-        noise_augmented, "noise augmented", "#44AA99", "*", scores=True, settings=NOISE
-    ),
+    "noise_augmented": Method(noise_augmented, "noise augmented", "#44AA99", "*", **NOISY),
     "direct": Method(direct, "direct", "#AA4499", "h", **DIRECT),
 }

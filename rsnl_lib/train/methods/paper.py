@@ -40,7 +40,7 @@ def mimic(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     return {"ce": (1.0, hard), "mimic": (b.lam / 2, losses.mimic_loss(a_S, b.a_T, r.mimic_on))}
 
 
-def robust(net: nn.Module, b: Batch, r) -> Terms:
+def robust(net: nn.Module, b: Batch, r: AnyRecipe) -> Terms:
     """L_KD + C1 L_G + C2 L_S (Eq. 17), by exact double backprop."""
     a_S, g_S = student_slopes(net, b, tau=r.tau)
     terms = soft_terms(a_S, b, r)
@@ -77,9 +77,36 @@ HINT = {
     "hint": Setting("regress", "as FitNets do, or classify as Sec. V-A words it", HINTS),
     "hint_epochs": Setting(0, "0: fitnet takes a quarter of the epochs, others none", OR_ZERO),
 }
-TWICE = dict(scores=True, gradients="tempered", passes=6)
-MIMIC = dict(source="arXiv 1312.6184", scores=True, settings=ON)
-FITNET = dict(source="arXiv 1412.6550", scores=True, hint=True, passes=4.5, settings=HINT)
+L_KD = r"\mathcal L_{KD} = H(o_S, y) + \lambda H(\tau(o_S), \tau(o_T))"
+L_G = r"\mathcal L_G = \lVert \nabla_x f_S^\tau - \nabla_x f_T^\tau \rVert^2"
+L_S = r"\mathcal L_S = \max(0, \gamma + f_T - f_S)"
+SQUARED = r"H(o_S, y) + \frac{\lambda}{2} \lVert a_S - a_T \rVert^2"
+STAGES = r"\frac{1}{2} \lVert r(h_S) - h_T \rVert^2, \text{ then } \mathcal L_{KD}"
+SUM = r"\mathcal L_{KD} + C_1 \mathcal L_G + C_2 \mathcal L_S"
+LABELS = dict(sees="labels")
+SCORES = dict(scores=True, sees="labels, teacher's scores")
+TWICE = dict(
+    scores=True, gradients="tempered", passes=6, sees="labels, teacher's scores and gradients"
+)
+MIMIC = dict(
+    source="arXiv 1312.6184",
+    scores=True,
+    settings=ON,
+    loss=SQUARED,
+    sees="labels, teacher's logits",
+)
+FITNET = dict(
+    source="arXiv 1412.6550",
+    scores=True,
+    hint=True,
+    passes=4.5,
+    settings=HINT,
+    loss=STAGES,
+    sees="teacher's middle layer; then labels, teacher's scores",
+)
+ROBUST = dict(TWICE, settings=SLOPE | SCORE | HINT, loss=SUM)
+G_ONLY = dict(TWICE, settings=SLOPE, loss=rf"\mathcal L_{{KD}} + C_1 \mathcal L_G, \quad {L_G}")
+S_ONLY = dict(SCORES, settings=SCORE, loss=rf"\mathcal L_{{KD}} + C_2 \mathcal L_S, \quad {L_S}")
 TERM_WORDS = {
     "ce": "cross-entropy",
     "kd": "soft cross-entropy",
@@ -90,12 +117,12 @@ TERM_WORDS = {
 }
 of_paper = functools.partial(Method, source="arXiv 1807.11158", words=TERM_WORDS)
 METHODS = {
-    "teacher": of_paper(standard, "teacher", "#000000", "s"),
-    "standard": of_paper(standard, "standard", "#767676", "v"),
+    "teacher": of_paper(standard, "teacher", "#000000", "s", **LABELS, loss="H(o_T, y)"),
+    "standard": of_paper(standard, "standard", "#767676", "v", **LABELS, loss="H(o_S, y)"),
     "mimic": of_paper(mimic, "mimic", "#56B4E9", "<", **MIMIC),
-    "kd": of_paper(kd, "KD", "#009E73", "^", source="arXiv 1503.02531", scores=True),
+    "kd": of_paper(kd, "KD", "#009E73", "^", source="arXiv 1503.02531", **SCORES, loss=L_KD),
     "fitnet": of_paper(kd, "FitNet", "#882255", ">", **FITNET),
-    "robust": of_paper(robust, "robust", "#D55E00", "o", **TWICE, settings=SLOPE | SCORE | HINT),
-    "gradient_only": of_paper(gradient_only, "$L_G$ only", "#E69F00", "P", **TWICE, settings=SLOPE),
-    "score_only": of_paper(score_only, "$L_S$ only", "#CC79A7", "X", scores=True, settings=SCORE),
+    "robust": of_paper(robust, "robust", "#D55E00", "o", **ROBUST),
+    "gradient_only": of_paper(gradient_only, "$L_G$ only", "#E69F00", "P", **G_ONLY),
+    "score_only": of_paper(score_only, "$L_S$ only", "#CC79A7", "X", **S_ONLY),
 }

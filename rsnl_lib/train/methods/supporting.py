@@ -87,5 +87,14 @@ def bss(
 
 
 TERM_WORDS = {"bss": "soft cross-entropy at BSS", "bss_share": "BSS per image"}
-BSS = dict(source="arXiv 1805.05532", scores=True, live=True, through=True, words=TERM_WORDS)
+BOUNDARY = r"H(\tau(o_S(x_b)), \tau(o_T(x_b)))"
+BSS = dict(
+    source="arXiv 1805.05532",
+    scores=True,
+    live=True,
+    through=True,
+    words=TERM_WORDS,
+    loss=rf"H(o_S, y) + \alpha H(\tau(o_S), \tau(o_T)) + \beta {BOUNDARY}",
+    sees="labels, teacher's scores, images $x_b$ on its boundary",
+)
 METHODS = {"bss": Method(bss, "BSS", "#994455", "H", **BSS)}
