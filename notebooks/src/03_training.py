@@ -45,7 +45,7 @@ print(digits.name, *(f"{part} {len(images)}" for part, images in
 # %% [markdown]
 # ## The teacher speaks once
 #
-# Algorithm 1 asks the teacher about every image in every epoch (line 4). Its answers never change, so we ask once: for its logits $a_T$ and the input gradient of its softened score.
+# Algorithm 1 asks the teacher about every image in every epoch (line 4). Its answers never change, so we ask once: for its logits $a_T$ (what the softmax is taken of) and the input gradient of its softened score.
 #
 # > $\tau(o)_j = e^{a_j/\tau} / \sum_i e^{a_i/\tau}$ (Eq. 4), and $f^\tau(x) = \tau(o)_y$ is the softened score of the true class; without softening, $\tau = 1$, it is $f(x)$.
 
@@ -132,7 +132,7 @@ for name, net in (("untrained", fresh), ("KD", by_hand(train.METHODS["kd"].terms
     print(f"{name:10}{train.accuracy(net, x, y):12.2f}{train.accuracy(net, x_val, digits.y_val):17.2f}{gap:10.2f}")
 
 # %% [markdown]
-# Both students are as often right. KD's gradients have moved away from the teacher's: its $\mathcal L_G$ is above that of the untrained student. The robust student's is below. (Line 6 of the paper's Algorithm 1 cites Eq. 16; Eq. 17 is meant.)
+# Both students are right on as many validation images. KD's gradients have moved away from the teacher's: its $\mathcal L_G$ is above that of the untrained student. The robust student's is below. (Line 6 of the paper's Algorithm 1 cites Eq. 16; Eq. 17 is meant.)
 
 # %%
 title = f"{dataset}, {len(x)} images, one seed: after training the student has its spots where the teacher has them"
@@ -162,7 +162,7 @@ pandas.DataFrame([[*(getattr(one, key) for one in told.values()), recipes.SETTIN
 methods_page.method_table()
 
 # %% [markdown]
-# **Baselines.** *Mimic* matches logits (Eq. 2). *FitNet* is KD after a hint. FitNets' hint (arXiv 1412.6550) makes the student's layer two thirds of the way up predict the teacher's, through a maxout layer $r$, by half the squared distance $\frac12\|r(h_S) - h_T\|^2$, for a quarter as many epochs as KD has afterwards. The paper words its hint as a classifier (`hint="classify"`). Our robust student starts without one.
+# **Baselines.** *Mimic* matches logits (Eq. 2). *FitNet* is KD after a hint. FitNets' hint (arXiv 1412.6550) makes the student's layer two thirds of the way up predict the teacher's, through a maxout layer $r$ (the larger of two linear maps, arXiv 1302.4389), by half the squared distance $\frac12\|r(h_S) - h_T\|^2$, for a quarter as many epochs as KD has afterwards. The paper words its hint as a classifier (`hint="classify"`). Our robust student starts without one.
 #
 # **Controls.** In the place of the teacher's input gradient, *target zero* puts zero (a control for smoothness alone), *shuffled* that at another image of the class (for what a class shares), and *matched* a random direction of the same length (for length alone). *Noise augmented* is KD on noisy images.
 #
@@ -245,7 +245,7 @@ table[["val_accuracy", "ce", "gradient", "score", "score_floor"]].round(3)
 
 # %%
 palette.show(training_figures.pass_blocks("A robust step makes twice the passes of a step on labels"),
-             alt="Two rows of blocks: a step on labels has three passes, forward, back to the layers, to the weights; a robust step has six, of which two, up again and its weights, are drawn darker")
+             alt="Two rows of blocks: a step on labels has three passes, forward, back to the layers, to the weights; a robust step has six, of which two, up again and to the weights, are drawn darker")
 
 # %% [markdown]
 # $\nabla_x f_S^\tau$ takes a forward pass and one down to $x$. To lower $\mathcal L_G$, its derivative must go through both once more: the two dark blocks. The other blocks are those of any step.
@@ -256,7 +256,7 @@ cost = timed[timed.quantity == "ms_per_image"].groupby("method").value.median()
 print(f"of a standard step: KD {cost['kd'] / cost['standard']:.1f}, robust {cost['robust'] / cost['standard']:.1f}")
 
 # %%
-palette.show(figures.cost_bars(timed, f"{dataset}: one CPU thread, median epoch"),
+palette.show(figures.cost_bars(timed, f"A robust step costs two standard ones ({dataset}, one CPU thread)"),
              alt="Bars of milliseconds per image and training step: KD about as long as standard, robust and target zero twice as long")
 
 # %% [markdown]
@@ -277,11 +277,11 @@ with fast.layers(fresh):
 print(f"length {plain.norm():.3f} and {quick.norm():.3f}, difference {(quick - plain).norm():.9f}")
 
 # %%
-palette.show(training_figures.written_costs(store.frame(env.RESULTS / "benchmarks.csv"), "MNIST student, a step of 128 images, one CPU thread"),
+palette.show(training_figures.written_costs(store.frame(env.RESULTS / "benchmarks.csv"), "A robust step, four times faster (MNIST student, 128 images, one CPU thread)"),
              alt="Three bars: a step on labels as usually written takes about a fifth of a robust step as usually written; this library's robust step is a quarter longer than the step on labels")
 
 # %% [markdown]
-# "As usually written" asks the teacher at every step and leaves the second derivative to PyTorch. This library's robust step costs twice its own step on labels, but only a quarter more than a step on labels as usually written.
+# "As usually written" asks the teacher at every step and leaves the dark blocks to PyTorch. This library's robust step costs twice its own step on labels, but only a quarter more than a step on labels as usually written.
 #
 # ## Your own networks
 #

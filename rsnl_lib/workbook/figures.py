@@ -161,11 +161,11 @@ def cost_bars(curves: Any, title: str = "") -> Figure:
     cost = curves[curves.quantity == "ms_per_image"].groupby("method").value.median()
     cost = cost[rank(cost.index)]
     looks = [style(m) for m in cost.index]
-    fig, (ax,) = panels(1, 5.4, 0.5 + 0.42 * len(cost))
+    fig, (ax,) = panels(1, 5.4, 0.7 + 0.42 * len(cost), title)
     bars = ax.barh([s["label"] for s in looks], cost, color=[s["color"] for s in looks])
     ax.bar_label(bars, fmt=" {:.3f} ms", fontsize=9)
     ax.invert_yaxis()
-    ax.set(xlabel="milliseconds per image", title=title, xlim=(0, 1.2 * cost.max()))
+    ax.set(xlabel="milliseconds per image", xlim=(0, 1.2 * cost.max()))
     return fig
 
 

@@ -14,8 +14,8 @@ PASSES = {
     "robust": (
         "forward",
         "down to $x$:\n$\\nabla_x f_S^\\tau$",
-        "up again\n(tangent)",
-        "its\nweights",
+        "up again",
+        "to the\nweights",
         "back to\nthe layers",
         "to the\nweights",
     ),

@@ -32,6 +32,27 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # tests that should notice
 MUTANTS = [
     (
+        "page of methods hides an attack's passes",
+        "workbook/methods_page",
+        "' + attack' * how.attacks",
+        "' + attack' * how.twice",
+        "chapter03::test_the_page",
+    ),
+    (
+        "target zero says it follows the teacher",
+        "train/methods/controls",
+        "words={'gradient': '$L_G$ to zero'}",
+        "words={}",
+        "chapter03::test_the_methods_words or test_a_curve_with",
+    ),
+    (
+        "an exercise's method may move the teacher",
+        "workbook/checkers/chapter03",
+        "all((g is None for g in to_teacher))",
+        "all((g is None for g in []))",
+        "chapter03::test_a_wrong_method",
+    ),
+    (
         "hinge: networks swapped",
         "train/losses",
         "zero=True) + f_T - f_S)",
