@@ -62,10 +62,10 @@ kind = lambda m: networks.typed(teacher_network if m == "teacher" else network) 
 fresh = networks.start(kind("robust"), digits, seed).double()
 title = f"{dataset}: $L_G$ asks that the lower row become the middle one"
 palette.show(figures.input_gradients({"teacher": exact, "an untrained student": fresh}, x[:8], y[:8], "tempered", tau, title),
-             alt="Eight training images; below each the teacher's input gradient, with strong spots of orange and purple on the strokes, and an untrained student's, nearly blank")
+             alt="Eight training images; below each the teacher's input gradient, with strong spots of orange and purple on the strokes, and an untrained student's, nearly blank but for the sixth image, where both are small")
 
 # %% [markdown]
-# Where a pixel is orange, more ink raises the score of the true class; where it is purple, ink lowers it. The untrained student is nearly indifferent.
+# Where a pixel is orange, more ink raises the score of the true class; where it is purple, ink lowers it. The untrained student is nearly indifferent. (Each column has its own scale; that of the sixth is small.)
 #
 # ## The robust student's loss
 #
@@ -140,7 +140,7 @@ palette.show(figures.input_gradients({"teacher": exact, "the student, trained": 
              alt="The same eight images; the trained student's input gradients now show spots of orange and purple at many of the places where the teacher's do")
 
 # %% [markdown]
-# The robust student's spots now lie where the teacher's lie, clearest on the seventh image.
+# The robust student's spots now lie where the teacher's lie, clearest on the first and the fifth image.
 #
 # ## What a recipe is
 #
