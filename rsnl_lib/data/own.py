@@ -257,22 +257,25 @@ def grey_or_rgb(picture: "PIL.Image.Image") -> "PIL.Image.Image":
     return (_on_white(picture) if picture.has_transparency_data else picture).convert(mode)
 
 
-def own_picture(source: AnyPath | bytes | bytearray | memoryview, size: int = 28) -> Tensor:
+def own_picture(
+    source: AnyPath | bytes | bytearray | memoryview, size: int = 28, name: str = ""
+) -> Tensor:
     """A reader's picture of one digit (path or bytes) as an image (1, 1, size, size) in [0, 1], as
     MNIST was made: light ink on dark, cropped, scaled to fit 20/28 of the side (the whole side at
-    8 x 8, as scikit-learn's digits do), and centred by its mass.
+    8 x 8, as scikit-learn's digits do), and centred by its mass. Errors call bytes by `name`.
     """
     from PIL import Image
 
     whole("size", size, 8, MAX_SIDE)
-    name = source
     if isinstance(source, (bytes, bytearray, memoryview)):
-        name = f"{len(source)} bytes"
+        name = name or f"{len(source)} bytes"
         source = io.BytesIO(source)
     elif not isinstance(source, (str, os.PathLike)):
         raise ValueError(f"{source!r} is no picture; give the path or the bytes of a PNG or JPEG")
     elif os.path.exists(source) and not os.path.isfile(source):
-        raise ValueError(f"{name} is no file; give the path of a PNG or JPEG")
+        raise ValueError(f"{source} is no file; give the path of a PNG or JPEG")
+    else:
+        name = source
     ink = _ink(_open(source, name, "give"))
     if ink is None:
         raise ValueError(f"{name} shows no ink on its paper; give one of dark ink on light")
@@ -305,3 +308,22 @@ def _ink(picture):
     rows = np.where(ink.max(1) > 0.2)[0]
     cols = np.where(ink.max(0) > 0.2)[0]
     return ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+
+
+def picture_doubts(x: Tensor) -> list[str]:
+    """What makes a picture (1, 1, 28, 28) of `own_picture` unlike MNIST's, in words: a ground left
+    grey, a digit that lies or leans. None of the 10,000 test digits goes so far.
+    """
+    ink = x[0, 0].double()
+    found = []
+    if ((ink > 0.1) & (ink < 0.5)).double().mean() > 0.1:
+        found.append("careful: grey paper is left, as of a shadow; light it evenly")
+    high, wide = ((ink > 0.2).any(axis).sum() for axis in (1, 0))
+    at = torch.arange(28).double()
+    down, right = (at - ink.sum(axis) @ at / ink.sum() for axis in (1, 0))
+    lean = (down @ ink @ right) / (down.square() @ ink.sum(1)).clamp_min(1e-9)
+    if wide > 2 * high:
+        found.append("careful: the digit seems to lie; turn the picture upright")
+    elif lean.abs() > 1.1:
+        found.append("careful: the digit leans far over; turn the picture upright")
+    return found

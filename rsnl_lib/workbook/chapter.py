@@ -3,6 +3,7 @@
 import ast
 import functools
 import os
+import re
 from importlib import metadata
 
 import torch
@@ -20,7 +21,7 @@ from ..train.methods import METHODS
 from ..train.recipes import RECIPES, recipe
 
 PROFILES = ("read", "smoke", "full")
-_OWN = ("network", "teacher_network")  # a reader's; the line of parameters leaves out what is ""
+_OWN = ("network", "teacher_network")  # a reader's
 
 
 def _check_network(name, v):
@@ -79,7 +80,7 @@ def parameters(given: dict, **used) -> None:
         raise ValueError(f"OMP_NUM_THREADS={threads!r} is no number of threads; set it to 1")
     torch.manual_seed(used.get("seed", 0))
     torch.set_num_threads(int(threads))
-    print(" · ".join(f"{n} {v}" for n, v in used.items() if v != "" or n not in _OWN))
+    print(" · ".join(f"{n} {v}" for n, v in used.items() if v != ""))
 
 
 def _check_study(used):
@@ -89,7 +90,9 @@ def _check_study(used):
     folder = takes and isinstance(dataset, str) and os.path.isdir(dataset)
     if not folder or dataset in DATASETS:
         more = ("a folder with one folder of pictures a class",) * takes
-        one_of("dataset", dataset, (*DATASETS, *more))
+        reading = used.get("profile", "read") == "read"
+        if reading or dataset not in DATASETS:
+            one_of("dataset", dataset, (*_offered(), *more))
         folder = False
     elif lacking := [name for name in _OWN if not used[name]]:
         known = "one of rsnl's (rsnl networks lists them) or yours, such as 'nets:student'"
@@ -99,6 +102,11 @@ def _check_study(used):
         name_of(dataset)
     if used.get("profile") == "read" and (folder or any(used.get(name) for name in _OWN)):
         raise ValueError("profile='read' shows what is shipped; use profile='smoke' or 'full'")
+
+
+def _offered() -> list[str]:
+    """The data sets with shipped networks: those that the chapters are written for."""
+    return [d for d in DATASETS if Job(d, "teacher").path().is_file()]
 
 
 def _injected(cells) -> list[str]:
@@ -165,6 +173,8 @@ def load_or_train(
                 f"profile='read' loads the shipped {method} network and cannot change "
                 f"{', '.join(changes)}; use profile='smoke' or 'full'"
             )
+        if not path.is_file():
+            raise FileNotFoundError(_not_shipped(job))
         net, header = store.load_checkpoint(path)
         print(
             f"{method}: {path.name}, epoch {header['epoch']}, {header['train_images']} images, "
@@ -186,6 +196,18 @@ def load_or_train(
     images = f"{r.epochs} epochs on {len(data.x_train)} images"
     print(f"{method}: trained here ({profile}), {images}, seed {seed}")
     return run.last
+
+
+def _not_shipped(job):
+    """What to do where the checkpoint of a job is not shipped."""
+    path = job.path()
+    before, after = path.name.split(f"-s{job.seed}", 1)
+    named = re.compile(re.escape(before) + r"-s(\d+)" + re.escape(after))
+    seeds = sorted(int(m[1]) for p in path.parent.iterdir() if (m := named.fullmatch(p.name)))
+    shipped = f"shipped: seed {', '.join(map(str, seeds))}" if seeds else "no seed is shipped"
+    command = f"python -m rsnl_lib train --dataset {job.dataset} --method {job.method}"
+    remedy = f"train it with: {command} --seed {job.seed}, or here with profile='smoke' or 'full'"
+    return f"there is no checkpoint {path.name}; {remedy} ({shipped})"
 
 
 def first_images(dataset: str, d: Data | None = None) -> tuple[Tensor, Tensor]:

@@ -1906,9 +1906,9 @@ def upload(content):
 @pytest.mark.parametrize(
     "content, value, remedy",
     [
-        (b"no picture", "10 bytes cannot be read", "give a PNG or JPEG"),
+        (b"no picture", "a.png cannot be read", "give a PNG or JPEG"),
         (png_header(40_000, 40_000), "1600000000 pixels", "make it smaller"),
-        (png(90, 90)[:90], "90 bytes cannot be read", "give a PNG or JPEG"),
+        (png(90, 90)[:90], "a.png cannot be read", "give a PNG or JPEG"),
         (pickle.dumps(Bomb()), "cannot be read as a picture", "give a PNG or JPEG"),
     ],
     ids=["text", "40,000 x 40,000 pixels", "truncated", "a pickle with code"],

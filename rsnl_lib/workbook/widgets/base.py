@@ -16,7 +16,19 @@ from .. import palette
 from .svg import bars
 
 DIGITS = [str(i) for i in range(10)]
-GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax({}px,1fr));gap:4px 12px"
+GRID = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100%),1fr));gap:4px 12px"
+)
+# ipywidgets names no slider's handle: where a view is drawn, each gets its label as its name, now
+# and when the box changes
+NAMES = """<style onload="
+const box = this.closest('.rsnl-stage');
+const name = () => box.querySelectorAll('.widget-slider').forEach((slider) =>
+    slider.querySelector('[role=slider]')?.setAttribute('aria-label',
+        slider.querySelector('.widget-label').textContent));
+name();
+box.named ??= (new MutationObserver(name).observe(box, {childList: true, subtree: true}), true);
+">.rsnl-view { line-height: 1.4 }</style>"""
 
 
 def show_widget(widget: W.Widget, still: bytes | None, text: str) -> None:
@@ -37,31 +49,44 @@ def stage(
     text: str,
     sizes: tuple[int, int] = (110, 420),
     rows: list | None = None,
+    beside: bool = False,
 ) -> None:
     """Show a live view: a box of class rsnl-`name`, controls above the HTML that draw(*their
     values) makes, or why it cannot: the front end would swallow that.
 
     `still` is a Figure (or None) and `text` words for readers without a kernel; `sizes` are a
-    control's pixels, of its label and in all; `rows` arranges the controls.
+    control's pixels, of its label and in all; `rows` arranges the controls; `beside` puts them at
+    the right of the view, or below it in a narrow window.
     """
     label, width = sizes
     out = W.HTML()
 
     def redraw(_=None):
         try:
-            seen = draw(*(c.value for c in controls))
-            out.value = f'<div class="rsnl-view" style="line-height:1.4">{seen}</div>'
+            seen = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
         except Exception as error:
-            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+            seen = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
+        out.value = NAMES + seen
 
     for control in controls:
         control.style.description_width = f"{label}px"
         control.layout.width = f"{width}px"
         control.observe(redraw, "value")
     redraw()
-    box = W.VBox([*(rows or controls), out])
+    box = _beside(out, rows or controls, width) if beside else W.VBox([*(rows or controls), out])
+    box.add_class("rsnl-stage")
     box.add_class(f"rsnl-{name}")
     show_widget(box, None if still is None else palette.png(still), f"[live: {text}]")
+
+
+def _beside(out: W.HTML, controls: list, width: int) -> W.Box:
+    """The view, and the controls where there is room: at its right, else below it; none shrinks."""
+    for control in controls:
+        control.layout.flex = "0 0 auto"
+    wrap = {"flex_flow": "row wrap", "align_items": "flex-start"}
+    panel = W.HBox(controls, layout=W.Layout(flex=f"1 1 {width + 8}px", **wrap))
+    out.layout = W.Layout(flex="100 1 560px", min_width="0")
+    return W.HBox([out, panel], layout=W.Layout(**wrap))
 
 
 @torch.no_grad()
@@ -77,10 +102,12 @@ def score_view(
     and `clean` are {method: (k,)}, y the true class or None.
     """
     rows = "".join(bars(m, p, clean[m], y, classes) for m, p in scores.items())
+    seen = "".join(grey_image(*each, side=140) for each in pictures)
     return (
-        f"{side_by_side(*(grey_image(*each) for each in pictures))}"
-        f'<div class="rsnl-note">{html.escape(note)}</div>'
-        f'<div class="rsnl-bars" style="{GRID.format(390)}">{rows}</div>'
+        '<div style="display:flex;flex-wrap:wrap;gap:8px 12px;align-items:center">'
+        f'{seen}<div class="rsnl-note" style="flex:1 1 200px">{html.escape(note)}</div></div>'
+        f'<div class="rsnl-bars" style="{GRID.format(max(290, 26 * len(classes) + 8))}">{rows}'
+        "</div>"
     )
 
 

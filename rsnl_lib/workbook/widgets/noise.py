@@ -12,6 +12,8 @@ from ...data import perturb
 from .. import figures, score_cache
 from .base import DIGITS, probabilities, score_view, stage
 
+OPENS = 0.0  # dB at which the explorer opens: the noise is as strong as the image
+
 
 def spoil_and_score(
     nets: dict,
@@ -60,36 +62,54 @@ class Explorer:
         """`spoil_and_score` of x, the gallery's image i (None: the reader's own)."""
         return spoil_and_score(self.nets, x, kind, snr, *how, known=self.lookup(i, kind, snr))
 
-    def original(self, i: int | None, content: bytes | None = None) -> tuple:
-        """(image, class, clean scores) of the gallery's image i, or of a picture's bytes."""
-        if content is not None:
-            x = data.own_picture(content, self.x.shape[2]).expand(-1, self.x.shape[1], -1, -1)
+    def original(self, i: int | None, content: bytes = b"", name: str = "") -> tuple:
+        """(image, class, clean scores, doubts) of the gallery's image i, or (i None) of the bytes
+        of a picture called `name`.
+        """
+        if i is None:
+            side, channels = self.x.shape[2], self.x.shape[1]
+            x = data.own_picture(content, side, name).expand(-1, channels, -1, -1)
+            doubts = data.picture_doubts(data.own_picture(content, name=name))
             label = None
         else:
-            x = self.x[i : i + 1]
-            label = int(self.y[i])
-        return x, label, self.look(x, i, "none", 0.0)[1]
+            x, label, doubts = self.x[i : i + 1], int(self.y[i]), []
+        return x, label, self.look(x, i, "none", 0.0)[1], doubts
+
+    def telling(self) -> int:
+        """The first image that the networks name differently at OPENS dB in draw 0; else 0."""
+        for i in torch.nonzero(self.x.flatten(1).isfinite().all(1)).flatten().tolist():
+            scores = self.look(self.x[i : i + 1], i, "gaussian", OPENS)[1]
+            if len({int(p.argmax()) for p in scores.values()}) > 1:
+                return i
+        return 0
 
     def view(self, image, kind, snr, draw, size, row, column, files) -> str:
         """The HTML: image, or reader's picture in `files`, clean and spoiled, and all bars."""
         i = None if files else image
-        x, label, clean = self.original(i, *(bytes(f["content"]) for f in files))
+        own = [(bytes(f["content"]), f["name"]) for f in files]
+        x, label, clean, doubts = self.original(i, *(own[0] if own else ()))
         seen, scores = self.look(x, i, kind, snr, draw, size, row, column)
-        note = "your digit as the networks get it" if files else f"a {self.classes[label]}"
-        if kind == "none":
-            note += "; no noise"
+        if files:
+            note = [f"your digit {own[0][1]} as the networks get it", *doubts]
         else:
-            note += f"; {kind} noise, SNR {snr:g} dB = ratio {10 ** (snr / 10):.2f}"
+            note = [f"a {self.classes[label]}"]
+        if kind == "none":
+            note.append("no noise")
+        else:
+            ratio = 10 ** (snr / 10)
+            sigma = float((perturb.power(x) / ratio).sqrt())
+            note.append(f"{kind} noise, SNR {snr:g} dB = ratio {ratio:.2f}")
+            note.append(f"sigma {sigma:.2f} a pixel" + " on average" * (kind == "poisson"))
         if size:
-            note += f"; {size} x {size} pixels hidden"
-        note += "; hollow bars: scores on the clean image"
+            note.append(f"{size} x {size} pixels hidden")
+        note.append("hollow bars: scores on the clean image")
         pictures = [(x[0], "clean image"), (seen[0], "what the networks see")]
-        return score_view(pictures, note, scores, clean, label, self.classes)
+        return score_view(pictures, "; ".join(note), scores, clean, label, self.classes)
 
-    def still(self) -> Figure:
-        """The first image, clean and at 3 dB; ValueError where names miss a class."""
-        x, label, clean = self.original(0)
-        seen, scores = self.look(x, 0, "gaussian", 3.0)
+    def still(self, i: int) -> Figure:
+        """Image i, clean and at OPENS dB; ValueError where names miss a class."""
+        x, label, clean, _ = self.original(i)
+        seen, scores = self.look(x, i, "gaussian", OPENS)
         for method, p in clean.items():
             if len(p) != len(self.classes):
                 raise ValueError(
@@ -97,26 +117,27 @@ class Explorer:
                     " give one name a class"
                 )
         both = {m: torch.stack([clean[m], scores[m]]).numpy() for m in self.nets}
-        titles = ["clean", "SNR 3 dB"]
+        titles = ["clean", f"SNR {OPENS:g} dB"]
         return figures.score_bars([x[0], seen[0]], both, [label] * 2, self.classes, titles)
 
 
 def explorer(nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None) -> None:
     """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for
-    the reader's own digit.
+    the reader's own digit. It opens on the first image that the networks name differently.
 
     nets: {method: module}; x: gallery images (n, 1 or 3, h, w) in [0, 1]; y: their classes (n,).
     Shipped networks on the shipped gallery answer from a table (score_cache) at draw 0 without a
     square; everything else is computed.
     """
     here = Explorer(nets, x, y, classes or DIGITS)
+    first = here.telling()
     h, w = x.shape[2:]
     low, *_, high = score_cache.SNR
     upload = W.FileUpload(description="own digit", accept="image/*", multiple=False)
     controls = [  # in the order of Explorer.view
-        W.IntSlider(description="image", min=0, max=len(x) - 1),
+        W.IntSlider(description="image", value=first, min=0, max=len(x) - 1),
         W.Dropdown(description="noise", options=["gaussian", "poisson", "none"]),
-        W.FloatSlider(description="SNR (dB)", value=3, min=low, max=high, step=0.5),
+        W.FloatSlider(description="SNR (dB)", value=OPENS, min=low, max=high, step=0.5),
         W.IntSlider(description="noise draw", min=0, max=99),
         W.IntSlider(description="occlusion size", min=0, max=min(h, w) // 2),
         W.IntSlider(description="row", value=h // 3, min=0, max=h - 1),
@@ -124,11 +145,10 @@ def explorer(nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None)
         upload,
     ]
     back = W.Button(description="back to the gallery")
-    right = W.VBox([*controls[4:7], W.HBox([upload, back])])
-    rows = [W.HBox([W.VBox(controls[:4]), right])]
     words = f"image, noise, SNR and occlusion sliders over the scores of: {', '.join(nets)}"
-    stage("explorer", controls, here.view, here.still(), words, rows=rows)
-    upload.layout = back.layout = W.Layout(width="200px")
+    how = {"sizes": (100, 340), "rows": [*controls, back], "beside": True}
+    stage("explorer", controls, here.view, here.still(first), words, **how)
+    upload.layout.width = back.layout.width = "166px"
 
     def clear(_):
         upload.value = ()

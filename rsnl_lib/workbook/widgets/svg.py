@@ -116,7 +116,8 @@ def bars(method: str, p: Tensor, clean: Tensor, y: int | None, classes: Sequence
     said = f"says {classes[top]} at {p[top]:.2f}"
     true = ""
     if y is not None:
-        said += f" · true class {classes[y]}: {p[y]:.2f} ({p[y] - clean[y]:+.2f} from clean)"
+        change = round(float(p[y] - clean[y]), 2) + 0.0  # no -0.00
+        said += f" · true class {classes[y]}: {p[y]:.2f} ({change:+.2f} from clean)"
         true = f'<path class="rsnl-true" d="M{26 * y + 15} 70l6 10h-12z" fill="currentColor"/>'
     names = "".join(
         f'<tspan x="{26 * i + 15}">{html.escape(c)}</tspan>' for i, c in enumerate(classes)
