@@ -89,8 +89,8 @@ def _check_study(used):
     takes = _OWN[0] in used
     folder = takes and isinstance(dataset, str) and os.path.isdir(dataset)
     if not folder or dataset in DATASETS:
-        more = ("a folder with one folder of pictures a class",) * takes
-        reading = used.get("profile", "read") == "read"
+        reading = used.get("profile") == "read"
+        more = ("a folder with one folder of pictures a class",) * (takes and not reading)
         if reading or dataset not in DATASETS:
             one_of("dataset", dataset, (*_offered(), *more))
         folder = False

@@ -418,3 +418,42 @@ def test_explorer(page, tmp_path, record_property):
         changed(page, seen, "own picture")
         settled(page)
         page.screenshot(path=shots / "own_picture.png")
+
+
+def test_the_explorer_is_named_and_fits_a_narrow_window(page, tmp_path, record_property):
+    """axe finds no control without a name, before and after a move; at 700 pixels the controls lie
+    below the view, and no slider has shrunk.
+    """
+    with opened(page, tmp_path, BOOK, VIEW) as shots:
+        page.evaluate((ROOT / "tests/vendor/axe.min.js").read_text("utf-8"))
+        for width in (1400, 700):
+            page.set_viewport_size({"width": width, "height": 900})
+            if width == 700:  # a reader closes the file browser
+                page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
+            here = page.locator(".rsnl-explorer")
+            here.evaluate("(box) => box.scrollIntoView()")
+            settled(page)
+            press(page, "SNR (dB)", "ArrowRight")
+            settled(page)
+            page.screenshot(path=shots / f"explorer-{width}.png")
+            broken = page.evaluate(
+                "axe.run('.rsnl-explorer').then((r) => r.violations.map((v) => v.id + ': ' +"
+                " v.nodes.map((n) => n.html).join(' ')))"
+            )
+            assert not broken, "\n".join(broken)
+            names = here.locator(".noUi-handle").evaluate_all(
+                "(all) => all.map((h) => h.getAttribute('aria-label'))"
+            )
+            assert names == ["image", "SNR (dB)", "noise draw", "occlusion size", "row", "column"]
+            view = here.locator(".rsnl-view").bounding_box()
+            for slider in here.locator(".widget-slider").all():
+                box, track = slider.bounding_box(), slider.locator(".noUi-target").bounding_box()
+                assert track["width"] > 100 and box["x"] + box["width"] <= width
+                assert slider.locator(".widget-readout").bounding_box()["width"] > 30
+                if width == 700:
+                    assert box["y"] >= view["y"] + view["height"] - 1
+                else:
+                    assert box["x"] >= view["x"] + view["width"] - 1
+            record_property(
+                f"explorer at {width}", f"view {view['width']:.0f} x {view['height']:.0f}"
+            )

@@ -21,7 +21,7 @@ GRID = (
 )
 # ipywidgets names no slider's handle: where a view is drawn, each gets its label as its name, now
 # and when the box changes
-NAMES = """<style onload="
+NAMED_SLIDERS = """<style onload="
 const box = this.closest('.rsnl-stage');
 const name = () => box.querySelectorAll('.widget-slider').forEach((slider) =>
     slider.querySelector('[role=slider]')?.setAttribute('aria-label',
@@ -66,7 +66,7 @@ def stage(
             seen = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
         except Exception as error:
             seen = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
-        out.value = NAMES + seen
+        out.value = NAMED_SLIDERS + seen
 
     for control in controls:
         control.style.description_width = f"{label}px"

@@ -12,8 +12,6 @@ from ...data import perturb
 from .. import figures, score_cache
 from .base import DIGITS, probabilities, score_view, stage
 
-OPENS = 0.0  # dB at which the explorer opens: the noise is as strong as the image
-
 
 def spoil_and_score(
     nets: dict,
@@ -44,8 +42,9 @@ def spoil_and_score(
 class Explorer:
     """Gallery images x (n, 1, h, w) of classes y (n,), or the reader's picture, seen by `nets`."""
 
-    def __init__(self, nets: dict, x: Tensor, y: Tensor, classes: list[str]):
+    def __init__(self, nets: dict, x: Tensor, y: Tensor, classes: list[str], snr: float = 0.0):
         checks.images(x[:1])
+        self.snr = checks.finite("snr", snr)
         if not nets or len(x) != len(y):
             raise ValueError(
                 f"{len(nets)} networks, {len(x)} images and {len(y)} labels make no explorer; give"
@@ -76,9 +75,9 @@ class Explorer:
         return x, label, self.look(x, i, "none", 0.0)[1], doubts
 
     def telling(self) -> int:
-        """The first image that the networks name differently at OPENS dB in draw 0; else 0."""
+        """The first image that the networks name differently at `snr` dB in draw 0; else 0."""
         for i in torch.nonzero(self.x.flatten(1).isfinite().all(1)).flatten().tolist():
-            scores = self.look(self.x[i : i + 1], i, "gaussian", OPENS)[1]
+            scores = self.look(self.x[i : i + 1], i, "gaussian", self.snr)[1]
             if len({int(p.argmax()) for p in scores.values()}) > 1:
                 return i
         return 0
@@ -107,9 +106,9 @@ class Explorer:
         return score_view(pictures, "; ".join(note), scores, clean, label, self.classes)
 
     def still(self, i: int) -> Figure:
-        """Image i, clean and at OPENS dB; ValueError where names miss a class."""
+        """Image i, clean and at `snr` dB; ValueError where names miss a class."""
         x, label, clean, _ = self.original(i)
-        seen, scores = self.look(x, i, "gaussian", OPENS)
+        seen, scores = self.look(x, i, "gaussian", self.snr)
         for method, p in clean.items():
             if len(p) != len(self.classes):
                 raise ValueError(
@@ -117,19 +116,22 @@ class Explorer:
                     " give one name a class"
                 )
         both = {m: torch.stack([clean[m], scores[m]]).numpy() for m in self.nets}
-        titles = ["clean", f"SNR {OPENS:g} dB"]
+        titles = ["clean", f"SNR {self.snr:g} dB"]
         return figures.score_bars([x[0], seen[0]], both, [label] * 2, self.classes, titles)
 
 
-def explorer(nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None) -> None:
+def explorer(
+    nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None, snr: float = 0.0
+) -> None:
     """Fig. 3 live: sliders for image, noise kind, SNR, draw, and an occluding square; an upload for
-    the reader's own digit. It opens on the first image that the networks name differently.
+    the reader's own digit. It opens at `snr` dB (0: the noise is as strong as the image) on
+    the first image that the networks name differently there.
 
     nets: {method: module}; x: gallery images (n, 1 or 3, h, w) in [0, 1]; y: their classes (n,).
     Shipped networks on the shipped gallery answer from a table (score_cache) at draw 0 without a
     square; everything else is computed.
     """
-    here = Explorer(nets, x, y, classes or DIGITS)
+    here = Explorer(nets, x, y, classes or DIGITS, snr)
     first = here.telling()
     h, w = x.shape[2:]
     low, *_, high = score_cache.SNR
@@ -137,7 +139,7 @@ def explorer(nets: dict, x: Tensor, y: Tensor, classes: list[str] | None = None)
     controls = [  # in the order of Explorer.view
         W.IntSlider(description="image", value=first, min=0, max=len(x) - 1),
         W.Dropdown(description="noise", options=["gaussian", "poisson", "none"]),
-        W.FloatSlider(description="SNR (dB)", value=OPENS, min=low, max=high, step=0.5),
+        W.FloatSlider(description="SNR (dB)", value=here.snr, min=low, max=high, step=0.5),
         W.IntSlider(description="noise draw", min=0, max=99),
         W.IntSlider(description="occlusion size", min=0, max=min(h, w) // 2),
         W.IntSlider(description="row", value=h // 3, min=0, max=h - 1),
