@@ -5,7 +5,7 @@
 #
 # **No kernel? [figure3.html](../figure3.html)** moves noise and a square over a digit in any browser.
 #
-# **You'll do** Figure 3 live, then Figure 2: accuracy over the whole test set as the noise rises. **You'll learn** what an SNR in decibels means on a picture, how much one picture proves, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a fifth: *target zero*, a control trained as the robust student is, but with zero in the place of the teacher's gradient. It is pulled to be smooth and learns nothing of the teacher's slope.
+# **You'll do** Figure 3 live, then Figure 2: accuracy over the whole test set as the noise rises. **You'll learn** what an SNR in decibels means on a picture, how much one picture proves, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a fifth: *target zero*, a control trained as the robust student is, but with zero in the place of the teacher's gradient. It is made smooth and sees nothing of the teacher's gradient.
 #
 # `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
 
@@ -79,7 +79,7 @@ sigma = {name: [float((perturb.power(data.gallery(name)[0]) / 10 ** (level / 10)
 pd.DataFrame(sigma, index=[f"{level} dB" for level in levels]).T.round(2)
 
 # %% [markdown]
-# The table has the mean $\sigma$ over the forty shipped images of each set, a little thinner than the whole test set's on MNIST. A pixel of digits has more noise at the same SNR, because its 8 x 8 pictures hold more ink.
+# The table has the mean $\sigma$ over the forty shipped images of each set (MNIST's are a little thinner than the average). At the same SNR the 8 x 8 digits get more noise, because they hold more ink.
 #
 # ## Noise that falls on the ink
 #
@@ -223,12 +223,12 @@ palette.show(noise_figures.one_noise_against_the_other(stored, 1, f"{full.name i
              alt="Accuracy in Poisson noise against white noise at 1 dB: shuffled and noise augmented at the upper right, teacher, robust and target zero at the upper left, standard at the bottom")
 
 # %% [markdown]
-# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high; of them only *shuffled* lies far to the right as well. *Noise augmented* saw white noise in training. So a term on the gradient helps on the ink, whoever's gradient it is; in white noise it costs accuracy in all but *shuffled*.
+# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high; of them only *shuffled* lies far to the right as well. *Noise augmented* saw white noise in training. So a term on the gradient helps on the ink, no matter whose gradient it is; in white noise it costs accuracy, *shuffled* excepted.
 
 # %% [markdown]
 # ## The weight, and a better teacher
 #
-# $C_1$, the weight of $\mathcal L_G$, was chosen as 10 on clean validation images, where it hardly matters. Does it matter in noise? The first rows are single runs of three epochs. The others have two newer teachers with half the dropout, who are better than a student on labels alone; the teachers above are not.
+# $C_1$, the weight of $\mathcal L_G$, was set to 10 on clean validation images, where it hardly matters. Does it matter in noise? The first rows are single runs of three epochs under one of the teachers above, who are no better than a student on labels alone. The other rows have two newer teachers, trained with half the dropout, who are better.
 
 # %% tags=["computed"]
 runs = pd.read_csv(env.RESULTS / "mnist.csv", keep_default_na=False)
@@ -248,7 +248,7 @@ table.rename(columns={"gaussian": "white, 1 dB", "poisson": "Poisson, 1 dB"})
 # %% [markdown]
 # ## Five seeds on the small digits
 #
-# On the 8 x 8 digits there are five runs, each with a teacher of its own. The SNR is a plain ratio here: ratio 1 is 0 dB.
+# On the 8 x 8 digits there are five runs, each with a teacher of its own. The SNR is a plain ratio in this figure: ratio 1 is 0 dB.
 
 # %%
 small = jobs.shipped("digits", methods)

@@ -350,6 +350,8 @@ def test_explorer(page, tmp_path, record_property):
             ".rsnl-explorer .widget-dropdown:has(.widget-label:text-is('noise')) select"
         ).select_option("poisson")
         seen = changed(page, seen, "noise")
+        press(page, "image", "Home")  # a 0; the narrow 1 of the opening can lie under the square
+        seen = changed(page, seen, "image")
         press(page, "occlusion size", "End")  # first, or row and column have nothing to move
         seen = changed(page, seen, "occlusion size")
         names = [

@@ -19,8 +19,8 @@ DIGITS = [str(i) for i in range(10)]
 GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100%),1fr));gap:4px 12px"
 )
-# ipywidgets names no slider's handle: where a view is drawn, each gets its label as its name, now
-# and when the box changes
+# ipywidgets names no slider's handle: in the box that holds this each gets its label as its name,
+# now and when the box changes
 NAMED_SLIDERS = """<style onload="
 const box = this.closest('.rsnl-stage');
 const name = () => box.querySelectorAll('.widget-slider').forEach((slider) =>
@@ -63,17 +63,21 @@ def stage(
 
     def redraw(_=None):
         try:
-            seen = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
+            out.value = f'<div class="rsnl-view">{draw(*(c.value for c in controls))}</div>'
         except Exception as error:
-            seen = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
-        out.value = NAMED_SLIDERS + seen
+            out.value = f'<div class="rsnl-view" role="alert">{html.escape(str(error))}</div>'
 
     for control in controls:
         control.style.description_width = f"{label}px"
         control.layout.width = f"{width}px"
         control.observe(redraw, "value")
     redraw()
-    box = _beside(out, rows or controls, width) if beside else W.VBox([*(rows or controls), out])
+    names = W.HTML(NAMED_SLIDERS, layout=W.Layout(display="none"))
+    if beside:
+        box = _beside(out, rows or controls, width)
+    else:
+        box = W.VBox([*(rows or controls), out])
+    box.children = [*box.children, names]  # the last, so that a view comes before it
     box.add_class("rsnl-stage")
     box.add_class(f"rsnl-{name}")
     show_widget(box, None if still is None else palette.png(still), f"[live: {text}]")
@@ -106,7 +110,7 @@ def score_view(
     return (
         '<div style="display:flex;flex-wrap:wrap;gap:8px 12px;align-items:center">'
         f'{seen}<div class="rsnl-note" style="flex:1 1 200px">{html.escape(note)}</div></div>'
-        f'<div class="rsnl-bars" style="{GRID.format(max(290, 26 * len(classes) + 8))}">{rows}'
+        f'<div class="rsnl-bars" style="{GRID.format(max(268, 26 * len(classes) + 8))}">{rows}'
         "</div>"
     )
 
