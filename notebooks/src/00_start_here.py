@@ -3,23 +3,23 @@
 #
 # > Can a student network twelve times smaller than its teacher still name a digit that noise has nearly buried?
 #
-# **No Python at hand? [Try it in your browser](../figure3.html)**: save the page, open it, draw a digit, add noise, and see what every network says.
+# **No Python? [Try it in your browser](../figure3.html)**: save the page, open it, draw a digit.
 #
 # This workbook is the executable edition of *Robust Student Network Learning* (Guo et al., 2018, [arXiv 1807.11158](https://arxiv.org/abs/1807.11158)). What the paper says stands in block quotes with its place; everything else is ours.
 #
-# **You'll do** one experiment: four networks look at a digit, first clean, then in noise. **You'll learn** what is claimed, and how to read the score bars of every later chapter. **You'll need** nothing but this page: networks and images are shipped.
+# **You'll do** one experiment with four networks and a digit. **You'll learn** what is claimed, and how to read the score bars of every chapter. **You'll need** nothing but this page.
 #
 # `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
 
 # %% [markdown]
 # ## What is promised
 #
-# The paper promises that its *robust* student is at least as accurate as its teacher on clean images, and that it loses less in noise, behind a hidden square and on another data set; it says so against three students: KD and FitNet throughout, and on clean digits one that was trained on labels alone. (KD, arXiv 1503.02531, imitates the teacher's scores; FitNet, arXiv 1412.6550, a hidden layer too.)
+# The paper promises a *robust* student that is at least as accurate as its teacher on clean images and loses less in noise, behind a hidden square and on another data set; it says so against three students: KD, FitNet and, on clean digits only, one trained on labels alone. (FitNet, arXiv 1412.6550, imitates a hidden layer of its teacher.)
 #
-# > From clean MNIST to SNR 1 KD's student loses 7.25 points, the robust student 2.23 (Sec. V-B). The errors on clean digits stand in Table VI.
+# > From clean MNIST to SNR 1 KD's student loses 7.25 points, the robust student 2.23 (Sec. V-B).
 
 # %% [markdown]
-# The next cell holds every parameter of this chapter. Change a value here, or let `papermill -p name value` do it.
+# Every parameter stands in the next cell; change one there, or with `papermill -p name value`.
 
 # %% tags=["parameters"]
 profile: str = "read"    # read, smoke or full
@@ -52,15 +52,15 @@ chapter.environment()
 # %% [markdown]
 # ## Four networks
 #
-# The **teacher** is large. It is built of *maxout* units (arXiv 1302.4389): each passes on the largest of a few filters' answers. The three **students** share one small architecture, and differ in what they were trained on:
+# The **teacher** is large, built of *maxout* units (arXiv 1302.4389): each passes on the largest of a few filters' answers. The three **students** share one small architecture and differ in their training:
 #
 # - *standard* saw the labels, nothing else;
-# - *KD* also imitates the teacher's scores for all ten digits, softened so that small scores count;
-# - *robust* does as KD does, and two things more. Its score for the true digit shall exceed the teacher's. And when a pixel changes, that score shall change as the teacher's does.
+# - *KD* (arXiv 1503.02531) also imitates the teacher's scores for all ten digits, softened so that small scores count;
+# - *robust* does two things more. Its score for the true digit shall exceed the teacher's; and when a pixel changes, that score shall change as the teacher's does.
 #
-# > $\mathcal L = \mathcal L_{KD} + C_1\,\mathcal L_G + C_2\,\mathcal L_S$ (Eq. 17): $\mathcal L_S$ asks for the higher score, $\mathcal L_G$ for the like change, that is, for the same gradient to the image.
+# > $\mathcal L = \mathcal L_{KD} + C_1\,\mathcal L_G + C_2\,\mathcal L_S$ (Eq. 17): $\mathcal L_S$ asks for the higher score, $\mathcal L_G$ for the same gradient to the image; $C_1$ and $C_2$ are weights.
 #
-# The weights $C_1$ and $C_2$ say how much either counts. Chapter [02](02_losses.ipynb) takes the terms apart.
+# Chapter [02](02_losses.ipynb) takes the terms apart.
 
 # %%
 methods = ["teacher", "standard", "kd", "robust"]
@@ -76,7 +76,7 @@ for method, net in nets.items():
 # %% [markdown]
 # ## One image, clean and noisy
 #
-# The **signal-to-noise ratio** (SNR), in decibels (dB), says how strong the noise is: at 0 dB as strong as the image, and twice as strong with every 3 dB less. Chapter [05](05_noise_and_occlusion.ipynb) has the formula. Every network sees the same noise. Of the forty shipped test images the cell picks the first that the networks name differently at the middle level: a telling picture, not a typical one.
+# The **signal-to-noise ratio** (SNR) is 0 decibels (dB) where the noise is as strong as the image; 3 dB less doubles the noise ([05](05_noise_and_occlusion.ipynb) has the formula). The cell picks the first of forty shipped test images that the networks name differently at the middle level: a telling picture, not a typical one.
 
 # %%
 x, y = chapter.first_images(dataset, full)
@@ -97,12 +97,12 @@ palette.show(figures.score_bars(pictures, scores, [y[pick]] * 4, full.names if f
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
-# A row is a network, a bar its score for one digit, a triangle the true digit. With the shipped networks, standard and KD keep the digit in all three noises. The teacher takes it for a 7, and in the strongest noise the robust student follows: it was trained to change as the teacher does, and has its mistake. In the paper's Fig. 3 the robust student is the one that holds. One image decides nothing, so count.
+# Bars are scores for the ten digits; the triangle marks the true one. Standard and KD keep the digit throughout. The teacher takes it for a 7, and in the strongest noise the robust student follows: trained to change as the teacher does, it has the teacher's mistake. In the paper's Fig. 3 it is the robust student that holds. One image decides nothing, so count.
 
 # %% [markdown]
 # ## Ten thousand images
 #
-# Accuracy in percent, over the whole test set, and averaged over training runs; the first column says how many (stored rows in `read`; in `smoke` 200 images are counted here, in `full` all). Every network sees the same noise.
+# Accuracy in percent over the whole test set, averaged over the training runs that the first column counts (stored rows in `read`, 200 images in `smoke`).
 
 # %%
 plan = [("clean", 0, ""), ("gaussian", 5, "dB"), ("gaussian", 3, "dB"), ("gaussian", 1, "dB")]
@@ -121,12 +121,12 @@ table.insert(0, "networks", wanted.groupby("method").seed.nunique())
 table[["networks", "clean", "SNR 5 dB", "SNR 3 dB", "SNR 1 dB"]]
 
 # %% [markdown]
-# On clean digits the four are level. In white noise the teacher falls first, as in the paper. But at 1 dB our robust student is three points *below* KD's, where the paper prints it five points above. Two things may decide it: the teacher, who here is no better than a student on labels alone, and the weight $C_1$. Chapter [05](05_noise_and_occlusion.ipynb) shows both, and the noise in which the robust student does win.
+# On clean digits the four are level. In white noise the teacher falls first, as in the paper. But our robust student is three points *below* KD's at 1 dB, where the paper prints it five points above. The weight $C_1$ may be the reason, or a teacher that is no better than a student on labels alone: [05](05_noise_and_occlusion.ipynb) shows both, and the noise in which the robust student wins.
 
 # %% [markdown]
 # ## Exercise 1: was it luck? (two minutes)
 #
-# The picture shows one draw of noise at 0 dB. Draw twenty. Which of the four name the 1 in more than half of them? Commit to a list; the checker counts, with the shipped networks.
+# The picture shows one draw of noise at 0 dB. Which of the four name the 1 in more than half of twenty draws? Commit to a list; the checker counts.
 
 # %%
 answer = []              # for example ["teacher"]
@@ -188,4 +188,4 @@ checkers.decibels(ratio)
 # | [08_boundary](08_boundary.ipynb) | Does a student that shares its teacher's boundary share its robustness? | walks to the boundary |
 # | [09_claims](09_claims.ipynb) | Which claims hold, which fail, and what remains open? | the ledger |
 #
-# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise every small student keeps more digits than the teacher. That the paper's two terms are the reason is another claim, and in this table the student with them is not the one that keeps most.
+# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise every student keeps more digits than the teacher. That the paper's terms are the reason is another claim; the student with them does not keep most.

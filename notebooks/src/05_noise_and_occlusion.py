@@ -5,7 +5,7 @@
 #
 # **No kernel? [figure3.html](../figure3.html)** moves noise and a square over a digit in any browser.
 #
-# **You'll do** Figure 3 live, then Figure 2: accuracy over the whole test set as the noise rises. **You'll learn** what an SNR in decibels means on a picture, how much one picture proves, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a fifth: *target zero*, a control trained as the robust student is, but with zero in the place of the teacher's gradient. It is made smooth and sees nothing of the teacher's gradient.
+# **You'll do** Figure 3 of the paper, live, and Figure 2 over the whole test set. **You'll learn** what an SNR in decibels is on a picture, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a control, *target zero*: the robust student with zero in the place of the teacher's gradient, made smooth without the teacher's slope.
 #
 # `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
 
@@ -49,7 +49,7 @@ x, y = chapter.first_images(dataset, full)
 widgets.explorer(nets, x, y, list(full.names) if full and full.names else [str(c) for c in range(int(y.max()) + 1)], snr)
 
 # %% [markdown]
-# The teacher takes the noisy 1 for a 7; of the students the robust one is the least sure of the 1. Turn *noise draw*, and the verdict turns too. *Own digit* takes a photo or drawing: one digit, upright, in dark pen on light paper in even light. It is cropped and centred as MNIST was, and you see the result; grey left by a shadow, or a digit that lies, is pointed out where it can be told.
+# The teacher takes the noisy 1 for a 7; of the students the robust one is the least sure. Turn *noise draw*, and the verdict turns too. *Own digit* takes a photo: one upright digit, dark pen, light paper, even light. Grey left by a shadow, or a digit that lies, is pointed out where it can be told.
 
 # %%
 if picture:
@@ -70,7 +70,7 @@ else:
 #
 # $$\mathrm{SNR}=10\log_{10}\frac{P_x}{P_\text{noise}}\ \text{dB}\qquad\sigma=\sqrt{P_\text{noise}}=\sqrt{P_x}\;10^{-\mathrm{SNR}/20}$$
 #
-# $P_x$ is the mean square of the image's pixels. The noise's standard deviation is $\sigma=\sqrt{P_x}\,10^{-\mathrm{SNR}/20}$, because an SNR is a ratio of powers and ten decibels are a factor of ten: at 1 dB an average MNIST test digit has noise of 0.30, nearly a third of the way from white to black. The paper names no unit for its SNR, nor says whether power is centred or pixels are clipped. Ours: decibels, each image by itself, no clipping.
+# $P_x$ is the mean square of the image's pixels. The noise's standard deviation is $\sigma=\sqrt{P_x}\,10^{-\mathrm{SNR}/20}$, because an SNR is a ratio of powers and ten decibels are a factor of ten: at 1 dB an average MNIST test digit has noise of 0.30, nearly a third of the way from white to black. The paper names no unit, nor says whether power is centred or pixels clipped; we take decibels, each image by itself, and do neither.
 
 # %%
 levels = [10, 5, 3, 1, 0]
@@ -79,7 +79,7 @@ sigma = {name: [float((perturb.power(data.gallery(name)[0]) / 10 ** (level / 10)
 pd.DataFrame(sigma, index=[f"{level} dB" for level in levels]).T.round(2)
 
 # %% [markdown]
-# The table has the mean $\sigma$ over the forty shipped images of each set (MNIST's are a little thinner than the average). At the same SNR the 8 x 8 digits get more noise, because they hold more ink.
+# The mean $\sigma$ over the forty shipped images of each set. At the same SNR the 8 x 8 digits get more noise, because they hold more ink.
 #
 # ## Noise that falls on the ink
 #
@@ -97,7 +97,7 @@ palette.show(noise_figures.noise_ladder(x[pick:pick + 1], levels, seed),
              alt="One image under white noise, which covers the paper, and under Poisson noise, which stays on the ink, at 10 to 0 dB; sigma above each")
 
 # %% [markdown]
-# White noise covers the paper; Poisson noise of the same power eats the strokes. The picture is clipped to white and black for the eye, the networks get it unclipped.
+# White noise covers the paper; Poisson noise of the same power eats the strokes. (Clipped for the eye; the networks get it unclipped.)
 #
 # ## Exercise 1: make the noise (five minutes)
 #
@@ -166,7 +166,7 @@ luck[[6, 3, 0, -3]].round(1).add_suffix(" dB")
 #
 # ## Figure 2: accuracy in white noise
 #
-# > The training images stay clean, the test images get white noise; lower SNR is harder (Sec. V-B). The text prints the accuracy at SNR 2 for the robust student, and at SNR 1 what each loses.
+# > Training images stay clean, test images get white noise; lower SNR is harder (Sec. V-B).
 
 # %%
 if profile == "read":
@@ -186,7 +186,7 @@ palette.show(noise_figures.noise_curves(noise[noise.level.between(1, 5)], noise_
              alt="Accuracy at 5 to 1 dB: KD's student falls least, then standard, then robust and target zero; the printed marks have robust above KD; the teacher, on its own scale, varies most")
 
 # %% [markdown]
-# Bars are 95 % intervals of the mean over training runs; at 10 to 6 dB, left out here, all are level. KD's student falls least, the robust student and target zero most. The hollow marks have it the other way round: there the robust student stays high and KD's falls.
+# Bars are 95 % intervals of the mean over training runs; above 5 dB all are level. KD's student falls least, the robust student and target zero most. The hollow marks have it the other way round.
 
 # %%
 share = noise[noise.level == 1].assign(accuracy=lambda t: 100 * t.correct / t.n).groupby(["method", "seed"]).accuracy.mean().unstack()
@@ -201,7 +201,7 @@ palette.show(noise_figures.noise_curves(shot_rows, noise_figures.headline(shot_r
              alt="Accuracy at 5 to 1 dB of Poisson noise: the teacher and target zero fall least, then robust, then KD, and standard most")
 
 # %% [markdown]
-# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB, and fourteen more than the standard one. The teacher is strong here, and its student may have that from it; but target zero, who never saw the teacher's gradient, is stronger than the robust student.
+# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB. The teacher is strong here, and its student may have that from it; but target zero, who never saw the teacher's gradient, is stronger than the robust student.
 #
 # ## A hidden square
 
@@ -211,11 +211,11 @@ palette.show(noise_figures.noise_curves(blocks, noise_figures.headline(blocks, "
              alt="Accuracy against the side of a hidden square: target zero falls least, then robust; standard falls most")
 
 # %% [markdown]
-# A square of zeros hides a random place. Target zero loses least, the standard student most; behind a 10 x 10 square the robust student gains one point over KD's.
+# The square is at a random place. Target zero loses least, the standard student most; behind 10 x 10 pixels the robust student gains one point over KD's.
 #
 # ## Every method, in both noises
 #
-# Three more students of the literature and this workbook's controls join in. *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) a hidden layer too. *Shuffled* is robust with the teacher's gradient at *another* image of the class, *noise augmented* is KD on noisy images, *direct* adds to KD a hinge on the corrected theorem of [01](01_theorem.ipynb).
+# *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) a hidden layer too. The controls: *shuffled* takes the teacher's gradient at *another* image of the class, *noise augmented* is KD on noisy images, *direct* KD with a hinge on the corrected theorem of [01](01_theorem.ipynb), and two leave out one term of Eq. 17.
 
 # %%
 stored = jobs.shipped(dataset, palette.styles().keys() - score_cache.LATER) if profile == "read" else rows
@@ -223,12 +223,12 @@ palette.show(noise_figures.one_noise_against_the_other(stored, 1, f"{full.name i
              alt="Accuracy in Poisson noise against white noise at 1 dB: shuffled and noise augmented at the upper right, teacher, robust and target zero at the upper left, standard at the bottom")
 
 # %% [markdown]
-# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high; of them only *shuffled* lies far to the right as well. *Noise augmented* saw white noise in training. So a term on the gradient helps on the ink, no matter whose gradient it is; in white noise it costs accuracy, *shuffled* excepted.
+# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high; of them only *shuffled* lies far to the right as well. So a term on the gradient helps on the ink, no matter whose gradient it is; in white noise it costs accuracy, *shuffled* excepted.
 
 # %% [markdown]
 # ## The weight, and a better teacher
 #
-# $C_1$, the weight of $\mathcal L_G$, was set to 10 on clean validation images, where it hardly matters. Does it matter in noise? The first rows are single runs of three epochs under one of the teachers above, who are no better than a student on labels alone. The other rows have two newer teachers, trained with half the dropout, who are better.
+# $C_1$ was set to 10 on clean validation images. Does it matter in noise? The first rows are single runs under a teacher from above; those teachers are no better than a student on labels alone. The other rows have two newer teachers, trained with half the dropout, who are better.
 
 # %% tags=["computed"]
 runs = pd.read_csv(env.RESULTS / "mnist.csv", keep_default_na=False)
@@ -243,12 +243,12 @@ table.insert(0, "runs", [part.seed.nunique() for part in chosen.values()])
 table.rename(columns={"gaussian": "white, 1 dB", "poisson": "Poisson, 1 dB"})
 
 # %% [markdown]
-# On clean digits the weight moves next to nothing; in white noise the small weight does better, in Poisson noise the large. And under the newer teachers the robust student is *ahead* of KD's in both noises, at each weight. That is two teachers of the eight of a [registered study](../data/claims/README.md), and decides nothing before the others are trained; chapter [09](09_claims.ipynb) judges.
+# On clean digits the weight hardly matters; in white noise the smallest does best, in Poisson noise the largest. And under the newer teachers the robust student is *ahead* of KD's in both noises, at each weight. These are two of the eight teachers of a [registered study](../data/claims/README.md); chapter [09](09_claims.ipynb) judges when all are trained.
 
 # %% [markdown]
 # ## Five seeds on the small digits
 #
-# On the 8 x 8 digits there are five runs, each with a teacher of its own. The SNR is a plain ratio in this figure: ratio 1 is 0 dB.
+# Here each run has a teacher of its own, and the SNR is a plain ratio: ratio 1 is 0 dB.
 
 # %%
 small = jobs.shipped("digits", methods)
@@ -257,12 +257,12 @@ palette.show(figures.seed_dots(ratios, "digits 8x8, white noise: five runs, 500 
              alt="Accuracy of five runs a method on digits: in noise robust and target zero lead, on clean images target zero is last")
 
 # %% [markdown]
-# On the small digits the paper's claim holds: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and their mean is above the teachers'. Target zero does as well in noise, and gives up nearly two points of clean accuracy for it. So smoothness helps; the teacher's gradient saves the clean accuracy.
+# The paper's claim holds here: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and their mean is above the teachers'. Target zero does as well in noise, but gives up nearly two points of clean accuracy. So smoothness helps; the teacher's gradient saves the clean accuracy.
 
 # %% [markdown]
 # ## Where the paper added its noise
 #
-# CIFAR's images are *whitened* before a network sees them (Sec. V-A). Each is stretched to one contrast; then ZCA divides every direction of pixel space by $\sqrt{\lambda+0.1}$, where $\lambda$ is the variance of the training images in that direction (constants of arXiv 1302.4389; the paper prints none). White noise has the same power in every direction, so it grows in the many directions in which images hardly vary.
+# CIFAR's images are *whitened* before a network sees them (Sec. V-A). Each is stretched to one contrast; then ZCA divides every direction of pixel space by $\sqrt{\lambda+0.1}$, $\lambda$ being the training images' variance in it (constants of arXiv 1302.4389; the paper prints none). White noise is equally strong in every direction, so it grows where images hardly vary.
 #
 # The whitened image has the power $P=\operatorname{mean}\frac{\lambda}{\lambda+0.1}$, so noise of power one gets the power $\operatorname{mean}\frac{1}{\lambda+0.1}=\frac{1-P}{0.1}$.
 
@@ -284,6 +284,6 @@ for r in counted:
     print(f"{r['key']:7} {level:24} {r['correct'] / r['n']:.2f} right")
 
 # %% [markdown]
-# The paper cannot have added its noise before the images were whitened: 10 dB in the pixels reach the network as -12 dB, where our networks guess, while the paper's robust student loses less than two points (Table I). So noise is added here to what the network sees, and so are the zeros of the hidden square. (Twenty images, one short run a network; for a gap as wide as this one that is enough.)
+# The paper cannot have added its noise before the images were whitened: 10 dB in the pixels reach the network as -12 dB, where our networks guess, while the paper's robust student loses less than two points (Table I). So noise, and the zeros of the square, are added here to what the network sees.
 #
-# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student keeps most under teachers that are no better than their students, and the robust student under two that are; in Poisson noise, behind a square and on the small digits the robust student beats KD's. Nearly everywhere a control that never saw the teacher's gradient at that image does as well, which chapter [09](09_claims.ipynb) takes up.
+# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better. In Poisson noise, behind a square and on the small digits the robust student beats KD's; a control without the teacher's gradient at that image does as well or better.
