@@ -139,7 +139,7 @@ def test_the_words_on_the_weight_and_the_newer_teachers():
     newer = runs.teacher.isin([f"mnist_teacher dropout=0.5 seed {t}" for t in (3, 4)])
     kd = accuracy(runs[newer & (runs.method == "kd") & (runs.settings == "")])
     for setting in ("C1=1", "C1=3", ""):
-        ours = accuracy(robust[newer & (robust.settings == setting)])
+        ours = accuracy(robust[newer[robust.index] & (robust.settings == setting)])
         assert ours["gaussian"] > 1 + kd["gaussian"] and ours["poisson"] > 5 + kd["poisson"]
     clean = runs[runs.perturbation == "clean"]
     teachers = clean[(clean.method == "teacher") & (clean.settings == "dropout=0.5")]
@@ -156,9 +156,11 @@ def test_the_words_on_the_small_digits():
     lead = share.robust - share.kd
     assert len(lead) == 5 and lead.min() > 0 and 6.5 < lead.mean() < 7.5
     assert share.robust.mean() > share.teacher.mean()
+    assert set(share.mean().nlargest(2).index) == {"robust", "target_zero"}
     clean = rows[rows.perturbation == "clean"].groupby("method")[["correct", "n"]].sum()
     given = 100 * (clean.correct / clean.n)
     assert 1.5 < given["robust"] - given["target_zero"] < 2
+    assert given.idxmin() == "target_zero"
 
 
 def test_whitening_turns_noise_of_power_one_into_the_formulas():

@@ -148,7 +148,7 @@ def explorer(
     ]
     back = W.Button(description="back to the gallery")
     words = f"image, noise, SNR and occlusion sliders over the scores of: {', '.join(nets)}"
-    how = {"sizes": (100, 340), "rows": [*controls, back], "beside": True}
+    how = {"sizes": (100, 340), "rows": [*controls[:-1], W.HBox([upload, back])], "beside": True}
     stage("explorer", controls, here.view, here.still(first), words, **how)
     upload.layout.width = back.layout.width = "166px"
 
