@@ -80,8 +80,8 @@ def attacked(
         pictures = list(zip((*both, 0.5 + d / (2 * max(e, 1e-9))), told))
         right = [labels[m] for m in nets if int(p[m].argmax()) == label]
         note = (
-            f"{count} steps against {labels[method]}; still right: {' · '.join(right) or 'none'};"
-            " hollow bars: scores on the clean image"
+            f"{count} step{'s' * (count != 1)} against {labels[method]};"
+            f" still right: {' · '.join(right) or 'none'}; hollow bars: scores on the clean image"
         )
         cards = [m for m in nets if m in shown or m == method]
         return _attack_view(
