@@ -14,8 +14,8 @@ from . import palette
 from .figures import _shares
 from .palette import draw_image, panels, rank, style
 
-WORDS = {"gaussian": "white noise", "poisson": "Poisson noise"}
-HOLLOW = Line2D(
+_KINDS = {"gaussian": "white noise", "poisson": "Poisson noise"}
+_HOLLOW = Line2D(
     [], [], color="#767676", ls="", marker="o", mfc="none", label="hollow: printed in the paper"
 )
 
@@ -30,7 +30,7 @@ def runs_told(rows: DataFrame) -> str:
 
 def headline(rows: DataFrame, what: str, where: str) -> str:
     """A title that says which method keeps most and which least at the hardest level."""
-    noise = rows.perturbation.isin(WORDS).all()
+    noise = rows.perturbation.isin(_KINDS).all()
     hardest = rows[rows.level == (rows.level[rows.level >= 1].min() if noise else rows.level.max())]
     sums = hardest.groupby("method")[["correct", "n"]].sum()
     share = (sums.correct / sums.n).sort_values()
@@ -42,7 +42,7 @@ def noise_ladder(x: Tensor, levels: Sequence[float], seed: int = 0) -> Figure:
     """An image x (1, c, h, w) under white (above) and Poisson noise at SNRs in dB, sigma above."""
     fig = Figure(figsize=(1.55 * len(levels) + 0.9, 3.8), layout="constrained")
     axes = fig.subplots(2, len(levels), squeeze=False)
-    for row, (kind, words) in zip(axes, WORDS.items()):
+    for row, (kind, words) in zip(axes, _KINDS.items()):
         row[0].set_ylabel(words)
         for ax, level in zip(row, levels):
             generator = torch.Generator().manual_seed(seed)
@@ -78,11 +78,11 @@ def noise_curves(
             named = ", ".join(style(m)["label"] for m in groups[1])
             told = f"{named}, on another scale" if group == groups[1] else f"all but {named}"
             ax.set_title(told, fontsize=10)
-        if rows.perturbation.isin(WORDS).all():
+        if rows.perturbation.isin(_KINDS).all():
             ax.invert_xaxis()
     axes[0].set_ylabel("test accuracy (%)")
     handles = [Line2D([], [], lw=1.4, ms=5, **style(m)) for m in methods]
-    palette.add_legend(fig, 6, handles + [HOLLOW] * bool(paper), fontsize=9)
+    palette.add_legend(fig, 6, handles + [_HOLLOW] * bool(paper), fontsize=9)
     return fig
 
 
