@@ -183,7 +183,7 @@ def test_a_wrong_ratio_is_explained(answer, hint, capsys):
     assert hint in capsys.readouterr().out
 
 
-CLAIM = dict(says="a claim", p_corrected=0.5, matters=0.3, verdict="undecided", mean=0.1)
+CLAIM = dict(says="a claim", p_corrected=0.5, matters=0.3, word="undecided", mean=0.1)
 CLAIM |= dict(low=-1.0, high=1.0, effects={0: 0.1}, detectable=0.5, decides="difference")
 
 
