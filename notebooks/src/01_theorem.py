@@ -59,19 +59,19 @@ palette.show(theorem_figures.one_dimension(delta, sigmoid(1 + delta), 0.5 + 0 * 
 #
 # > Theorem 1, Eq. 7 as printed: for every perturbation with $\|\delta\|_q \ge \dfrac{f_S(x) - f_T(x)}{\max_{z \in B_p(x,R)} \|\nabla f_S(z) - \nabla f_T(z)\|_p}$ the teacher's score exceeds the student's.
 #
-# The proof shows that a push *shorter* than the ratio leaves the student ahead. The printed sentence is the converse: a *longer* one puts the teacher ahead. **The direction "longer than the ratio, then the teacher leads" is false as printed, and one sees it on the student $f_S = \sigma(1+\delta)$ beside the teacher $f_T = \frac12$.** To the right its lead only grows.
+# Here $B_p(x,R)$ is the ball of radius $R$ about $x$ in the $p$-norm. The proof shows that the teacher can overtake only by a push of at least the ratio. The printed sentence is the converse: every push of at least the ratio puts the teacher ahead. **The direction "longer than the ratio, then the teacher leads" is false as printed, and one sees it on the student $f_S = \sigma(1+\delta)$ beside the teacher $f_T = \frac12$.** To the right its lead only grows.
 
 # %%
 for step in (ratio, 4 * ratio, -ratio):
     print(f"delta = {step:+.4f}: Eq. 7 says the teacher leads; f_S - f_T = {sigmoid(1 + step) - 0.5:+.4f}, the student leads")
 
 # %% [markdown]
-# The same holds for any pair, if the ratio is at most $R$: at that distance the floor gives $h \ge 0$ and Eq. 7 says $h < 0$.
+# The first and the last line are no accident. For any pair whose ratio is at most $R$, a push of exactly the ratio leaves $h \ge 0$ by the floor, and Eq. 7 says $h < 0$.
 
 # %% [markdown]
 # ## Drag it yourself
 #
-# Four pairs, each against one part of the sentence: its direction; that there is a flip at all; the missing $\min(R, \cdot)$ (flat in the ball, flip outside); the ball that is not measured like the push. Orange: what Eq. 7 claims. Blue: what is certain.
+# Four pairs, each against one part of the sentence: its direction; that there is a flip at all; that a slope measured in the ball holds outside it (the missing $\min(R, \cdot)$); that the ball may be measured in another norm than the push. Live, the orange bands are what Eq. 7 claims and the blue band is what is certain; the picture shows the second pair.
 
 # %%
 relu = lambda z: np.maximum(z, 0)
@@ -90,7 +90,7 @@ cases = {
 widgets.push(cases)
 
 # %% [markdown]
-# The orange claim is wrong in the first two pictures. In the last two the ratio is infinite: taken as a certificate (Eq. 14), it would promise that nothing ever flips.
+# Eq. 7's claim is wrong for the first two pairs. For the last two the ratio is infinite: taken as a certificate (Eq. 14), it would promise that nothing ever flips.
 
 # %% [markdown]
 # ## The theorem that does hold: Theorem 1'
@@ -133,7 +133,7 @@ palette.show(bound_figures.used_up(shown), alt="G over distance for both pairs: 
 # %% [markdown]
 # ## The proof in six lines, each with a number
 #
-# Now a real pair on 8 x 8 digits: a teacher with one hidden layer and a student with three thin ones, of maxout units (the larger of two affine maps, arXiv 1302.4389). From here on $h$ is the difference of the *logits* $\log\frac{f}{1-f}$, which has the same sign; [below](#Why-logits) is why.
+# Now a real pair on 8 x 8 digits: a teacher with one hidden layer and a student with three thin ones, of maxout units (the larger of two affine maps, arXiv 1302.4389). From here on $h$ is the difference of $\log\frac{f}{1-f}$, the *logit* of a score (one number, unlike the logits $a$); it has the same sign, and [below](#Why-logits) is why.
 
 # %%
 digits = data.load(dataset)
@@ -294,7 +294,7 @@ for space in geometry.SPACES:
     print(f"{space:12} ahead on {int((m_low > 0).sum()):2} of these {len(m_low)}   median sound radius {radius[m_low > 0].median():.3f}")
 
 # %% [markdown]
-# Probability and logit put the same network ahead, and the logit certifies the longer radius. The tempered row is about another event: it sees the student ahead on fewer of the same images.
+# Probability and logit put the same network ahead, and the logit certifies the longer radius. The tempered row is about another event: it sees the student ahead on fewer of the same images, and its median is over those.
 
 # %% [markdown]
 # ## How often is the printed sentence wrong on digits?
@@ -349,7 +349,7 @@ for i in range(3):
 widgets.plane(net_S, net_T, x, y, axes)
 
 # %% [markdown]
-# Blue is certified, black touches the nearest flip, and Eq. 7 is wrong where it is striped: most of the plane. Move $R$. A small $R$ cuts the disc off, a large one lets $G(R)$ grow until the disc shrinks. The best $R$ is the fixed point.
+# Blue is certified, black touches the nearest flip, and Eq. 7 is wrong where it is striped: most of the plane. Move $R$. The disc's radius is $\min(R,\, m/G(R))$, here shorter than the integral radius printed above. A small $R$ cuts the disc off, a large one lets $G(R)$ grow until the disc shrinks. The best $R$ is the fixed point.
 
 # %% [markdown]
 # ## The ladder: how far each bound reaches
@@ -378,7 +378,7 @@ palette.show(theorem_figures.radius_shares(logit, f"How much of the way to the f
              alt="Each radius as a share of the smallest flip found, medians and 10 to 90 percent ranges, by kind")
 
 # %% [markdown]
-# Blue is guaranteed. LipSDP of the pair, as an integral, certifies three quarters of the way to the flip in the median; the product of norms a twentieth. Ascent's estimate nearly reaches the flip, so most of the rest is lack of proof. The slope at $x$ promises too much on more than a third of the images. The count above includes other norms, and pushes inside the box of pixel values.
+# Blue is guaranteed. LipSDP of the pair, as an integral, certifies three quarters of the way to the flip in the median; the product of norms a twentieth. The estimates, by ascent or from random samples of the ball, nearly reach the flip, so most of the rest is lack of proof. The slope at $x$ promises too much on more than a third of the images. The count above includes other norms, and pushes inside the box of pixel values.
 #
 # On the MNIST pair, with six layers of convolutions, the product of norms certifies next to nothing.
 
@@ -520,4 +520,4 @@ checkers.certificates(certificates)
 # </details>
 
 # %% [markdown]
-# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start. The printed theorem says that beyond a radius the teacher leads; its proof shows that inside it the student does. In logits, with both networks bounded as one, the certificate reaches three quarters of the way to the flip (one small pair on 8 x 8 digits). At the paper's noise it says nothing.
+# **How hard must I push before the teacher overtakes the student?** At least $r_{\text{int}}$, where the integral of the gradient gap has used up the head start. The printed theorem says that beyond a radius the teacher leads; its proof shows that inside it the student does. In logits, with both networks bounded as one, the best certificate reaches three quarters of the way to the flip in the median (one small pair on 8 x 8 digits). At the paper's noise it says nothing.

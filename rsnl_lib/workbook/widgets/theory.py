@@ -75,10 +75,10 @@ def push(cases: dict) -> None:
             delta.step = reach / 200
         return push_view(name, cases[name], delta.value)
 
-    case = list(cases.values())[min(1, len(cases) - 1)]
+    name, case = list(cases.items())[min(1, len(cases) - 1)]
     ticks = np.linspace(-case["reach"], case["reach"], 301)
     scores = (case["f_S"](ticks), case["f_T"](ticks))
-    still = theorem_figures.one_dimension(ticks, *scores, case["ratio"], case["slope"])
+    still = theorem_figures.one_dimension(ticks, *scores, case["ratio"], case["slope"], name)
     words = f"drag delta through {', '.join(cases)}"
     stage("push", [which, delta], draw, still, words, (130, 480))
 
