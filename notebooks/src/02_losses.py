@@ -59,7 +59,7 @@ for t in (1.0, tau, 10.0):
 # | $\mathcal L_S$, the hinge, $\max(0, \gamma + f_T - f_S)$ (Eq. 15) | beat the teacher's score by $\gamma$ |
 # | $\mathcal L_G$, $\lVert\nabla_x f_S^\tau - \nabla_x f_T^\tau\rVert^2$ (Eq. 16) | share the teacher's input gradient |
 #
-# The first three reach the weights through $a_S$ only. Their pull on $a_S$ is minus the derivative, with $o = \mathrm{softmax}(a)$ and $\mathbf 1_y$ one at class $y$, zero elsewhere:
+# The first three reach the weights through $a_S$ only. Their pull on $a_S$ is minus the derivative, with $o = \mathrm{softmax}(a)$, $\tau(o) = \mathrm{softmax}(a/\tau)$, and $\mathbf 1_y$ one at class $y$, zero elsewhere:
 #
 # $$\underbrace{\mathbf 1_y - o_S}_{\text{cross-entropy}} \qquad \underbrace{\tfrac{\lambda}{\tau}\big(\tau(o_T) - \tau(o_S)\big)}_{\text{soft term}} \qquad \underbrace{[\gamma + f_T > f_S]\; f_S\,(\mathbf 1_y - o_S)}_{\mathcal L_S}$$
 
@@ -69,7 +69,7 @@ unsure = int(score(a_S, y).argmin())
 widgets.pulls(a_S, a_T, x, y, tau, gamma, lam, first=unsure)
 
 # %% [markdown]
-# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, $f_S$ times as hard: hardly at all where the student is wrong, nor where it is sure. Only the soft term knows what the teacher thinks of the wrong classes. Its pull fades like $1/\tau^2$; KD's authors multiply by $\tau^2$ for that reason, the paper does not.
+# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, but only $f_S$ times as hard. So it hardly pulls where the student is surely wrong, and like cross-entropy hardly where it is surely right. Only the soft term knows what the teacher thinks of the wrong classes. At large $\tau$ its pull fades like $1/\tau^2$, once by the factor $\lambda/\tau$ and once because the softened answers draw together. KD's authors multiply by $\tau^2$ for that reason, the paper does not.
 #
 # Autograd agrees with the three formulas on all images:
 
@@ -190,7 +190,7 @@ for t in (4, 1):
     print(f"tau {t}: gradients {slope(0.0, t) * w_S:.4f} and {slope(4.0, t) * w_T:.4f}, gap {abs(slope(0.0, t) * w_S - slope(4.0, t) * w_T):.4f}")
 
 # %% [markdown]
-# The gap at $\tau = 4$ is zero, the true one is not. On real images, does a small gap at $\tau$ go with a small one in probability, as in Eq. 7, and in logits, where chapter 01's certificate is tightest?
+# The gap at $\tau = 4$ is zero, the true one is not. On real images, does a small gap at $\tau$ go with a small one in probability, as in Eq. 7, and in logits, where chapter 01's certificate reaches farther?
 
 # %% tags=["computed"]
 gaps = {space: theorem.eq7_terms(nets["robust"], net_T, x, y, space, tau).gap for space in geometry.SPACES}
@@ -204,7 +204,7 @@ palette.show(margin_figures.log_pairs(points, f"gap at $\\tau$ = {tau:g}", "gap"
              alt="The gap of each image at tau against its gap in probability, which lies along a line, and in logits, which is a cloud")
 
 # %% [markdown]
-# In probability the images lie along a line, in logits they form a cloud: a student may match its teacher at $\tau$ and still have a large gap in logits.
+# In probability, as in Eq. 7, the images lie along a line: a small gap at $\tau$ goes with a small one there. In logits they form a cloud: a student may match its teacher at $\tau$ and still have a large gap.
 #
 # ## Exercise 1: where does the hinge pull? (five minutes)
 #

@@ -50,8 +50,8 @@ def log_pairs(
     for axis in [axis for ax in axes for axis in (ax.xaxis, ax.yaxis)]:
         low, high = axis.get_view_interval()
         if high < 50 * low:  # powers of ten are too few
-            wide = high > 10 * low
-            axis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 1.5, 2, 3, 5, 7)))
+            subs = (1, 1.5, 2, 3, 5, 7) if high < 8 * low else (1, 3)  # or they overlap
+            axis.set_major_locator(LogLocator(subs=subs))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
     return fig

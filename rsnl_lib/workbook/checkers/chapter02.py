@@ -42,7 +42,8 @@ def gradient_term(function: Callable) -> None:
     need(isinstance(got, Tensor) and got.ndim == 0, "return a tensor of one number, the mean")
     wrong = {
         "tau is missing: divide the logits by it before the softmax": gradient_loss(*gap(1.0)),
-        "sum the squares over an image's pixels; a mean over them is too small": squares.mean(),
+        "sum the squares over an image's pixels, and differentiate the summed scores: a mean in"
+        " either place is too small": squares.mean(),
         "take the mean over the images, not the sum": squares.sum(),
         "the square is missing: Eq. 16 has the squared length": squares.sum((1, 2, 3))
         .sqrt()
