@@ -90,7 +90,7 @@ def robust(net, b, r):
             "score": (r.C2, losses.score_loss(f_S, f_T, r.gamma))}       # you write it in exercise 1
 
 # %% [markdown]
-# Without `create_graph=True` the gradient would be plain numbers, and $\mathcal L_G$ could not reach the weights. Below, each term of the untrained student, and the length of the gradient that it sends to the weights:
+# Without `create_graph=True` the gradient would be plain numbers, and $\mathcal L_G$ could not reach the weights. Below, each term of the untrained student, and the length of the gradient that it sends to the weights, before it is multiplied by the term's weight:
 
 # %% tags=["computed"]
 r = train.recipe("short", "digits", "robust", C1=C1, C2=C2, tau=tau, gamma=gamma, epochs=epochs or (30 if dataset == "digits" else 8))
@@ -135,16 +135,16 @@ for name, net in (("untrained", fresh), ("KD", by_hand(train.METHODS["kd"].terms
 # Both students are right on as many validation images. KD's gradients have moved away from the teacher's: its $\mathcal L_G$ is above that of the untrained student. The robust student's is below. (Line 6 of the paper's Algorithm 1 cites Eq. 16; Eq. 17 is meant.)
 
 # %%
-title = f"{dataset}, {len(x)} images, one seed: after training the student has its spots where the teacher has them"
+title = f"{dataset}, {len(x)} images, one seed: after training the student has many of its teacher's spots"
 palette.show(figures.input_gradients({"teacher": exact, "the student, trained": trained}, x[:8], y[:8], "tempered", tau, title),
              alt="The same eight images; the trained student's input gradients now show spots of orange and purple at many of the places where the teacher's do")
 
 # %% [markdown]
-# The robust student's spots now lie where the teacher's lie, clearest on the first and the fifth image.
+# Many of the robust student's spots now lie where its teacher's lie, clearest on the first and the fifth image. On the last one they do not.
 #
 # ## What a recipe is
 #
-# A *recipe* is the set of numbers by which one run trains; *short*, ours, sets the epochs, the batch, the optimiser and its learning rates, $\tau = 3$, $\lambda$ from $4$ down to $1$, $\gamma = 0.1$, $C_1 = 10$ and $C_2 = 1$. *paper* has what Sec. V-A prints, which is none of these letters. They are ours; only $C_1$ was compared, on MNIST's validation images.
+# A *recipe* is the set of numbers by which one run trains; *short*, ours, sets the epochs, the batch, the optimiser and its learning rates, $\tau = 3$, $\lambda$ from $4$ down to $1$, $\gamma = 0.1$, $C_1 = 10$ and $C_2 = 1$. *paper* has the epochs, batch and rates that Sec. V-A prints. It prints no value of these letters, so both recipes have ours; only $C_1$ was compared, on MNIST's validation images.
 
 # %%
 shown = "epochs batch optimiser lr lr_conv momentum weight_decay clip tau lam lam_end gamma C1 C2".split()
@@ -156,7 +156,7 @@ pandas.DataFrame([[*(getattr(one, key) for one in told.values()), recipes.SETTIN
 #
 # ## All methods
 #
-# Here $x'$ is an attacked image, found near $x$ by climbing a loss ([07](07_adversarial.ipynb)), $o$ alone is $o(x)$, $h$ a middle layer, KL the Kullback-Leibler divergence. A *pass* is one run through the convolutions, forward or backward; a step of an attack adds two. FitNet's count is the mean over its two stages.
+# Here $x'$ is an attacked image, found near $x$ by climbing a loss ([07](07_adversarial.ipynb)), $o$ alone is $o(x)$, $h$ a middle layer, KL the Kullback-Leibler divergence, $\alpha$ and $\beta$ are weights. A *pass* is one run through the convolutions, forward or backward; a step of an attack adds two. FitNet's count is the mean over its two stages.
 
 # %%
 methods_page.method_table()
@@ -196,7 +196,7 @@ for m, run in runs.items():
 print(f"{len(runs)} methods, {len(part.x_train)} images, {len(runs['kd'].history)} epochs each")
 
 # %% [markdown]
-# So short a run ranks nothing. Each method trains; those with input gradients take longest.
+# Each method trains, but the run is too short to rank them; those with input gradients take longest.
 #
 # ## Five seeds, the whole recipe
 #
@@ -221,7 +221,7 @@ palette.show(training_figures.error_curves(curves, f"Every method trains ({told}
              alt="Validation error by epoch for ten methods, falling from nine tenths to a few per cent; target zero ends highest, robust student and teacher lowest")
 
 # %% [markdown]
-# After forty epochs the lines are flat. *Target zero* ends with the largest error, the robust student with the teacher's. One point is three images, so most of the order is luck; [05](05_noise_and_occlusion.ipynb) compares in noise.
+# After forty epochs the lines are flat. *Target zero* ends with the largest error, the robust student nearly with its teacher's small one. One point is three of the validation images, so the order in between shows nothing; [05](05_noise_and_occlusion.ipynb) compares in noise.
 
 # %%
 floor = curves[curves.quantity == "score_floor"].assign(method="robust")   # it depends on the teacher alone
@@ -230,7 +230,7 @@ palette.show(figures.learning_curves(pandas.concat([parts, floor]), f"{told}, ra
              alt="Four panels by epoch: cross-entropy, lowest for standard and highest for target zero; L_G of the robust student, falling to a third; L_G of target zero, whose target is zero; and L_S, which for the robust student ends just above the dashed floor")
 
 # %% [markdown]
-# The robust student's $\mathcal L_G$ falls to about a third. Its $\mathcal L_S$ falls to the dashed *floor*, the part that no student can remove: $f_S$ cannot exceed one, and this teacher's $f_T$ is nearly one. Target zero gives up cross-entropy for flatness.
+# The robust student's $\mathcal L_G$ falls to about a third. Its $\mathcal L_S$ falls nearly to the dashed *floor*, the part that no student can remove: $f_S$ cannot exceed one, and this teacher's $f_T$ is nearly one. Target zero's own term rises first, since an untrained student is nearly flat; to press it down costs cross-entropy, the highest of the four.
 
 # %%
 last = curves[curves.epoch == curves.groupby("method").epoch.transform("max")]
@@ -281,7 +281,7 @@ palette.show(training_figures.written_costs(store.frame(env.RESULTS / "benchmark
              alt="Three bars: a step on labels as usually written takes about a fifth of a robust step as usually written; this library's robust step is a quarter longer than the step on labels")
 
 # %% [markdown]
-# "As usually written" asks the teacher at every step and leaves the dark blocks to PyTorch. This library's robust step costs twice its own step on labels, but only a quarter more than a step on labels as usually written.
+# "As usually written" asks the teacher at every step and leaves the dark blocks to PyTorch. This library's robust step is four times as fast as that, and only a quarter longer than a step on labels as usually written.
 #
 # ## Your own networks
 #
