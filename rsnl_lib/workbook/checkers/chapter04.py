@@ -8,7 +8,7 @@ from ...geometry import input_gradient, score
 from .base import need, of_a_function, one_number, shaped, small_pair
 
 # 04: the largest head start over a teacher at 0.98
-ceiling = one_number(0.02, "the student's score is at most 1", abs_tol=1e-9)
+ceiling = one_number(0.02, "the head start is f_S - f_T, and f_S is at most 1", abs_tol=1e-9)
 
 
 @of_a_function
