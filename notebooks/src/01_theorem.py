@@ -149,7 +149,7 @@ x, y, m = x[pick], y[pick], lead[pick]
 print(f"the student leads on {int((lead > 0).sum())} of {len(lead)} test images; here: the first {len(pick)} of them")
 
 # %% [markdown]
-# Take one image and the shortest push found that lets the teacher overtake, $z = x + r v$ with $\|v\|_q = 1$ (an attack like FAB, arXiv 1907.02044). On the way look at $\varphi(t) = h(x + t v)$.
+# On the other images the theorem says nothing. Take one image where the student leads, and the shortest push found that lets the teacher overtake, $z = x + r v$ with $\|v\|_q = 1$ (an attack like FAB, arXiv 1907.02044). On the way look at $\varphi(t) = h(x + t v)$.
 #
 # 1. $\varphi(0) = m > 0$ and $\varphi(r) \le 0$: the teacher has overtaken.
 # 2. So $m \le \varphi(0) - \varphi(r)$,

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The losses: what does each term pull on?
 #
-# > The robust student's objective (Eq. 17) has three wishes: imitate the teacher's scores, beat its score, share its input gradient. What does each of them do to a student, on one image and on a batch?
+# > The robust student's objective (Eq. 17) asks for four things: name the true class, imitate the teacher's scores, beat its score of the true class, share its input gradient. What does each term do to a student, on one image and on a batch?
 #
 # **You'll do** pull a student's logits with each term, and write $\mathcal L_G$. **You'll learn** why the hinge is nearly a constant, and what matching gradients at $\tau$ does not give. **You'll need** the softmax and the chain rule.
 #

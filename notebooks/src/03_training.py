@@ -221,7 +221,7 @@ palette.show(training_figures.error_curves(curves, f"Every method trains ({told}
              alt="Validation error by epoch for ten methods, falling from nine tenths to a few per cent; target zero ends highest, robust student and teacher lowest")
 
 # %% [markdown]
-# After forty epochs the lines are flat. *Target zero* ends with the largest error, the robust student nearly with its teacher's small one. One point is three of the validation images, so the order in between shows nothing; [05](05_noise_and_occlusion.ipynb) compares in noise.
+# After forty epochs the lines are flat. *Target zero* ends with the largest error; the robust student's is nearly as small as its teacher's. One point is three of the validation images, so the order in between shows nothing; [05](05_noise_and_occlusion.ipynb) compares in noise.
 
 # %%
 floor = curves[curves.quantity == "score_floor"].assign(method="robust")   # it depends on the teacher alone
@@ -281,7 +281,7 @@ palette.show(training_figures.written_costs(store.frame(env.RESULTS / "benchmark
              alt="Three bars: a step on labels as usually written takes about a fifth of a robust step as usually written; this library's robust step is a quarter longer than the step on labels")
 
 # %% [markdown]
-# "As usually written" asks the teacher at every step and leaves the dark blocks to PyTorch. This library's robust step is four times as fast as that, and only a quarter longer than a step on labels as usually written.
+# "As usually written" asks the teacher at every step and leaves the dark blocks to PyTorch. This library's robust step is four times as fast as that. It is a quarter longer than a step on labels as usually written and, by the count above, twice as long as the library's own step on labels.
 #
 # ## Your own networks
 #

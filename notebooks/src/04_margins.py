@@ -112,7 +112,7 @@ if profile != "read":
                          for i, row in enumerate(theorem.margins(net, None if m == "teacher" else nets["teacher"], full.x_test[:n], full.y_test[:n],
                                                                   3.0, seeds=full.x_train[:500].double(), **effort))])
 shown = rows[(rows.dataset == dataset) & (rows.seed == seed) & ~rows.network.str.contains("mlp")]
-where = f"{dataset}, {profile}, {shown.image.nunique()} test images, seed {seed}"
+where = f"{dataset}, {shown.image.nunique()} test images, seed {seed}"
 print(where, "·", ", ".join(palette.rank(shown.method.unique())))
 
 # %%

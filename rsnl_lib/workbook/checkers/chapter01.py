@@ -158,4 +158,4 @@ def certificates(answer: Any) -> None:
         why = _UNSOUND.get(name, "is none of the six names")
         need(name in sound, f"{name!r} {why}")
     lacking = len(sound - set(answer))
-    need(not lacking, f"those are right, and {lacking} more bound the gap on the whole ball")
+    need(not lacking, f"those are right; {lacking} more to find")
