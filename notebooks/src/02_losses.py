@@ -69,7 +69,7 @@ unsure = int(score(a_S, y).argmin())
 widgets.pulls(a_S, a_T, x, y, tau, gamma, lam, first=unsure)
 
 # %% [markdown]
-# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, but only $f_S$ times as hard. So it hardly pulls where the student is surely wrong, and like cross-entropy hardly where it is surely right. Only the soft term knows what the teacher thinks of the wrong classes. At large $\tau$ its pull fades like $1/\tau^2$, once by the factor $\lambda/\tau$ and once because the softened answers draw together. KD's authors multiply by $\tau^2$ for that reason, the paper does not.
+# The bars show the image on which the KD student is least sure. The hinge pulls in cross-entropy's direction, but only $f_S$ times as hard. So it hardly pulls where the student is surely wrong. Where the student is surely right, neither of the two does. Only the soft term knows what the teacher thinks of the wrong classes. At large $\tau$ its pull fades like $1/\tau^2$, once by the factor $\lambda/\tau$ and once because the softened answers draw together. KD's authors multiply by $\tau^2$ for that reason, the paper does not.
 #
 # Autograd agrees with the three formulas on all images:
 
