@@ -36,11 +36,11 @@ x, y = data.gallery(dataset)
 # %% [markdown]
 # ## A walk across the boundary
 #
-# A network decides between classes $b$ and $k$ by the gap of their logits (the numbers before softmax), $L_k = f_b - f_k$. Its *decision boundary* is where the gap is zero. One step of the search for a boundary-supporting sample moves the image against the gradient of the gap, by as much as would close the gap if it fell evenly:
+# A network decides between classes $b$ and $k$ by the gap of their logits (the numbers before softmax), $L_k = a_b - a_k$. Its *decision boundary* is where the gap is zero. A *boundary-supporting sample* (BSS, arXiv 1805.05532) is an image moved just across it. One step of the search for a boundary-supporting sample moves the image against the gradient of the gap, by as much as would close the gap if it fell evenly:
 #
 # $$x \leftarrow x - \frac{L_k(x) + \epsilon}{\|\nabla L_k(x)\|}\cdot\frac{\nabla L_k(x)}{\|\nabla L_k(x)\|}$$
 #
-# A small $\epsilon$ carries it across. This is Newton's length; the BSS paper (arXiv 1805.05532) has $\eta\,(L_k + \epsilon)$.
+# A small $\epsilon$ carries it across. This is Newton's length; the BSS paper's step is $\eta\,(L_k + \epsilon)$ long.
 
 # %%
 def step(net, x, b, k, eps=1e-4):
@@ -64,7 +64,7 @@ for k, (path, wins) in walks.items():
           f"{wins} wins there: {'accepted' if wins == k else 'rejected'}")
 
 # %% [markdown]
-# A walk ends where $b$ no longer wins. If $k$ wins there, the end is a *boundary-supporting sample* (BSS). If a third class wins, the walk is rejected.
+# Lengths are in pixels: 1 is one pixel from white to black. A walk ends where $b$ no longer wins. If $k$ wins there, the end is a boundary-supporting sample. If a third class wins, the walk is rejected.
 
 # %%
 accepted = [k for k, (path, wins) in walks.items() if wins == k]
@@ -80,11 +80,11 @@ palette.show(boundary_figures.walk_maps(shown, b, title),
              alt="Left, shrinking steps from a 0 end just across the black line, where 5 wins; right, one step ends where a third class wins. Below, the digit before and after: one still reads a 0")
 
 # %% [markdown]
-# The black line is where the gap is zero. Left, the steps shrink and the last ends just across, still a 0 to the eye. Right, one step leads to a third class.
+# The black line is where the gap is zero. Left, the steps shrink: the third is too short to see and ends just across, still a 0 to the eye. Right, one step leads to a third class.
 #
 # ## The walk, live
 #
-# Four networks walk from one image: the teacher, KD (copies its scores), *robust* (the paper's student) and BSS (below).
+# Four networks walk from one image: the teacher, KD (copies the teacher's scores), *robust* (the paper's student) and BSS (below).
 
 # %%
 widgets.walk(nets, x, y)
@@ -105,7 +105,7 @@ palette.show(boundary_figures.walk_changes(x[own], {m: s.x[own] for m, s in foun
              alt="Four digits and, for the teacher and three students, what the walk to the second choice changed: other pixels for each network, orange raised, purple lowered")
 
 # %% [markdown]
-# Orange raises a pixel, purple lowers it. All rub out one class and draw the other, but each in its own way. How alike are two of them?
+# Orange raises a pixel, purple lowers it. All four walks lead from one class to the other, each by other pixels. How alike are two of them?
 #
 # ## MagSim and AngSim
 #
@@ -129,7 +129,7 @@ print("the teacher's and KD's, {} images: MagSim {:.2f}, AngSim {:.2f}".format(l
 # %% [markdown]
 # ## Who comes near the teacher's boundary?
 #
-# From every test image to every other class: each row keeps only walks that both networks finish (35 to 43 %, a different set a row), so rows are not strictly comparable. Beside a name stands what is copied from the teacher (gradients: $L_G$; a lead: $L_S$). *Attacked images* are adversarial training and TRADES (arXiv 1901.08573; chapter 07).
+# Now the walks go from every test image to every other class. A row keeps those that both networks finish (35 to 43 %, not the same ones in each row), so rows are not strictly comparable. Beside a name stands what is copied from the teacher (gradients: $L_G$; a lead: $L_S$). *Attacked images* are adversarial training and TRADES (arXiv 1901.08573; chapter 07).
 
 # %%
 done = Results(store.result_rows(env.RESULTS))
@@ -150,12 +150,12 @@ print(f"{len(alike)} networks beside the plain teacher; walks that both finish: 
 
 # %%
 columns = {"AngSim": "AngSim with the teacher", "MagSim": "MagSim with the teacher"}
-title = f"Matched gradients bring a student nearest to its teacher's boundary ({dataset}, a dot a network)"
+title = f"Copied gradients bring a student nearest to its teacher's boundary ({dataset}, a dot a network)"
 palette.show(boundary_figures.similarity_dots(alike, columns, title),
-             alt="AngSim and MagSim by method, sorted: matched gradients on top, then another image's gradients, mimic and another teacher; BSS below them, KD lower, students without a teacher last")
+             alt="AngSim and MagSim by method, sorted: copied gradients on top, then another image's gradients, mimic and another teacher; BSS below them, KD lower, students without a teacher last")
 
 # %% [markdown]
-# Students that match gradients are nearer in direction than a second teacher is. With another image's gradients they are nearly as near: most of what is copied is common to the class. BSS is nearer than KD.
+# Students that copy gradients are nearer in direction than a second teacher is. With another image's gradients they are nearly as near: most of that direction is common to the class. In length they are then no nearer than KD. BSS is nearer than KD in direction.
 #
 # ## Alike, and robust?
 
@@ -169,7 +169,7 @@ for name, some in (("all", students), ("trained on clean images alone", clean)):
 # %%
 parts = {f"in white noise of {noise:g} dB": students.assign(x=students.AngSim, y=students.noise),
          f"under attack (PGD), epsilon {at:g}": students.assign(x=students.AngSim, y=students.attack)}
-title = f"To be like the teacher is neither needed nor enough ({dataset}, {len(students)} students)"
+title = f"To be like the teacher is neither needed nor enough ({dataset}, {len(students)} students; grey: other methods)"
 palette.show(boundary_figures.named_cloud(parts, "AngSim with the teacher", "test accuracy (%)", boundary_figures.BESIDE_ALIKE, title),
              alt="Accuracy in noise and under attack against AngSim: students of attacked images are on top and far left, target zero high in the middle, robust at the right below them, mimic low though near")
 
@@ -180,9 +180,9 @@ palette.show(boundary_figures.named_cloud(parts, "AngSim with the teacher", "tes
 #
 # BSS adds to KD a soft cross-entropy at samples $\tilde x$ of the *teacher's* boundary:
 #
-# $$\mathcal L = \mathcal L_{KD} + \beta\,\mathcal H\big(\tau(o_S(\tilde x)), \tau(o_T(\tilde x))\big)$$
+# $$\mathcal L = \mathcal L_{KD} + \beta\,\mathcal H\big(T^\tau(\tilde x), S^\tau(\tilde x)\big)$$
 #
-# $\beta$ falls from 2 to 0 in the first three quarters of the training.
+# $T^\tau$ and $S^\tau$ are the scores at temperature $\tau$. $\beta$ falls from 2 to 0 in the first three quarters of the training.
 
 # %% tags=["computed"]
 def at_the_boundary(student, teacher, x, y, tau=3.0):
@@ -194,7 +194,7 @@ def at_the_boundary(student, teacher, x, y, tau=3.0):
 shipped = {m: store.load_checkpoint(jobs.Job("mnist", m).path())[0] for m in ("teacher", "kd", "robust", "bss")}
 with torch.no_grad():
     for m, net in shipped.items():
-        print(f"MNIST, {palette.style(m)['label']:8} {at_the_boundary(net, shipped['teacher'], *data.gallery('mnist')):.2f}")
+        print(f"soft cross-entropy on MNIST: {palette.style(m)['label']:8} {at_the_boundary(net, shipped['teacher'], *data.gallery('mnist')):.2f}")
 
 # %% [markdown]
 # On forty images of MNIST, BSS's student comes close to the least possible, the teacher's own value. Did that help?
@@ -235,12 +235,12 @@ for name, level in (("digits", 0.15), ("mnist", 0.1)):
     far[f"{name.replace('mnist', 'MNIST')}, epsilon {level:g}"] = table.replace({"method": attacked})
 
 # %%
-title = "The longer the walk, the more a network withstands (a dot a network, seed 0; 40 images)"
+title = "The longer the walk, the more a network withstands (a dot a network, seed 0; 40 images; grey: other methods)"
 palette.show(boundary_figures.named_cloud(far, "median length of the walk (pixels)", "accuracy under attack (%)", boundary_figures.BESIDE_FAR, title),
              alt="Accuracy under attack rises with the median length of the walk on digits and on MNIST; BSS is lowest and shortest on MNIST, shorter than its teacher")
 
 # %% [markdown]
-# On both data sets accuracy under attack rises with the length of the walk; for AngSim no order is shown. This is no surprise: an attack looks for a place across the boundary. On MNIST, BSS took on its teacher's directions, but its boundary lies nearer than the teacher's. The rows do not say why this did not happen on digits.
+# On both data sets accuracy under attack rises with the length of the walk; for AngSim no order is shown. This is no surprise: an attack looks for a place across the boundary. On MNIST, BSS says nearly what its teacher says at the teacher's boundary, but its own boundary lies nearer than the teacher's. The rows do not say why this did not happen on digits.
 
 # %% [markdown]
 # ## Exercise 1: the BSS paper's step (ten minutes)
@@ -275,7 +275,7 @@ checkers.bss_step(bss_step)
 # %% [markdown]
 # ## Exercise 2: two walks (two minutes)
 #
-# One network walks by $(3, 0)$, another by $(0, 2)$. Give MagSim, then AngSim.
+# One network walks by $(3, 0)$, another by $(0, 2)$. Give MagSim as a fraction, then AngSim.
 
 # %%
 answer = None

@@ -48,9 +48,9 @@ def _steps(net, x, b, k, eta, eps) -> tuple[Tensor, dict]:
         "that is Newton's step; here eta says how long it is": -(L + eps) * g / _length(g) ** 2,
         "you divide by the square of the length; once is enough": -long * g / _length(g) ** 2,
         "one length for the whole batch; each gradient has its own": -long * g / g.norm(),
-        "wrong gap: yours is f_k - f_b, and epsilon then stops the walk short": reversed_gap,
+        "wrong gap: yours is a_k - a_b, and epsilon then stops the walk short": reversed_gap,
         "wrong gap: yours is of scores after softmax; the walk is on logits": of_scores,
-        "wrong gap: yours is f_b alone; subtract f_k": alone,
+        "wrong gap: yours is a_b alone; subtract a_k": alone,
         "epsilon is missing: without it the walk does not cross": -eta * L * way,
     }
 

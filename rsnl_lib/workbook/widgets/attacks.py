@@ -105,8 +105,8 @@ def _walk_row(net, method: str, s, b: int, k: int, at: int) -> str:
     a = net(s.path[:, 0])
     z = s.path[at, 0]
     curves = {
-        f"f_b, {b}": (a[:, b].tolist(), CLASS_COLOURS[0]),
-        f"f_k, {k}": (a[:, k].tolist(), CLASS_COLOURS[1]),
+        f"a_b, {b}": (a[:, b].tolist(), CLASS_COLOURS[0]),
+        f"a_k, {k}": (a[:, k].tolist(), CLASS_COLOURS[1]),
     }
     steps = int(s.steps[0])
     said = (
