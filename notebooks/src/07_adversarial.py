@@ -49,9 +49,9 @@ for method in ("kd", "robust", "ard", "fast_ard"):
 #
 # Noise pushes an image in a random direction. An *attack* looks for the direction that hurts most, moves no pixel by more than $\varepsilon$, and gives the *attacked image* $x'$.
 #
-# *Projected gradient ascent* (PGD, arXiv 1706.06083) takes the gradient of the cross-entropy at the image. It moves each pixel by a step $\alpha$ along the gradient's sign, so the loss rises. Then each pixel goes back to at most $\varepsilon$ from where it was, and into $[0, 1]$. With the student $S$, the cross-entropy $\mathcal H$ to the label $\mathbf y$, and $\Pi$ for going back:
+# *Projected gradient descent* (PGD, arXiv 1706.06083), here uphill, takes the gradient of the cross-entropy at the image. It moves each pixel by $\varepsilon / 4$ along the gradient's sign, so the loss rises. Then each pixel goes back to at most $\varepsilon$ from where it was, and into $[0, 1]$. With the student $S$, the cross-entropy $\mathcal H$ to the label $\mathbf y$, and $\Pi$ for going back:
 #
-# $$x' \leftarrow \Pi_{[0,1]}\; \Pi_{\|x' - x\|_\infty \le \varepsilon}\left(x' + \alpha\, \mathrm{sign}\, \nabla_{x'} \mathcal H(\mathbf y, S(x'))\right).$$
+# $$x' \leftarrow \Pi_{[0,1]}\; \Pi_{\|x' - x\|_\infty \le \varepsilon}\left(x' + \tfrac{\varepsilon}{4}\, \mathrm{sign}\, \nabla_{x'} \mathcal H(\mathbf y, S(x'))\right).$$
 
 # %%
 def attack(net, x, y, epsilon, steps):
@@ -80,7 +80,7 @@ palette.show(figures.score_bars(three, scores, [int(y[i])] * 3, titles=list(push
              alt="A digit, clean, pushed by random signs, and attacked: above the pictures, below the scores of KD, robust and ARD; random signs change no answer, the attack changes those of KD and robust, not ARD's")
 
 # %% [markdown]
-# Both pushes go equally far. Only the chosen one makes KD name another digit, and `robust` too; ARD, a student trained on attacked images, hardly moves. All forty images, each network attacked through its own gradient:
+# Both pushes may move a pixel equally far; the digit was picked to show the difference. Only the chosen push makes KD and `robust` name another digit. ARD, a student trained on attacked images, hardly moves. Now all forty images, each network attacked through its own gradient:
 
 # %%
 for m in ("kd", "robust", "robust by pgd_at", "ard by pgd_at"):
@@ -92,29 +92,29 @@ for m in ("kd", "robust", "robust by pgd_at", "ard by pgd_at"):
 #
 # ### An attack, live
 #
-# Choose the network whose gradient is followed; the others see the same image. Move *epsilon* until the first mistake: which strokes does the third picture draw?
+# Choose the network whose gradient is followed; the others see the same image. Move *epsilon* until the first mistake. The third picture is what changed: which strokes does it draw?
 
 # %%
 widgets.attacked(nets, x, y, epsilon, steps, first=("kd", "robust", "robust by pgd_at", "ard by pgd_at"))
 
 # %% [markdown]
-# Networks trained on attacked images need a push that one can see; it looks like a change of the digit.
+# Students trained on attacked images need a larger push. The first image takes one of 0.12 to fool KD, and one of 0.24 to fool ARD's student.
 #
 # ### Who breaks
 #
 # A network must not be judged by the attack it was trained on. From here on the attack is other people's code (the Adversarial Robustness Toolbox, arXiv 1807.01069): PGD of twenty steps from three random starts. A network *keeps* an image that it names right after all three.
 #
-# *PGD-AT* is adversarial training: cross-entropy at attacked images, no teacher (arXiv 1706.06083). *Target zero* is `robust` with zero in place of the teacher's gradient; *shuffled* takes that gradient at another image of the class. *Noise augmented* is KD on noisy images. TRADES, ARD and Fast-ARD follow in part two.
+# *PGD-AT* is adversarial training: cross-entropy at attacked images, no teacher (arXiv 1706.06083). *Target zero* is `robust` with zero in place of the teacher's gradient; *shuffled* takes that gradient at another image of the class. *Noise augmented* is KD on noisy images, *standard* learns labels alone. TRADES, ARD and Fast-ARD follow in part two.
 
 # %%
 palette.show(attack_figures.against_epsilon("digits", "Who saw attacked images in training keeps most of them"),
              alt="Digits, accuracy under attack against epsilon in three panels: students on clean images fall to 5 to 40 % at 0.15, those of the robust teacher to 10 to 40 %, those trained on attacked images keep more than half")
 
 # %% [markdown]
-# Read the ends of the lines, at the radius of the attacks in training. On the right everyone keeps more than half. On the left `robust` keeps a fifth, twice as many as KD; *target zero* and *shuffled* keep a third or more.
+# Read the ends of the lines, at the radius of the attacks in training (small bars: 95 % intervals). On the right everyone keeps more than half. On the left `robust` keeps a fifth, twice as many as KD; *target zero* and *shuffled* keep a third or more.
 
 # %%
-palette.show(attack_figures.against_epsilon("mnist", "On MNIST two students that saw clean images come close to those that saw attacked ones"),
+palette.show(attack_figures.against_epsilon("mnist", "On MNIST three students that saw clean images come close to those that saw attacked ones"),
              alt="MNIST, the same three panels: target zero and shuffled keep nine of ten images at the grey line, robust and KD about sixty of a hundred; those trained on attacked images keep more than 90 %, their robust teacher 88 %")
 
 # %% [markdown]
@@ -132,7 +132,7 @@ palette.show(attack_figures.second_opinion(),
              alt="AutoAttack's parts against the plain attack, a mark a network, near the diagonal but for TRADES on digits and five easily broken networks on MNIST")
 
 # %% [markdown]
-# Nobody hides: without a bound every image falls, and most marks lie near the line. But a second attack can turn an order around: on digits TRADES loses its lead.
+# No sign of it: without a bound every image falls, and most marks lie near the line. A second attack may find more all the same. On MNIST networks that break easily lose up to ten points more; on digits TRADES loses its lead.
 #
 # ### Noise and attack
 #
@@ -162,7 +162,7 @@ palette.show(attack_figures.inherited(["kd", "kd by pgd_at", "robust", "robust b
 #
 # **Gradients.** `robust` by the robust teacher is far ahead of KD by the same teacher. But *target zero* by the plain teacher, which copies no gradient, is only 3.1 points behind it on digits; on MNIST the difference is undecided. A small gradient helps; that it is the teacher's adds little.
 #
-# **The right image.** *Shuffled* beats `robust` by 13.3 points on digits and 29.1 on MNIST. One possible reason: the teacher's gradient at the right image shows where the teacher itself falls, and `robust` copies that.
+# **The right image.** *Shuffled* against `robust`: a gain of 13.3 points on digits and of 29.1 on MNIST. One possible reason: the teacher's gradient at the right image shows where the teacher itself falls, and `robust` copies that.
 #
 # **Attacks in training.** PGD-AT is ahead of all of these on both data sets.
 
@@ -170,7 +170,7 @@ palette.show(attack_figures.inherited(["kd", "kd by pgd_at", "robust", "robust b
 attack_figures.folded(attack_figures.neighbour_effects(("inheritance", "the paper")), "All differences: points of accuracy under attack, 95 % intervals over the seeds")
 
 # %% [markdown]
-# In print the answer is open. KD by a robust teacher on CIFAR-10, attacked within $8/255$, in ARD's paper and in a rerun of its code:
+# In print the answer is open. These are accuracies on CIFAR-10 of KD by a robust teacher, attacked within $8/255$: in ARD's paper and in a rerun of its code.
 
 # %%
 for cell in paper.neighbours():
@@ -196,7 +196,7 @@ def ard(a_T, a_adv, a_S, y, alpha=1.0, t=1.0):
     return alpha * t**2 * kl + (1 - alpha) * F.cross_entropy(a_S, y)
 
 # %% [markdown]
-# `batchmean` matters: without it PyTorch divides by images *and classes*, and on ten classes the term is ten times too small, as in published code of ARD.
+# `batchmean` matters: without it PyTorch divides by images *and classes*, and on ten classes the term is ten times too small, as in ARD's published code (goldblum/AdversariallyRobustDistillation, `main.py`).
 #
 # Does the loss work? We take KD, which never saw an attack, and train it with $\alpha = t = 1$ on eighty batches of 8 by 8 digits, a few seconds.
 
@@ -250,7 +250,7 @@ by_fast = told("after Fast-ARD", student)
 print("keeps more than twice as many images as before:", by_fast > 2 * before)
 
 # %% [markdown]
-# Fast-ARD took four times as many steps as ARD, in about the same time.
+# Fast-ARD took four times as many training steps as ARD. It needed fewer passes all the same, because no step holds an attack of ten.
 #
 # ### Five relatives, and what each costs
 #
@@ -351,4 +351,4 @@ checkers.attack_passes(answer)
 # </details>
 
 # %% [markdown]
-# **What you take along.** Is a student that resists noise a student that resists attack? On small digits mostly, on MNIST only in part. A robust teacher's scores pass on little; a small input gradient brings much. Training on attacked images brings most, and Fast-ARD does it in about KD's time. Judge each by an attack that it has not met. Next: [08_boundary](08_boundary.ipynb) asks where two networks draw the line.
+# **What you take along.** Is a student that resists noise a student that resists attack? On small digits mostly, on MNIST only in part. A robust teacher's scores pass on little; a small input gradient brings much. Training on attacked images brings most, and Fast-ARD brings the greater part of that in about KD's time. Judge each by an attack that it has not met. Next: [08_boundary](08_boundary.ipynb) asks where two networks draw the line.

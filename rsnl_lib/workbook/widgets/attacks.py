@@ -91,7 +91,7 @@ def attacked(
     both, clean, p = _both_views(nets, few[0], x[:1], y[:1], epsilon, steps)
     scores = {m: torch.stack([clean[m], p[m]]).numpy() for m in few}
     classes = [str(c) for c in range(len(next(iter(clean.values()))))]
-    names = ["clean", f"epsilon {epsilon:g}"]
+    names = ["clean", f"attack on {labels[few[0]]}, {epsilon:g}"]
     still = figures.score_bars(both, scores, [int(y[0])] * 2, classes, names)
     words = f"attacked network, image, epsilon and steps over the scores of: {', '.join(nets)}"
     wrap = W.Layout(flex_flow="row wrap")
