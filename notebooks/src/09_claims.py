@@ -185,7 +185,7 @@ for m in ("robust", "shuffled", "matched", "kd"):
         name = f"{palette.style(m)['label']}, {guide} teacher"
         common[name] = [shared(m, t, t if guide == "own" else sum(fresh) - t) for t in fresh]
         looks[name] = dict(color=palette.style(m)["color"]) | fill
-palette.show(verdict_figures.dot_rows(common, "The robust student errs like its teacher, and nearly as much like one it never met (MNIST, 1 dB, two teachers)", "mistakes that are a teacher's too (%)", looks),
+palette.show(verdict_figures.dot_rows(common, "The robust student errs like its teacher,\nand nearly as much like one it never met (MNIST, 1 dB, two teachers)", "mistakes that are a teacher's too (%)", looks),
              alt="Eight rows of two dots, a student's mistakes shared with its own teacher and with the other. Robust is highest, more than half with either teacher; shuffled about four in ten with either; matched and KD about three in ten, again nearly alike for both teachers")
 print(", ".join(f"{name} {statistics.mean(v):.0f} %" for name, v in common.items() if name.startswith("robust")))
 
@@ -239,7 +239,7 @@ palette.show(claim_figures.forest(study, "On digits $L_G$ gains on KD in white n
 
 # %%
 lengths = [claims.compare("mnist", "gradient_only", "kd", [0]), *(c for c in claims.read_lines("study") if c["dataset"] == "mnist" and c["question"] == "epochs")]
-palette.show(claim_figures.epochs(done, lengths, "After 40 epochs KD resists noise no better than after 5 (MNIST, one seed; $L_G$ was trained for 5 epochs alone)"),
+palette.show(claim_figures.epochs(done, lengths, "After 40 epochs KD resists noise no better than after 5\n(MNIST, one seed; $L_G$ was trained for 5 epochs alone)"),
              alt="Two panels over the epochs, each at least two points high. Clean images: KD is flat from 5 to 40 epochs. White noise: KD rises by more than a point to 10 epochs and falls back by 40. The gradient term has one mark, at 5 epochs, on KD's")
 
 # %% [markdown]
