@@ -129,7 +129,7 @@ def answer(cell: dict, done: Results, speed: dict | None = None) -> dict:
         out |= {"mark": "agrees" if same else "differs", "ours": ours, "seeds": [0]}
     elif kind == "timed" and speed and network in speed:
         told = "our milliseconds, another machine than theirs"
-        out |= {"mark": "counted", "ours": speed["cifar_teacher"] / speed[network], "seeds": [0]}
+        out |= {"mark": "timed", "ours": speed["cifar_teacher"] / speed[network], "seeds": [0]}
     elif kind == "measured" and (found := answers(cell, done)):
         told = _origin(cell, found)
         out |= _judge(cell, found) | {"seeds": list(found), "profile": "short"}

@@ -12,13 +12,13 @@ from ..study.results import Results
 from .palette import style
 
 MARKS = {"agrees": "=", "differs": "≠", "no answer": "?", "too few seeds": "…"}
-MARKS |= {"counted": "#", "quoted": "”", "not run": "not run"}
+MARKS |= {"timed": "#", "quoted": "”", "not run": "not run"}
 LEGEND = {  # what a mark says
     "agrees": "the printed number is in the interval of one more run, or is the count",
     "differs": "the printed number is outside, or is not the count",
     "no answer": "the interval holds every method's printed number: too wide to answer",
     "too few seeds": "fewer runs than an interval needs",
-    "counted": "ours, without a verdict: another machine than the paper's",
+    "timed": "ours, without a verdict: another machine than the paper's",
     "quoted": "quoted by the paper from others",
     "not run": "no network of ours yet",
 }

@@ -12,7 +12,7 @@ MARK_PARTS = {  # colour and words of an answer's mark
     "agrees": ("#0072B2", "agrees"),
     "differs": ("#D55E00", "differs"),
     "no answer": ("#E69F00", "measured, too wide to answer"),
-    "counted": ("#767676", "timed, no verdict"),
+    "timed": ("#767676", "timed, no verdict"),
     "quoted": ("#BBBBBB", "quoted by the paper from others"),
     "not run": ("#FFFFFF", "no network yet"),
 }
@@ -27,7 +27,7 @@ def mark_bars(marks: dict[str, Iterable[str]], title: str = "") -> Figure:
         counts = np.array([found.count(mark) for found in rows.values()])
         look = dict(color=colour, edgecolor="#767676", lw=0.6, label=words)
         bars = ax.barh(range(len(rows)), counts, left=left, **look)
-        dark = mark in ("agrees", "differs", "counted")
+        dark = mark in ("agrees", "differs", "timed")
         ink = "#FFFFFF" if dark else "#000000"
         told = [str(n) if n else "" for n in counts]
         ax.bar_label(bars, told, label_type="center", fontsize=8, color=ink)
