@@ -13,7 +13,7 @@
 profile: str = "read"      # read, smoke or full
 dataset: str = "digits"    # digits: the theorem needs networks small enough to certify
 method: str = "robust"     # the student: standard, kd or robust
-seed: int = 0              # of training and every random draw
+seed: int = 0              # of every random draw and of the networks; read has networks of seed 0
 images: int = 100          # test images for what is computed here
 tau: float = 4.0           # temperature of the tempered space
 

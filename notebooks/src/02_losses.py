@@ -10,7 +10,7 @@
 # %% tags=["parameters"]
 profile: str = "read"     # read, smoke or full
 dataset: str = "digits"   # digits or mnist
-seed: int = 0             # of training and every draw
+seed: int = 0             # of every random draw and of the networks; read has networks of seed 0
 tau: float = 3.0          # temperature of Eqs. 4 and 16
 gamma: float = 0.1        # margin of Eq. 15
 lam: float = 4.0          # lambda of Eq. 3, with which training starts

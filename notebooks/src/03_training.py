@@ -10,7 +10,7 @@
 # %% tags=["parameters"]
 profile: str = "read"     # read, smoke or full
 dataset: str = "digits"   # digits or mnist, or a folder of yours with one folder of pictures a class
-seed: int = 0             # of start, order and every draw
+seed: int = 0             # of every random draw and of the networks; read has networks of seed 0
 epochs: int = 0           # 0 keeps the profile's own number
 tau: float = 3.0          # temperature of Eqs. 4 and 16
 gamma: float = 0.1        # margin of Eq. 15

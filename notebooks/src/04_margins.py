@@ -11,7 +11,7 @@
 profile: str = "read"     # read, smoke or full
 dataset: str = "mnist"    # mnist or digits, or a folder of yours with one folder of pictures a class
 method: str = "robust"    # the student first shown in the live figure
-seed: int = 0             # of training and every draw
+seed: int = 0             # of every random draw and of the networks; read has networks of seed 0
 images: int = 100         # test images measured in full; smoke takes 12
 network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
 teacher_network: str = ""  # of their teacher

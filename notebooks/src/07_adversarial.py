@@ -12,7 +12,7 @@ profile: str = "read"     # read, smoke or full
 dataset: str = "digits"   # digits or mnist, or a folder of yours with one folder of pictures a class
 epsilon: float = 0.15     # radius of the ball, per pixel
 steps: int = 10           # of the attack
-seed: int = 0
+seed: int = 0  # of every random draw and of the networks; read has networks of seed 0
 network: str = ""        # of the students; "": the data set's own; or yours, as "nets:student"
 teacher_network: str = ""  # of their teacher
 

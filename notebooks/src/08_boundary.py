@@ -11,7 +11,7 @@
 profile: str = "read"     # read, smoke or full
 dataset: str = "digits"   # digits or mnist
 image: int = 0            # of the gallery, where the first walk starts
-seed: int = 0
+seed: int = 0  # of every random draw and of the networks; read has networks of seed 0
 
 # %%
 import pandas
