@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame, Series
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..checks import images, network, whole
@@ -270,23 +269,3 @@ def input_gradients(
         with standing(network(f"network {method!r}", net), "eval"):
             found[style(method)["label"]] = input_gradient(net, x, y, tau, space=space)[1]
     return gradient_pictures(x, found, [f"class {int(k)}" for k in y], title)
-
-
-def cloud(points: dict, xlabels: Sequence[str], ylabel: str, title: str = "") -> Figure:
-    """{method: [(x, ..., y), ...]}, a panel for each x, a mark a network, Spearman's rank
-    correlation above each panel.
-    """
-    fig, axes = panels(len(xlabels), max(3, 9.2 / len(xlabels)), 4.4, title)
-    for i, (ax, name) in enumerate(zip(axes, xlabels)):
-        marks = [(m, p[i], p[-1]) for m in rank(points) for p in points[m]]
-        marks = DataFrame(marks, columns=["method", "x", "y"]).dropna()
-        for method, mine in marks.groupby("method", sort=False):
-            ax.plot(mine.x, mine.y, ls="", ms=6, **style(method))
-        told = "no rows"
-        if len(marks) > 2:
-            told = f"rank correlation {spearmanr(marks.x, marks.y)[0]:+.2f}, {len(marks)} networks"
-        ax.set_xlabel(name)
-        ax.set_title(told, fontsize=9)
-    axes[0].set_ylabel(ylabel)
-    palette.add_legend(fig, 4)
-    return fig

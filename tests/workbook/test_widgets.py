@@ -411,13 +411,3 @@ def test_accuracy_falls_to_the_right_under_attack_as_under_noise():
         and figures.accuracy_curves(rows.assign(perturbation="gaussian")).axes[0].xaxis_inverted()
     )
     assert ax.texts[0].xy[0] == pytest.approx(0.202)
-
-
-def test_a_cloud_has_a_panel_for_each_quantity_and_leaves_out_what_is_not_there():
-    nan = float("nan")
-    fig = figures.cloud(
-        {"kd": [(1, 5, 1), (2, 4, 2)], "robust": [(3, nan, 3), (nan, 2, 4)]}, ["left", "right"], "y"
-    )
-    left, right = fig.axes
-    assert "+1.00, 3 networks" in left.get_title() and "-1.00, 3 networks" in right.get_title()
-    assert "no rows" in figures.cloud({"kd": [(nan, 1)]}, ["x"], "y").axes[0].get_title()
