@@ -14,12 +14,14 @@
 # %% [markdown]
 # ## What is promised
 #
-# The paper promises a *robust* student that is at least as accurate as its teacher on clean images and loses less in noise, behind a hidden square and on another data set; it says so against three students: KD, FitNet and, on clean digits only, one trained on labels alone. (FitNet, arXiv 1412.6550, imitates a hidden layer of its teacher.)
+# The paper promises a *robust* student that is at least as accurate as its teacher on clean images and loses less in noise, behind a hidden square and on another data set. It compares this student with three others: KD (knowledge distillation), FitNet and, on clean digits only, one trained on labels alone. KD imitates its teacher's scores, FitNet (arXiv 1412.6550) a hidden layer too.
 #
 # > From clean MNIST to SNR 1 KD's student loses 7.25 points, the robust student 2.23 (Sec. V-B).
+#
+# SNR, the signal-to-noise ratio, is explained below; points are percentage points of accuracy.
 
 # %% [markdown]
-# Every parameter stands in the next cell; change one there, or with `papermill -p name value`.
+# Every parameter stands in the next cell; change one there, or with `papermill -p name value`. The profile `read` takes shipped networks, `smoke` trains small ones in their place, `full` trains everything.
 
 # %% tags=["parameters"]
 profile: str = "read"    # read, smoke or full
@@ -56,7 +58,7 @@ chapter.environment()
 #
 # - *standard* saw the labels, nothing else;
 # - *KD* (arXiv 1503.02531) also imitates the teacher's scores for all ten digits, softened so that small scores count;
-# - *robust* does two things more. Its score for the true digit shall exceed the teacher's; and when a pixel changes, that score shall change as the teacher's does.
+# - *robust* does two things more. Its score for the true digit should exceed the teacher's; and when a pixel changes, that score should change as the teacher's does.
 #
 # > $\mathcal L = \mathcal L_{KD} + C_1\,\mathcal L_G + C_2\,\mathcal L_S$ (Eq. 17): $\mathcal L_S$ asks for the higher score, $\mathcal L_G$ for the same gradient to the image; $C_1$ and $C_2$ are weights.
 #
@@ -76,7 +78,7 @@ for method, net in nets.items():
 # %% [markdown]
 # ## One image, clean and noisy
 #
-# The **signal-to-noise ratio** (SNR) is 0 decibels (dB) where the noise is as strong as the image; 3 dB less doubles the noise ([05](05_noise_and_occlusion.ipynb) has the formula). The cell picks the first of forty shipped test images that the networks name differently at the middle level: a telling picture, not a typical one.
+# *White noise* adds an independent random number to each pixel. The **signal-to-noise ratio** (SNR) is 0 decibels (dB) where the noise is as strong as the image; 3 dB less doubles the noise's power ([05](05_noise_and_occlusion.ipynb) has the formula). The cell picks the first of forty shipped test images that the networks name differently at the middle level: a telling picture, not a typical one.
 
 # %%
 x, y = chapter.first_images(dataset, full)
@@ -97,7 +99,7 @@ palette.show(figures.score_bars(pictures, scores, [y[pick]] * 4, full.names if f
              alt=f"A handwritten {int(y[pick])}, clean and at {levels} dB; below each the ten scores of teacher, standard, KD and robust")
 
 # %% [markdown]
-# Bars are scores for the ten digits; the triangle marks the true one. Standard and KD keep the digit throughout. The teacher takes it for a 7, and in the strongest noise the robust student follows: trained to change as the teacher does, it has the teacher's mistake. In the paper's Fig. 3 it is the robust student that holds. One image decides nothing, so count.
+# Bars are scores for the ten digits; the triangle marks the true one. Standard and KD keep the digit throughout. At the middle level the teacher says 7, by a little; in the strongest noise the robust student says 7 too. It was trained to change as the teacher does, which may be why. In the paper's Fig. 3 the robust student keeps the digit. One image decides nothing, so the next table counts all.
 
 # %% [markdown]
 # ## Ten thousand images
@@ -121,7 +123,7 @@ table.insert(0, "networks", wanted.groupby("method").seed.nunique())
 table[["networks", "clean", "SNR 5 dB", "SNR 3 dB", "SNR 1 dB"]]
 
 # %% [markdown]
-# On clean digits the four are level. In white noise the teacher falls first, as in the paper. But our robust student is three points *below* KD's at 1 dB, where the paper prints it five points above. The weight $C_1$ may be the reason, or a teacher that is no better than a student on labels alone: [05](05_noise_and_occlusion.ipynb) shows both, and the noise in which the robust student wins.
+# On clean digits the four are level. At 1 dB the teacher keeps least; in the paper KD's student does. Our robust student is three points *below* KD's there, where the paper prints it five points above. The weight $C_1$ may be the reason, or a teacher that is no better than a student on labels alone. [05](05_noise_and_occlusion.ipynb) looks at both, and shows the noise in which the robust student wins.
 
 # %% [markdown]
 # ## Exercise 1: was it luck? (two minutes)
@@ -180,7 +182,7 @@ checkers.decibels(ratio)
 # | [00_start_here](00_start_here.ipynb) | What is claimed, and can I see it in a minute? | here |
 # | [01_theorem](01_theorem.ipynb) | How hard must I push before the teacher overtakes the student? | counterexamples to drag, a certified disc on a plane |
 # | [02_losses](02_losses.ipynb) | What does each term pull on? | sliders for tau, gamma and lambda |
-# | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | next |
+# | [03_training](03_training.ipynb) | Does Algorithm 1 train, and what does each term cost? | read this next |
 # | [04_margins](04_margins.ipynb) | Did the head start grow and the slope shrink? | every student, image by image |
 # | [05_noise_and_occlusion](05_noise_and_occlusion.ipynb) | Who keeps seeing the digit? | sliders, and the curves of Fig. 2 |
 # | [06_tables](06_tables.ipynb) | Which published numbers hold? | the paper's cells beside ours |
@@ -188,4 +190,4 @@ checkers.decibels(ratio)
 # | [08_boundary](08_boundary.ipynb) | Does a student that shares its teacher's boundary share its robustness? | walks to the boundary |
 # | [09_claims](09_claims.ipynb) | Which claims hold, which fail, and what remains open? | the ledger |
 #
-# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise every student keeps more digits than the teacher. That the paper's terms are the reason is another claim; the student with them does not keep most.
+# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise all three kinds of student keep more digits than the teacher on average, though the three teachers differ widely. The paper's terms are not the reason: of the three students, the one with them keeps fewest.

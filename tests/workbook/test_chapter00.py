@@ -78,6 +78,11 @@ def test_what_the_table_is_said_to_show():
     clean = cells["VI.kd.error"] - cells["VI.robust.error"]
     drops = cells["fig2a.kd.drop"] - cells["fig2a.robust.drop"]
     assert 4.5 < clean + drops < 5.5, "the paper prints it five points above"
+    kept = {
+        m: -cells[f"VI.{m}.error"] - cells[f"fig2a.{m}.drop"] for m in ("teacher", "kd", "robust")
+    }
+    assert min(kept, key=kept.get) == "kd", "in the paper KD's student keeps least"
+    assert hard.drop("teacher").idxmin() == "robust", "of the three students the fewest"
     for number in (cells["fig2a.kd.drop"], cells["fig2a.robust.drop"]):
         assert f"{number:g}" in SOURCE
 
