@@ -5,7 +5,7 @@
 #
 # **No kernel? [figure3.html](../figure3.html)** moves noise and a square over a digit in any browser.
 #
-# **You'll do** Figure 3 of the paper, live, and Figure 2 over the whole test set. **You'll learn** what an SNR in decibels is on a picture, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a control, *target zero*: the robust student with zero in the place of the teacher's gradient, made smooth without the teacher's slope.
+# **You'll do** Figure 3 of the paper, live, and Figure 2 over the whole test set. **You'll learn** what an SNR in decibels is on a picture, and in which noise the robust student wins. **You'll need** the four networks of [00](00_start_here.ipynb) and a control, *target zero*: a robust student whose gradient is pulled to zero instead of to the teacher's, so it is smooth without the teacher's slope.
 #
 # `read` a few seconds · `smoke` with `dataset="digits"` under a minute · `full` trains MNIST, about half an hour on one core
 
@@ -42,14 +42,14 @@ for method in methods[1:]:
 # %% [markdown]
 # ## Figure 3, live
 #
-# It opens on the first of the shipped digits that the networks name differently at 0 dB. Solid bars are scores now, hollow ones the clean image's.
+# It opens on the first shipped digit that the networks name differently at 0 dB. In the live figure solid bars are the scores now, hollow ones the clean image's; the stored picture has them side by side.
 
 # %%
 x, y = chapter.first_images(dataset, full)
 widgets.explorer(nets, x, y, list(full.names) if full and full.names else [str(c) for c in range(int(y.max()) + 1)], snr)
 
 # %% [markdown]
-# The teacher takes the noisy 1 for a 7; of the students the robust one is the least sure. Turn *noise draw*, and the verdict turns too. *Own digit* takes a photo: one upright digit, dark pen, light paper, even light. Grey left by a shadow, or a digit that lies, is pointed out where it can be told.
+# The teacher takes the noisy 1 for a 7; of the students the robust one is the least sure. Another *noise draw* can change what they say. *Own digit* takes a photo of one upright digit: dark pen, light paper, even light. It warns of a shadow or a digit on its side where it can tell.
 
 # %%
 if picture:
@@ -68,9 +68,9 @@ else:
 #
 # > White Gaussian noise of power $P_x/\mathrm{SNR}$ (Sec. V-B).
 #
-# $$\mathrm{SNR}=10\log_{10}\frac{P_x}{P_\text{noise}}\ \text{dB}\qquad\sigma=\sqrt{P_\text{noise}}=\sqrt{P_x}\;10^{-\mathrm{SNR}/20}$$
+# $$\mathrm{SNR}=10\log_{10}\frac{P_x}{P_\text{noise}}\ \text{dB}$$
 #
-# $P_x$ is the mean square of the image's pixels. The noise's standard deviation is $\sigma=\sqrt{P_x}\,10^{-\mathrm{SNR}/20}$, because an SNR is a ratio of powers and ten decibels are a factor of ten: at 1 dB an average MNIST test digit has noise of 0.30, nearly a third of the way from white to black. The paper names no unit, nor says whether power is centred or pixels clipped; we take decibels, each image by itself, and do neither.
+# $P_x$ is the mean square of the image's pixels. The noise's standard deviation is $\sigma=\sqrt{P_x}\,10^{-\mathrm{SNR}/20}$, because an SNR is a ratio of powers and ten decibels are a factor of ten: at 1 dB an average MNIST test digit has noise of 0.30, nearly a third of the way from white to black. The paper names no unit, and does not say whether power is taken about the mean or whether pixels are clipped. We take decibels, measure each image by itself, and do neither.
 
 # %%
 levels = [10, 5, 3, 1, 0]
@@ -79,13 +79,13 @@ sigma = {name: [float((perturb.power(data.gallery(name)[0]) / 10 ** (level / 10)
 pd.DataFrame(sigma, index=[f"{level} dB" for level in levels]).T.round(2)
 
 # %% [markdown]
-# The mean $\sigma$ over the forty shipped images of each set. At the same SNR the 8 x 8 digits get more noise, because they hold more ink.
+# The mean $\sigma$ over the forty shipped images of each set. MNIST's forty have a little less ink than its average test digit, hence 0.28 at 1 dB, not 0.30. At the same SNR the 8 x 8 digits get more noise, because they hold more ink.
 #
 # ## Noise that falls on the ink
 #
-# > Table I tests *Poisson noise* too, without its level.
+# > Table I tests *Poisson noise* too, and names no level.
 #
-# A count of light has a variance equal to its mean. Scaled to an SNR and centred, that is
+# A count of light has a variance equal to its mean. Scaled to an SNR, its noise has mean zero and at pixel $i$ the standard deviation
 #
 # $$\sigma_i=\sqrt{\frac{P_x}{\mathrm{ratio}}\cdot\frac{|x_i|}{\operatorname{mean}|x|}},\qquad \mathrm{ratio}=10^{\mathrm{SNR}/10}.$$
 #
@@ -97,11 +97,11 @@ palette.show(noise_figures.noise_ladder(x[pick:pick + 1], levels, seed),
              alt="One image under white noise, which covers the paper, and under Poisson noise, which stays on the ink, at 10 to 0 dB; sigma above each")
 
 # %% [markdown]
-# White noise covers the paper; Poisson noise of the same power eats the strokes. (Clipped for the eye; the networks get it unclipped.)
+# White noise covers the paper; Poisson noise of the same power eats the strokes. (The pictures are clipped for display; the networks get them unclipped.)
 #
 # ## Exercise 1: make the noise (five minutes)
 #
-# Write white noise at a *ratio* of powers, each image by its own mean square.
+# Write a function that adds white noise at a *ratio* of powers (not decibels). Measure each image by its own mean square.
 
 # %%
 def noisy(x, ratio, generator):
@@ -127,7 +127,7 @@ checkers.noise(noisy)
 # %% [markdown]
 # ## Exercise 2: let it fall on the ink (five minutes)
 #
-# Now Poisson noise at a ratio: the variance in proportion to the pixel, the mean power as before.
+# Now add Poisson noise at a ratio: its variance is in proportion to the pixel, its mean power as before.
 
 # %%
 def shot(x, ratio, generator):
@@ -154,7 +154,7 @@ checkers.shot(shot)
 # %% [markdown]
 # ## Luck, counted
 #
-# Twenty draws of white noise on each of the forty images: in how many percent does each network name the true class?
+# Twenty draws of white noise on each of the forty images: how often, in percent, does each network (one of each kind) name the true class?
 
 # %% tags=["computed"]
 counts = palette.as_table(evaluate.sweep(nets, x, y, [("gaussian", s, "dB") for s in (6, 3, 0, -3)], draws=20, seed=seed))
@@ -162,7 +162,7 @@ luck = (100 * counts.correct / counts.n).set_axis([counts.method, counts.level])
 luck[[6, 3, 0, -3]].round(1).add_suffix(" dB")
 
 # %% [markdown]
-# At 3 dB the robust student names most, at -3 dB fewest of the students. Forty images are few; the whole test set comes next.
+# At 3 dB the robust student is right most often, at -3 dB least often of the students. Forty images are few; the whole test set comes next.
 #
 # ## Figure 2: accuracy in white noise
 #
@@ -186,14 +186,14 @@ palette.show(noise_figures.noise_curves(noise[noise.level.between(1, 5)], noise_
              alt="Accuracy at 5 to 1 dB: KD's student falls least, then standard, then robust and target zero; the printed marks have robust above KD; the teacher, on its own scale, varies most")
 
 # %% [markdown]
-# Bars are 95 % intervals of the mean over training runs; above 5 dB all are level. KD's student falls least, the robust student and target zero most. The hollow marks have it the other way round.
+# Bars are 95 % intervals of the mean over training runs; above 5 dB, not drawn, all are level. KD's student falls least, the robust student three points further at 1 dB. Target zero and the teacher differ so much between runs that their places are undecided. In the paper (hollow marks) the robust student is above KD's.
 
 # %%
 share = noise[noise.level == 1].assign(accuracy=lambda t: 100 * t.correct / t.n).groupby(["method", "seed"]).accuracy.mean().unstack()
-print("robust below KD at 1 dB in", int((share.loc["robust"] < share.loc["kd"]).sum()), "of", share.loc["kd"].count(), "seeds")
+print("robust below KD at 1 dB in", int((share.loc["robust"] < share.loc["kd"]).sum()), "of", share.loc["kd"].count(), "training runs")
 
 # %% [markdown]
-# ## Poisson noise turns the order over
+# ## In Poisson noise the robust student is ahead
 
 # %%
 shot_rows = rows[(rows.perturbation == "poisson") & rows.level.between(1, 5)]
@@ -201,7 +201,7 @@ palette.show(noise_figures.noise_curves(shot_rows, noise_figures.headline(shot_r
              alt="Accuracy at 5 to 1 dB of Poisson noise: the teacher and target zero fall least, then robust, then KD, and standard most")
 
 # %% [markdown]
-# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB. The teacher is strong here, and its student may have that from it; but target zero, who never saw the teacher's gradient, is stronger than the robust student.
+# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB. The teacher is strong here, and its student may have that from it. But target zero, which never saw the teacher's gradient, keeps three points more than the robust student.
 #
 # ## A hidden square
 
@@ -211,11 +211,11 @@ palette.show(noise_figures.noise_curves(blocks, noise_figures.headline(blocks, "
              alt="Accuracy against the side of a hidden square: target zero falls least, then robust; standard falls most")
 
 # %% [markdown]
-# The square is at a random place. Target zero loses least, the standard student most; behind 10 x 10 pixels the robust student gains one point over KD's.
+# The square is at a random place. Target zero loses least, the standard student most; behind 10 x 10 pixels the robust student is one point above KD's.
 #
 # ## Every method, in both noises
 #
-# *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) a hidden layer too. The controls: *shuffled* takes the teacher's gradient at *another* image of the class, *noise augmented* is KD on noisy images, *direct* KD with a hinge on the corrected theorem of [01](01_theorem.ipynb), and two leave out one term of Eq. 17.
+# *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) imitates a hidden layer too. The others are ours: *shuffled* takes the teacher's gradient at *another* image of the class, *noise augmented* is KD on images with white noise, and *direct* is KD with a penalty where the corrected theorem of [01](01_theorem.ipynb) is not met. *$L_G$ only* and *$L_S$ only* keep KD and one term of Eq. 17.
 
 # %%
 stored = jobs.shipped(dataset, palette.styles().keys() - score_cache.LATER) if profile == "read" else rows
@@ -223,12 +223,12 @@ palette.show(noise_figures.one_noise_against_the_other(stored, 1, f"{full.name i
              alt="Accuracy in Poisson noise against white noise at 1 dB: shuffled and noise augmented at the upper right, teacher, robust and target zero at the upper left, standard at the bottom")
 
 # %% [markdown]
-# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high; of them only *shuffled* lies far to the right as well. So a term on the gradient helps on the ink, no matter whose gradient it is; in white noise it costs accuracy, *shuffled* excepted.
+# The four with a plain term on the gradient (robust, $\mathcal L_G$ only, target zero, shuffled) lie high above KD: on the ink such a term helps, whoever's gradient it is. In white noise three of the four lie left of KD; *shuffled* does not. A gain on the ink does not need such a term: *noise augmented* and the one run of *mimic* are as high as robust.
 
 # %% [markdown]
 # ## The weight, and a better teacher
 #
-# $C_1$ was set to 10 on clean validation images. Does it matter in noise? The first rows are single runs under a teacher from above; those teachers are no better than a student on labels alone. The other rows have two newer teachers, trained with half the dropout, who are better.
+# $C_1$ was set to 10 on clean validation images. Does it matter in noise? The first rows are single runs under one of the teachers above, which are no better than a student on labels alone. The other rows have two newer teachers, trained with half the dropout, which are better on clean digits.
 
 # %% tags=["computed"]
 runs = pd.read_csv(env.RESULTS / "mnist.csv", keep_default_na=False)
@@ -243,12 +243,12 @@ table.insert(0, "runs", [part.seed.nunique() for part in chosen.values()])
 table.rename(columns={"gaussian": "white, 1 dB", "poisson": "Poisson, 1 dB"})
 
 # %% [markdown]
-# On clean digits the weight hardly matters; in white noise the smallest does best, in Poisson noise the largest. And under the newer teachers the robust student is *ahead* of KD's in both noises, at each weight. These are two of the eight teachers of a [registered study](../data/claims/README.md); chapter [09](09_claims.ipynb) judges when all are trained.
+# On clean digits the weight hardly matters. In Poisson noise the largest does best; in white noise the smallest, under the newer teachers by too little to matter. Under these the robust student is *ahead* of KD's in both noises, at each weight. One or two runs a row decide nothing: these are two of the eight teachers of a [registered study](../data/claims/README.md), and chapter [09](09_claims.ipynb) judges when all are trained.
 
 # %% [markdown]
 # ## Five seeds on the small digits
 #
-# Here each run has a teacher of its own, and the SNR is a plain ratio: ratio 1 is 0 dB.
+# The data set *digits* has the small images of scikit-learn. Each run has a teacher of its own, and the SNR is a plain ratio: ratio 1 is 0 dB.
 
 # %%
 small = jobs.shipped("digits", methods)
@@ -257,14 +257,14 @@ palette.show(figures.seed_dots(ratios, "In white noise robust and target zero le
              alt="Accuracy of five runs a method on digits, clean and in white noise of ratio 3 and 1: a dot a run, a bar the mean")
 
 # %% [markdown]
-# The paper's claim holds here: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and their mean is above the teachers'. Target zero does as well in noise, but gives up nearly two points of clean accuracy. So smoothness helps; the teacher's gradient saves the clean accuracy.
+# The paper's claim on noise holds here: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and the robust mean is above the teachers'. On clean images the teachers stay ahead. Target zero does as well in noise, but is nearly two points below the robust student on clean images. So smoothness is enough in noise; the student with the teacher's gradient keeps the clean accuracy too.
 
 # %% [markdown]
 # ## Where the paper added its noise
 #
-# CIFAR's images are *whitened* before a network sees them (Sec. V-A). Each is stretched to one contrast; then ZCA divides every direction of pixel space by $\sqrt{\lambda+0.1}$, $\lambda$ being the training images' variance in it (constants of arXiv 1302.4389; the paper prints none). White noise is equally strong in every direction, so it grows where images hardly vary.
+# CIFAR's images are *whitened* before a network sees them (Sec. V-A). Each image is scaled to the same contrast; then ZCA, the whitening used here, divides every direction of pixel space by $\sqrt{\lambda+0.1}$, $\lambda$ being the training images' variance in it (constants of arXiv 1302.4389; the paper prints none). White noise is equally strong in every direction, so it grows where images hardly vary.
 #
-# The whitened image has the power $P=\operatorname{mean}\frac{\lambda}{\lambda+0.1}$, so noise of power one gets the power $\operatorname{mean}\frac{1}{\lambda+0.1}=\frac{1-P}{0.1}$.
+# The whitened image has the power $P=\operatorname{mean}\frac{\lambda}{\lambda+0.1}$, and noise of power one gets the power $\operatorname{mean}\frac{1}{\lambda+0.1}=\frac{1-P}{0.1}$. The cells below measure both on twenty images, with two students of a short trial.
 
 # %%
 with np.load(env.GALLERY / "cifar10.npz") as file:
@@ -286,4 +286,4 @@ for r in counted:
 # %% [markdown]
 # The paper cannot have added its noise before the images were whitened: 10 dB in the pixels reach the network as -12 dB, where our networks guess, while the paper's robust student loses less than two points (Table I). So noise, and the zeros of the square, are added here to what the network sees.
 #
-# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better. In Poisson noise, behind a square and on the small digits the robust student beats KD's; a control without the teacher's gradient at that image does as well or better.
+# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better, which are too few to decide. In Poisson noise, behind a square and on the noisy small digits the robust student beats KD's. There target zero, which never sees the teacher's gradient, does about as well or better.

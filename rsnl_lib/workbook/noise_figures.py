@@ -31,11 +31,13 @@ def runs_told(rows: DataFrame) -> str:
 def headline(rows: DataFrame, what: str, where: str) -> str:
     """A title that says which method keeps most and which least at the hardest level."""
     noise = rows.perturbation.isin(_KINDS).all()
-    hardest = rows[rows.level == (rows.level[rows.level >= 1].min() if noise else rows.level.max())]
+    level = rows.level[rows.level >= 1].min() if noise else rows.level.max()
+    hardest = rows[rows.level == level]
     sums = hardest.groupby("method")[["correct", "n"]].sum()
     share = (sums.correct / sums.n).sort_values()
     most, least = (style(share.index[i])["label"] for i in (-1, 0))
-    return f"{what}: {most} keeps most, {least} least\n{where}"
+    place = f"at {level:g} {hardest.unit.iloc[0]}"
+    return f"{what}: {place} {most} keeps most, {least} least\n{where}"
 
 
 def noise_ladder(x: Tensor, levels: Sequence[float], seed: int = 0) -> Figure:
