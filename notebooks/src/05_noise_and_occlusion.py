@@ -94,7 +94,7 @@ pd.DataFrame(sigma, index=[f"{level} dB" for level in levels]).T.round(2)
 # %%
 pick = int(torch.nonzero(y == min(5, int(y.max())))[0])
 palette.show(noise_figures.noise_ladder(x[pick:pick + 1], levels, seed),
-             alt="One image under white noise, which covers the paper, and under Poisson noise, which stays on the ink, at 10 to 0 dB; sigma above each")
+             alt="One image under white noise, which covers the paper, and under Poisson noise, which stays on the ink, at 10 to 0 dB; the white noise's sigma above each")
 
 # %% [markdown]
 # White noise covers the paper; Poisson noise of the same power eats the strokes. (The pictures are clipped for display; the networks get them unclipped.)

@@ -114,8 +114,9 @@ def method_dots(values: dict[str, Series], title: str = "") -> Figure:
 def seed_dots(rows: Any, title: str = "") -> Figure:
     """`method_dots` of the accuracy of every seed at each (perturbation, level, unit) of `rows`."""
     rows = as_table(rows, "method", "perturbation", "level", "unit", "correct", "n")
+    words = {"ratio": "SNR ratio {:g}"}
     places = [
-        "clean" if kind == "clean" else f"SNR {level:g} {unit}"
+        "clean" if kind == "clean" else words.get(unit, "SNR {:g} {}").format(level, unit)
         for kind, level, unit in zip(rows.perturbation, rows.level, rows.unit)
     ]
     accuracy = (100 * rows.correct / rows.n).set_axis(rows.method)

@@ -25,7 +25,7 @@ def runs_told(rows: DataFrame) -> str:
     seeds = rows.groupby("method").seed.nunique()
     teachers, students = int(seeds["teacher"]), int(seeds.drop("teacher").max())
     words = f"{teachers} teacher{'s' * (teachers > 1)}, {students} student{'s' * (students > 1)}"
-    return f"{words} of each kind, {rows.n.max():,} noisy images each"
+    return f"{words} of each kind, {rows.n.max():,} images each"
 
 
 def headline(rows: DataFrame, what: str, where: str) -> str:

@@ -214,7 +214,7 @@ def test_a_headline_names_who_keeps_most_at_the_hardest_level(white):
         blocks, "s", "w"
     )
     assert noise_figures.runs_told(white) == (
-        "3 teachers, 6 students of each kind, 20,000 noisy images each"
+        "3 teachers, 6 students of each kind, 20,000 images each"
     )
 
 
