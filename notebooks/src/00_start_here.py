@@ -78,7 +78,7 @@ for method, net in nets.items():
 # %% [markdown]
 # ## One image, clean and noisy
 #
-# *White noise* adds an independent random number to each pixel. The **signal-to-noise ratio** (SNR) is 0 decibels (dB) where the noise is as strong as the image; 3 dB less doubles the noise's power ([05](05_noise_and_occlusion.ipynb) has the formula). The cell picks the first of forty shipped test images that the networks name differently at the middle level: a telling picture, not a typical one.
+# *White noise* adds an independent Gaussian number of mean zero to each pixel. The **signal-to-noise ratio** (SNR) is 0 decibels (dB) where the noise is as strong as the image; 3 dB less doubles the noise's power ([05](05_noise_and_occlusion.ipynb) has the formula). The cell picks the first of forty shipped test images that the networks name differently at the middle level: a telling picture, not a typical one.
 
 # %%
 x, y = chapter.first_images(dataset, full)

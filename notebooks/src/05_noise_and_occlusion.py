@@ -201,7 +201,7 @@ palette.show(noise_figures.noise_curves(shot_rows, noise_figures.headline(shot_r
              alt="Accuracy at 5 to 1 dB of Poisson noise: the teacher and target zero fall least, then robust, then KD, and standard most")
 
 # %% [markdown]
-# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB. The teacher is strong here, and its student may have that from it. But target zero, which never saw the teacher's gradient, keeps three points more than the robust student.
+# Where the noise falls on the ink, the robust student keeps five points more than KD's at 1 dB. [09](09_claims.ipynb) still calls this gain undecided, because it scatters between runs. The teacher is strong here, and its student may have that from it. But target zero, which never saw the teacher's gradient, keeps three points more than the robust student.
 #
 # ## A hidden square
 
@@ -215,7 +215,7 @@ palette.show(noise_figures.noise_curves(blocks, noise_figures.headline(blocks, "
 #
 # ## Every method, in both noises
 #
-# *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) imitates a hidden layer too. The others are ours: *shuffled* takes the teacher's gradient at *another* image of the class, *noise augmented* is KD on images with white noise, and *direct* is KD with a penalty where the corrected theorem of [01](01_theorem.ipynb) is not met. *$L_G$ only* and *$L_S$ only* keep KD and one term of Eq. 17.
+# *Mimic* (arXiv 1312.6184) copies the teacher's logits, the numbers before softmax; *FitNet* (arXiv 1412.6550) imitates a hidden layer too. The others are ours: *shuffled* takes the teacher's gradient at *another* image of the class, *noise augmented* is KD on images with white noise, and *direct* is KD with a penalty where the corrected theorem of [01](01_theorem.ipynb) is not met. The marks $L_G$ only and $L_S$ only keep KD and one term of Eq. 17.
 
 # %%
 stored = jobs.shipped(dataset, palette.styles().keys() - score_cache.LATER) if profile == "read" else rows
@@ -257,14 +257,14 @@ palette.show(figures.seed_dots(ratios, "In white noise robust and target zero le
              alt="Accuracy of five runs a method on digits, clean and in white noise of ratio 3 and 1: a dot a run, a bar the mean")
 
 # %% [markdown]
-# The paper's claim on noise holds here: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and the robust mean is above the teachers'. On clean images the teachers stay ahead. Target zero does as well in noise, but is nearly two points below the robust student on clean images. So smoothness is enough in noise; the student with the teacher's gradient keeps the clean accuracy too.
+# The paper's claim on noise holds here: at ratio 1 every robust student beats the KD student of its seed, by seven points on average, and the robust mean is above the teachers'. On clean images the teachers stay ahead. Target zero does as well in noise, but is nearly two points below the robust student on clean images. So smoothness is enough in this noise; the student with the teacher's gradient keeps the clean accuracy too.
 
 # %% [markdown]
 # ## Where the paper added its noise
 #
 # CIFAR's images are *whitened* before a network sees them (Sec. V-A). Each image is scaled to the same contrast; then ZCA, the whitening used here, divides every direction of pixel space by $\sqrt{\lambda+0.1}$, $\lambda$ being the training images' variance in it (constants of arXiv 1302.4389; the paper prints none). White noise is equally strong in every direction, so it grows where images hardly vary.
 #
-# The whitened image has the power $P=\operatorname{mean}\frac{\lambda}{\lambda+0.1}$, and noise of power one gets the power $\operatorname{mean}\frac{1}{\lambda+0.1}=\frac{1-P}{0.1}$. The cells below measure both on twenty images, with two students of a short trial.
+# The whitened image has the power $P=\operatorname{mean}\frac{\lambda}{\lambda+0.1}$, and noise of power one gets the power $\operatorname{mean}\frac{1}{\lambda+0.1}=\frac{1-P}{0.1}$. The cells below try this on twenty images, with two students of a short trial.
 
 # %%
 with np.load(env.GALLERY / "cifar10.npz") as file:
@@ -286,4 +286,4 @@ for r in counted:
 # %% [markdown]
 # The paper cannot have added its noise before the images were whitened: 10 dB in the pixels reach the network as -12 dB, where our networks guess, while the paper's robust student loses less than two points (Table I). So noise, and the zeros of the square, are added here to what the network sees.
 #
-# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better, which are too few to decide. In Poisson noise, behind a square and on the noisy small digits the robust student beats KD's. There target zero, which never sees the teacher's gradient, does about as well or better.
+# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better, which are too few to decide. In Poisson noise, behind a square and on the noisy small digits the robust student is ahead of KD's on average. There target zero, which never sees the teacher's gradient, does about as well or better.
