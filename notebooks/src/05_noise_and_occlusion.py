@@ -211,7 +211,7 @@ palette.show(noise_figures.noise_curves(blocks, noise_figures.headline(blocks, "
              alt="Accuracy against the side of a hidden square: target zero falls least, then robust; standard falls most")
 
 # %% [markdown]
-# The square is at a random place. Target zero loses least, the standard student most; behind 10 x 10 pixels the robust student is one point above KD's.
+# The square is at a random place. Target zero loses least, the standard student most; behind 10 x 10 pixels the robust student is one point above KD's. Over squares up to that size [09](09_claims.ipynb) calls its gain too small to matter.
 #
 # ## Every method, in both noises
 #
@@ -286,4 +286,4 @@ for r in counted:
 # %% [markdown]
 # The paper cannot have added its noise before the images were whitened: 10 dB in the pixels reach the network as -12 dB, where our networks guess, while the paper's robust student loses less than two points (Table I). So noise, and the zeros of the square, are added here to what the network sees.
 #
-# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better, which are too few to decide. In Poisson noise, behind a square and on the noisy small digits the robust student is ahead of KD's on average. There target zero, which never sees the teacher's gradient, does about as well or better.
+# **Who keeps seeing the digit?** It depends on the noise and on the teacher. In MNIST's white noise KD's student beats the robust one under teachers that are no better than a student, and loses to it under two that are better, which are too few to decide. In Poisson noise, by a little behind a square, and on the noisy small digits the robust student is ahead of KD's on average. There target zero, which never sees the teacher's gradient, does about as well or better.
