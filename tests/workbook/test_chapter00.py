@@ -109,3 +109,8 @@ def test_the_line_of_parameters_leaves_out_what_is_empty(capsys):
     chapter.parameters({}, profile="read", dataset="mnist", seed=0, picture="")
     assert capsys.readouterr().out == "profile read · dataset mnist · seed 0\n"
     chapter.parameters({}, profile="full", dataset="usps", seed=0)  # takes every data set
+
+
+def test_three_decibels_are_not_quite_twice(capsys):
+    checkers.decibels(lambda db: 2 ** (db / 3))
+    assert "only nearly a factor of two" in capsys.readouterr().out

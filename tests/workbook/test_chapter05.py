@@ -335,3 +335,31 @@ def test_controls_keep_their_size_and_every_view_names_its_sliders(monkeypatch):
     assert all(c.layout.flex == "0 0 auto" for c in panel.children)
     assert "aria-label" in names.value and "rsnl-view" in out.value
     assert "rsnl-stage" in box._dom_classes
+
+
+def _white(x, g, deviation):
+    return x + torch.randn(x.shape, generator=g, dtype=x.dtype) * deviation
+
+
+@pytest.mark.parametrize(
+    "wrong, hint",
+    [
+        (
+            lambda x, ratio, g: _white(x, g, x.square().mean((1, 2, 3), keepdim=True) / ratio),
+            "is the root of that",
+        ),
+        (
+            lambda x, ratio, g: _white(
+                x, g, (x.square().mean((1, 2, 3), keepdim=True) / ratio).sqrt()
+            ).clamp(0, 1),
+            "nothing is clipped",
+        ),
+        (
+            lambda x, ratio, g: _white(x, g, (x.square().mean() / ratio).sqrt()),
+            "share one noise level",
+        ),
+    ],
+)
+def test_a_wrong_noise_is_named_for_what_it_is(wrong, hint, capsys):
+    checkers.noise(wrong)
+    assert hint in capsys.readouterr().out

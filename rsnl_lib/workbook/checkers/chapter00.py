@@ -49,6 +49,7 @@ def decibels(function: Callable) -> None:
         for wrong, why in (
             (10 ** (db / 20), "that is the formula for amplitudes, powers take 10"),
             (10 ** (-db / 10), "more decibels are less noise: the sign is turned round"),
+            (2 ** (db / 3), "3 dB is only nearly a factor of two"),
             (math.exp(db / 10), "the logarithm of decibels is the common one, of base 10"),
         ):
             if got and math.isclose(got, wrong) and not math.isclose(got, ratio):

@@ -23,6 +23,7 @@ def noise(function: Callable) -> None:
     got = function(x.clone(), 4.0, torch.Generator().manual_seed(1))
     need(shaped(got, x), "return a tensor of the images' shape")
     need(not torch.equal(got, x), "the images come back as they were; add the noise")
+    need(got.max() > 1, "yours cuts the pixels to at most 1; here nothing is clipped")
     power = perturb.power(got - x)
     ratio = perturb.power(x) / power
     centred = x.var(dim=(1, 2, 3), keepdim=True) / power
@@ -32,8 +33,10 @@ def noise(function: Callable) -> None:
     variance = "you took the variance: the mean brightness counts here"
     hint = f"the signal's power is the mean square, {variance}"
     need(not torch.allclose(centred, four, rtol=0.1), hint)
-    shared = ratio.max() / ratio.min() > 1.5
+    shared = power.max() / power.min() < 1.5
     need(not shared, "every image shall be measured by itself; yours share one noise level")
+    root = "power / ratio is the noise's variance; its standard deviation is the root of that"
+    need(not torch.allclose(power.sqrt(), perturb.power(x) / 4, rtol=0.1), root)
     question = "is that the noise's power or its standard deviation?"
     raise NotYet(f"asked for a ratio of 4, got {ratio.mean():.2f}; {question}")
 
