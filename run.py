@@ -7,8 +7,10 @@ python3 run.py test [...]       run every test and the notebooks' cells; more go
 python3 run.py lab [...]        serve JupyterLab on this machine only
 python3 run.py render [NN ...]  execute notebooks/src/NN_name.py into notebooks/NN_name.ipynb
 python3 run.py pull NN          take an edit made in JupyterLab back into notebooks/src/NN_name.py
+python3 run.py site [FOLDER]    make the site of what is stored, in runs/site or FOLDER
 python3 run.py lock [...]       resolve pyproject.toml anew into constraints.txt and, with hashes,
-                                requirements.txt; needs uv, more goes to uv pip compile
+                                requirements.txt and requirements-site.txt; needs uv, more goes to
+                                uv pip compile
 """
 
 import hashlib
@@ -18,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import venv
 
@@ -75,17 +78,18 @@ def setup():
         except (OSError, subprocess.CalledProcessError) as error:
             sys.exit(f"cannot make {VENV} ({error}); on Debian try: apt install python3-venv")
     STAMP.write_text("")
-    uv = [UV, "pip", "install", "--python", PY, "--compile-bytecode"]
-    pip = [PY, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    if not (UV and install(*uv)) and not install(*pip):
-        sys.exit("installing failed: check the network and free disk space (6 GB), run this again")
+    # what is locked, each file checked by its hash, then this library without a build
+    install("--require-hashes", "-r", "requirements.txt")
+    install("--no-deps", "--no-build-isolation", "-e", ".")
     STAMP.write_text("\n".join(wanted))
 
 
-def install(*tool):
-    """Install what is locked, each file checked by its hash, then this library without a build."""
-    locked = call(*tool, "--require-hashes", "-r", "requirements.txt")
-    return locked == 0 == call(*tool, "--no-deps", "--no-build-isolation", "-e", ".")
+def install(*what):
+    """Install into .venv, by uv where it is there and does it, else by pip."""
+    uv = [UV, "pip", "install", "--python", PY, "--compile-bytecode"]
+    pip = [PY, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if not (UV and call(*uv, *what) == 0) and call(*pip, *what):
+        sys.exit("installing failed: check the network and free disk space (6 GB), run this again")
 
 
 def demo(args):
@@ -159,17 +163,31 @@ def pull(args):
     return call(PY, "-m", "rsnl_lib.workbook.render", "pull", *args)
 
 
+def site(args):
+    install("--require-hashes", "-r", "requirements-site.txt")
+    return call(PY, "-m", "rsnl_lib.workbook.site", *args)
+
+
 def lock(args):
+    import tomllib  # here, so that an older Python gets as far as main's words
+
     if not UV:
         sys.exit("lock needs uv; install it with: pip install uv")
     resolve = [UV, "pip", "compile", "-q", "--universal", "--python-version", "3.11"]
-    resolve += ["--no-header", "--no-annotate", "pyproject.toml", *args]
-    hashed = ["--extra", "test", "--extra", "dev", "--generate-hashes", "-c", "constraints.txt"]
-    failed = call(*resolve, "--upgrade", "--all-extras", "-o", "constraints.txt")
-    return failed or call(*resolve, *hashed, "--upgrade", "-o", "requirements.txt")
+    resolve += ["--no-header", "--no-annotate", *args]
+    hashed = ["--generate-hashes", "-c", "constraints.txt", "--upgrade"]
+    ours = ["pyproject.toml", "--extra", "test", "--extra", "dev"]
+    pins = ["pyproject.toml", "--upgrade", "--all-extras", "-o", "constraints.txt"]
+    failed = call(*resolve, *pins)
+    failed = failed or call(*resolve, *ours, *hashed, "-o", "requirements.txt")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    with tempfile.TemporaryDirectory() as folder:  # of the extra alone, without the library's own
+        site = pathlib.Path(folder, "site.in")
+        site.write_text("\n".join(project["optional-dependencies"]["site"]))
+        return failed or call(*resolve, site, *hashed, "-o", "requirements-site.txt")
 
 
-TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, lock)}
+TASKS = {f.__name__: f for f in (demo, test, lab, render, pull, site, lock)}
 
 
 def main(argv):

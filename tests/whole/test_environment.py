@@ -81,14 +81,30 @@ def test_what_the_commands_install_has_hashes_and_the_same_pins():
         assert pin in pins and hashes, f"{pin}: run.py lock"
         assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for h in hashes), pin
         names.add(canonicalize_name(Requirement(pin).name))
-    for need in [*NEEDED, *(r for k in GROUPS if k not in ("ray", "matrix") for r in GROUPS[k])]:
+    apart = ("ray", "matrix", "site")
+    for need in [*NEEDED, *(r for k in GROUPS if k not in apart for r in GROUPS[k])]:
         assert canonicalize_name(need.name) in names, f"{need.name} is not locked: run.py lock"
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     assert {Requirement(r).name for r in build} <= names
 
 
+def test_what_the_site_installs_has_hashes_and_the_same_versions():
+    """requirements-site.txt holds what the extra site needs; nothing in it moves what .venv has."""
+    pins = {line.split(" ;")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    locked = re.split(r"\n(?=\S)", (ROOT / "requirements-site.txt").read_text().rstrip())
+    names = set()
+    for entry in locked:
+        pin, *hashes = entry.split(" \\\n    ")
+        assert pin.split(" ;")[0] in pins and hashes, f"{pin}: run.py lock"
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for h in hashes), pin
+        names.add(canonicalize_name(Requirement(pin).name))
+    assert {canonicalize_name(r.name) for r in GROUPS["site"]} <= names
+    assert not names & {"torch", "torchvision"}, "the site's packages alone, not the library's"
+
+
 def test_no_host_is_named():
-    for name in ("constraints.txt", "requirements.txt", "environment.yml", "pyproject.toml"):
+    files = ("constraints.txt", "requirements.txt", "requirements-site.txt", "environment.yml")
+    for name in (*files, "pyproject.toml"):
         text = (ROOT / name).read_text().replace("--hash=sha256:", "")
         assert "://" not in text and "--" not in text, name
     assert "uv.lock" in (ROOT / ".gitignore").read_text().split()
