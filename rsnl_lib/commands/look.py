@@ -45,7 +45,7 @@ def show_data(args: Namespace) -> None:
     names = [name.replace("$", "\\$") for name in d.names]  # no formulas
     y = [names[k] for k in d.y_train[:60]] if names else d.y_train[:60]
     grid = figures.picture_grid(x, y, f"{d.name}, first training images")
-    store.write(path, palette.png(grid, colours=256))
+    store.write(path, palette.png(grid))
     print(f"pictures: {path}")
 
 

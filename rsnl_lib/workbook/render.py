@@ -8,6 +8,7 @@ import atexit
 import base64
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -22,11 +23,21 @@ from ..env import ROOT
 BOOKS = ROOT / "notebooks"
 CHAPTER_FILES = BOOKS / "src"
 FRONT = BOOKS / "00_start_here.png"  # the README's first picture: the first figure of that notebook
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+# What JupyterLab would write on opening a notebook under this Python; under another one
+# jupyter/jupyter_server_config.py puts its version in.
+LANGUAGE = {
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "nbconvert_exporter": "python",
+    "pygments_lexer": "ipython3",
+    "version": "3.11.7",
 }
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": LANGUAGE}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+STORED_PICTURE = re.compile(r'<img [^>]*src="data:image/png;base64,([^"]+)"')
 FLAGS = "TQDM_DISABLE OMP_NUM_THREADS PYDEVD_DISABLE_FILE_VALIDATION JUPYTER_PREFER_ENV_PATH"
 FIXED = {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C.UTF-8", "COLUMNS": "80"}
 FIXED |= dict.fromkeys(FLAGS.split(), "1")
@@ -66,6 +77,8 @@ def canonical(nb: NotebookNode, stem: str) -> NotebookNode:
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET, None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
     return nb
 
 
@@ -74,10 +87,10 @@ def from_source(source: pathlib.Path) -> NotebookNode:
     return canonical(jupytext.read(source, fmt="py:percent"), source.stem)
 
 
-def first_picture(nb: NotebookNode) -> bytes:
-    """The PNG bytes of a notebook's first figure."""
-    outputs = (o.get("data", {}) for c in nb.cells for o in c.get("outputs", []))
-    return base64.b64decode(next(data["image/png"] for data in outputs if "image/png" in data))
+def pictures(cells: list[NotebookNode]) -> list[bytes]:
+    """The PNG bytes of all figures that cells have put out, in order."""
+    outputs = (o.get("data", {}).get("text/html", "") for c in cells for o in c.get("outputs", []))
+    return [base64.b64decode(code) for text in outputs for code in STORED_PICTURE.findall(text)]
 
 
 def render(source: pathlib.Path) -> None:
@@ -99,7 +112,7 @@ def render(source: pathlib.Path) -> None:
     nbformat.validate(canonical(nb, source.stem))
     store.write(stored(source), (nbformat.writes(nb).rstrip("\n") + "\n").encode())
     if source.stem == FRONT.stem:
-        store.write(FRONT, first_picture(nb))
+        store.write(FRONT, pictures(nb.cells)[0])
 
 
 def cell_parts(nb: NotebookNode) -> list[tuple]:

@@ -2347,6 +2347,34 @@ MUTANTS = [
         "x = x",
         "door::test_augmented",
     ),
+    (
+        "the words of a picture end at a quotation mark",
+        "workbook/palette",
+        "html.escape(alt)",
+        "alt",
+        "pictures::test_words_of",
+    ),
+    (
+        "a palette whatever it does to colours",
+        "workbook/palette",
+        "max() <= 24",
+        "max() <= 255",
+        "pictures::test_a_picture_with",
+    ),
+    (
+        "a live view without its still",
+        "workbook/widgets/base",
+        "kind != 'text/plain'",
+        "True",
+        "pictures::test_a_live_view",
+    ),
+    (
+        "a live view is stored",
+        "workbook/render",
+        "output.get('data', {}).pop(WIDGET, None)",
+        "output.get('data', {}).get(WIDGET, None)",
+        "pictures::test_of_a_live_view",
+    ),
 ]
 
 

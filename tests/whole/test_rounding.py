@@ -63,3 +63,26 @@ def test_only_cells_that_compute_are_forgiven():
         and not compared(["computed"], "1.25", "1.27")
         and not compared(["computed"], "7 of 9", "8 of 9")
     )
+
+
+IMG = '<img alt="a lead of {}" src="data:image/png;base64,{}">'
+
+
+def test_of_a_picture_the_words_are_compared_and_not_the_pixels():
+    one, other = IMG.format("2.5", "iVBORw0KGgo"), IMG.format("2.5", "iVBORx9/+A==")
+    assert compared([], one, one.replace("Ggo", "Abc"), "text/html")
+    assert compared(["computed"], one.replace("2.5", "2.6"), other, "text/html")
+    assert not compared([], one, one.replace("2.5", "2.6"), "text/html")
+
+
+def test_a_live_widget_is_not_missed_in_what_is_stored():
+    wrapped = rounding.forgiving(lambda self, test, ref, skip: test == ref)
+
+    class Cell:
+        class cell:
+            metadata = {}
+
+    live = {"output_type": "display_data", "data": {next(iter(rounding.WIDGET)): {"model_id": "1"}}}
+    still = {"output_type": "display_data", "data": {"text/html": "a still"}}
+    assert wrapped(Cell(), [live, dict(still)], [dict(still)])
+    assert not wrapped(Cell(), [live], [dict(still)])

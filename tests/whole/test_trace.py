@@ -9,6 +9,7 @@ import subprocess
 
 import nbformat
 import pytest
+from rounding import PIXELS
 
 from rsnl_lib import env, store
 from rsnl_lib.study import claims, jobs, paper, paper_jobs
@@ -79,8 +80,7 @@ def said(nb):
         for o in cell.get("outputs", []):
             out.append(o.get("text", ""))
             out += [o.get("data", {}).get(kind, "") for kind in ("text/plain", "text/html")]
-            out.append(o.get("metadata", {}).get("image/png", {}).get("alt", ""))
-    return html.unescape("\n".join(out))
+    return html.unescape(PIXELS.sub("", "\n".join(out)))
 
 
 def test_every_number_in_the_prose_is_computed_printed_or_defined(book):

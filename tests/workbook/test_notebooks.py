@@ -122,9 +122,9 @@ def test_cells_are_short(code):
 
 
 def test_figures_are_there_and_are_read(nb, code):
-    assert any("image/png" in o.get("data", {}) for c in code for o in c.outputs), "no figure"
+    assert render.pictures(code), "no figure"
     for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
-        if any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+        if render.pictures([cell]):
             assert after is not None and after.cell_type == "markdown", (
                 f"no words after the figure of: {cell.source}"
             )
@@ -134,5 +134,7 @@ def test_the_readme_shows_the_first_notebooks_figure():
     nb = nbformat.read(
         render.stored(render.CHAPTER_FILES / f"{render.FRONT.stem}.py"), as_version=4
     )
-    assert render.FRONT.read_bytes() == render.first_picture(nb), "stale: python3 run.py render 00"
+    assert render.FRONT.read_bytes() == render.pictures(nb.cells)[0], (
+        "stale: python3 run.py render 00"
+    )
     assert f"notebooks/{render.FRONT.name}" in (render.BOOKS.parent / "README.md").read_text()

@@ -16,6 +16,14 @@ from .. import palette
 from .svg import bars
 
 DIGITS = [str(i) for i in range(10)]
+GUARD = """<style>
+.jp-OutputArea:has(.rsnl-stage) .jp-OutputArea-child:has(.rsnl-still) { display: none }
+.rsnl-stage > .rsnl-lost { display: none; order: -1; flex: none; width: 100%; height: auto }
+.rsnl-stage.jupyter-widgets-disconnected > .rsnl-lost { display: block }
+.rsnl-stage.jupyter-widgets-disconnected::before { content: none }
+.rsnl-stage .jupyter-widgets-disconnected::before { content: none }
+</style><p role="status">The controls are dead: their kernel was restarted or is gone.
+Run all cells again (menu Run).</p>"""
 GRID = (
     "display:grid;grid-template-columns:repeat(auto-fill,minmax(min({}px,100%),1fr));gap:4px 12px"
 )
@@ -32,13 +40,20 @@ box.named ??= (new MutationObserver(name).observe(box, {childList: true, subtree
 
 
 def show_widget(widget: W.Widget, still: bytes | None, text: str) -> None:
-    """Display a widget; where there is no kernel, readers see the PNG bytes `still`, or `text`."""
+    """Display a widget, and after it what a reader without its kernel sees: the PNG bytes `still`,
+    or `text`. A widget that lives hides that (GUARD).
+    """
     from IPython.display import display
 
-    bundle = dict(widget._repr_mimebundle_())
+    live = widget._repr_mimebundle_()
+    display({kind: live[kind] for kind in live if kind != "text/plain"}, raw=True)
+    words = text.removeprefix("[live: ").removesuffix("]")
+    seen = f"<p>Run the notebook to see a live view here: {html.escape(words)}.</p>"
     if still is not None:
-        bundle["image/png"] = base64.b64encode(still).decode()
-    display({**bundle, "text/plain": text}, raw=True)
+        seen = palette.picture_html(still, f"Still picture of a live view: {words}")
+        seen += "<p><small>A still picture; run the notebook and it moves.</small></p>"
+    seen = f'<div class="rsnl-still">{seen}</div>'
+    display({"text/html": seen, "text/plain": text}, raw=True)
 
 
 def stage(
@@ -77,7 +92,9 @@ def stage(
         box = _beside(out, rows or controls, width)
     else:
         box = W.VBox([*(rows or controls), out])
-    box.children = [*box.children, names]  # the last, so that a view comes before it
+    lost = W.HTML(GUARD)
+    lost.add_class("rsnl-lost")
+    box.children = [*box.children, lost, names]  # the last, so that a view comes before them
     box.add_class("rsnl-stage")
     box.add_class(f"rsnl-{name}")
     show_widget(box, None if still is None else palette.png(still), f"[live: {text}]")
