@@ -104,7 +104,7 @@ palette.show(table_figures.printed_and_ours(paper.cells("VI") + paper.cells("2a"
 shift = paper_tables.show_table("III", done)
 
 # %% [markdown]
-# On MNIST itself our teacher and robust student lie a fifth of a point below the print. On USPS itself the methods differ by too little for so few seeds: no answer. MNIST2USPS says most: KD is better here than printed and the robust student worse, so its printed lead over KD turns into a deficit of the means (chapter 09 tests it seed by seed: undecided). USPS2MNIST agrees for all but KD, again better here; the printed lead of 6.4 points shrinks:
+# On MNIST itself our teacher and robust student lie a fifth of a point below the print. On USPS itself the methods differ by too little for so few seeds: no answer. MNIST2USPS says most: KD is better here than printed and the robust student worse, so its printed lead over KD turns into a deficit of the means (chapter 09 tests it seed by seed: undecided). USPS2MNIST agrees for all but KD, again better here; the printed lead shrinks:
 
 # %%
 lead = {row["cell"]: a["ours"] for row, a in zip(paper.cells("III"), shift)}

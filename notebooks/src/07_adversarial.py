@@ -98,7 +98,7 @@ for m in ("kd", "robust", "robust by pgd_at", "ard by pgd_at"):
 widgets.attacked(nets, x, y, epsilon, steps, first=("kd", "robust", "robust by pgd_at", "ard by pgd_at"))
 
 # %% [markdown]
-# Students trained on attacked images need a larger push. The first image takes one of 0.12 to fool KD, and one of 0.24 to fool ARD's student.
+# Students trained on attacked images need a larger push, one that can be seen.
 #
 # ### Who breaks
 #
