@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rsnl_lib import store
-from rsnl_lib.study import claims, paper
+from rsnl_lib import env, store
+from rsnl_lib.study import claims, paper, register
 from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import claim_figures, palette, paper_tables, widgets
 from rsnl_lib.workbook.widgets import noise
@@ -317,3 +317,23 @@ def test_words_look_different_and_their_figures_are_repeatable():
     assert palette.png(claim_figures.forest([claim()])) == palette.png(
         claim_figures.forest([claim()])
     )
+
+
+def test_results_counts_the_words_as_chapter_09_does():
+    done = Results(store.result_rows(env.RESULTS))
+    found = [c["word"] for c in claims.judge_claims(done)]
+    said = re.search(
+        r"one rule for both signs: (no|\d+) gain, (\d+) a loss, (\d+) too small to matter,"
+        r" (\d+) no worse, (\d+) undecided",
+        (env.ROOT / "RESULTS.md").read_text("utf-8"),
+    ).groups()
+    words = ("a gain", "a loss", "too small to matter", "no worse", "undecided")
+    assert [int(n.replace("no", "0")) for n in said] == [found.count(w) for w in words]
+
+
+def test_results_says_what_the_fresh_teachers_show():
+    done = Results(store.result_rows(env.RESULTS))
+    (line,) = [c for c in claims.read_lines("claims/lines") if c["line"] == "white-kd"]
+    d = [register.difference(line, w, t, done) for w in ("", "C1=3", "C1=1") for t in (3, 4)]
+    assert (round(min(d), 1), round(max(d), 1)) == (0.7, 1.0)
+    assert "(+.7 to +1.0 points)" in (env.ROOT / "RESULTS.md").read_text("utf-8")
