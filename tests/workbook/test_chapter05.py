@@ -330,7 +330,7 @@ def test_controls_keep_their_size_and_every_view_names_its_sliders(monkeypatch):
     monkeypatch.setattr(base, "show_widget", lambda *given: kept.append(given))
     widgets.explorer(SHOWN, *data.gallery("mnist"))
     box = kept[0][0]
-    out, panel, names = box.children
+    out, panel, _, names = box.children
     assert box.layout.flex_flow == panel.layout.flex_flow == "row wrap"
     assert all(c.layout.flex == "0 0 auto" for c in panel.children)
     assert "aria-label" in names.value and "rsnl-view" in out.value

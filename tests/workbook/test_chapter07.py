@@ -296,7 +296,7 @@ def test_a_few_networks_are_shown_at_first_and_the_attacked_one_always(monkeypat
     nets = {m: Sums(i) for i, m in enumerate(methods)}
     x, y = data.gallery("digits")
     widgets.attacked(nets, x, y, 0.15, 3, first=("kd", "robust"))
-    *rows, out, _ = kept[0].children  # the last names the sliders
+    *rows, out, _, _ = kept[0].children  # what a lost kernel leaves, and the sliders' names
     controls = [c for row in rows for c in getattr(row, "children", (row,))]
     by_name = {c.description: c for c in controls}
     assert [c.description for c in controls][:4] == ["attacked", "image", "epsilon", "steps"]

@@ -88,26 +88,25 @@ def stage(
         control.observe(redraw, "value")
     redraw()
     names = W.HTML(NAMED_SLIDERS, layout=W.Layout(display="none"))
-    if beside:
-        box = _beside(out, rows or controls, width)
-    else:
-        box = W.VBox([*(rows or controls), out])
     lost = W.HTML(GUARD)
     lost.add_class("rsnl-lost")
-    box.children = [*box.children, lost, names]  # the last, so that a view comes before them
+    if beside:
+        box = _beside(out, rows or controls, width, [lost, names])
+    else:
+        box = W.VBox([*(rows or controls), out, lost, names])
     box.add_class("rsnl-stage")
     box.add_class(f"rsnl-{name}")
     show_widget(box, None if still is None else palette.png(still), f"[live: {text}]")
 
 
-def _beside(out: W.HTML, controls: list, width: int) -> W.Box:
-    """The view, and the controls where there is room: at its right, else below it; none shrinks."""
+def _beside(out: W.HTML, controls: list, width: int, more: list) -> W.Box:
+    """The view, the controls where there is room (at its right, else below it), and `more`."""
     for control in controls:
         control.layout.flex = "0 0 auto"
     wrap = {"flex_flow": "row wrap", "align_items": "flex-start"}
     panel = W.HBox(controls, layout=W.Layout(flex=f"1 1 {width + 8}px", **wrap))
     out.layout = W.Layout(flex="100 1 560px", min_width="0")
-    return W.HBox([out, panel], layout=W.Layout(**wrap))
+    return W.HBox([out, panel, *more], layout=W.Layout(**wrap))
 
 
 @torch.no_grad()
