@@ -19,7 +19,7 @@ from torch import nn
 
 from ... import data, networks, store
 from ...data import catalogue
-from ...env import ROOT
+from ...env import CHECKPOINTS, ROOT
 from ...study import jobs
 from .. import palette, paper_tables, score_cache
 
@@ -27,12 +27,45 @@ HERE = pathlib.Path(__file__).parent
 OUT = ROOT / "figure3.html"
 SHOWN = ("teacher", "standard", "kd", "robust", "target_zero")  # at first; the others by a tick
 DAY, NIGHT = (255, 255, 255), (24, 28, 34)  # what the colours stand on, as in template.html
+SCRIPTS = ("noise", "networks", "pad", "address", "theorem", "page")  # joined in this order
+# networks of a robust teacher (trained on attacked images), and one that was trained so itself
+ROBUST = {
+    "robust_teacher": "mnist_teacher-pgd_at-short-s0",
+    "pgd_at": "mnist_student-pgd_at-short-s0",
+    "kd by pgd_at": "mnist_student-kd-short-s0-by-pgd_at",
+    "robust by pgd_at": "mnist_student-robust-short-s0-by-pgd_at",
+    "ard by pgd_at": "mnist_student-ard-short-s0-by-pgd_at",
+}
+ATTACKED = "nets=teacher,standard,kd,robust,target_zero,robust_teacher,pgd_at,ard-by-pgd_at"
+# States of the figure, each the mildest and first of the gallery of which the sentence is true:
+# white noise from 1 dB down in whole steps, an attack from 0.05 up in such steps, draw 1.
+TRIES = (
+    ("Poisson noise: KD loses the digit, robust keeps it", "digit=5&noise=poisson&snr=1"),
+    (
+        "White noise: robust follows its teacher into a mistake, KD does not",
+        "digit=4&noise=gaussian&snr=-1",
+    ),
+    (
+        "A control does as well: KD wrong, robust and target zero right",
+        "digit=36&noise=gaussian&snr=-1&why=robust,target_zero",
+    ),
+    ("Everything breaks: all five wrong", "digit=36&noise=gaussian&snr=-4"),
+    (
+        "An attack on KD carries over to the plain networks; ARD’s student holds",
+        f"digit=12&noise=none&attack=kd,0.05&{ATTACKED}&why=kd,ard-by-pgd_at",
+    ),
+)
 NOISES = (
     ("MNIST, white noise, 1 dB", "mnist", "gaussian", 1, "dB"),
     ("MNIST, Poisson noise, 1 dB", "mnist", "poisson", 1, "dB"),
     ("MNIST, 10 × 10 hidden", "mnist", "occlusion", 10, "pixels"),
     ("digits, white noise, 0 dB", "digits", "gaussian", 1, "ratio"),
 )
+
+
+def page_name(method: str) -> str:
+    """A method's name in the page, without blanks: "kd by pgd_at" is "kd-by-pgd_at"."""
+    return method.replace(" ", "-")
 
 
 def text64(content: bytes) -> str:
@@ -95,10 +128,11 @@ def readable_colour(ground: tuple, method: str) -> str:
 def colour_rules(methods: Collection[str]) -> str:
     """The CSS rules that give each method its colour, by day and at night."""
     day, night = (
-        "".join(f".{m}{{--c:{readable_colour(ground, m)}}}" for m in methods)
+        "".join(f".{page_name(m)}{{--c:{readable_colour(ground, m)}}}" for m in methods)
         for ground in (DAY, NIGHT)
     )
-    return f"{day}@media (prefers-color-scheme:dark){{{night}}}"
+    hollow = ",".join(f".{page_name(m)} .key" for m in methods if " by " in m)
+    return f"{day}@media (prefers-color-scheme:dark){{{night}}}{hollow}{{background:none}}"
 
 
 def pooled_accuracy(rows: DataFrame) -> Series:
@@ -158,14 +192,17 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
     """(data for the scripts, float16 weights, words for the template) from what is shipped."""
     rows = {d: jobs.shipped(d, list(palette.styles())) for d in ("mnist", "digits")}
     shipped = score_cache.shipped_networks("mnist")
-    loaded = {m: store.load_checkpoint(shipped[m].path) for m in palette.rank(shipped)}
+    paths = {m: shipped[m].path for m in palette.rank(shipped)}
+    paths |= {m: CHECKPOINTS / f"{stem}.safetensors" for m, stem in ROBUST.items()}
+    loaded = {page_name(m): store.load_checkpoint(path) for m, path in paths.items()}
     layers = {}
     weights = np.empty(0, np.float16)
     for m, (net, _) in loaded.items():
         layers[m], part = pack_layers(net, len(weights))
         weights = np.concatenate([weights, part])
-    labels = {m: palette.style(m)["label"].replace("$", "") for m in layers}
-    tested = rows["mnist"]
+    labels = {page_name(m): palette.style(m)["label"].replace("$", "") for m in paths}
+    tested = jobs.everyone("mnist")
+    tested = tested.assign(method=tested.method.map(page_name))
     kinds = ["clean", "gaussian", "poisson", "occlusion"]
     tested = tested[(tested.unit != "ratio") & tested.perturbation.isin(kinds)]
     tests = {}
@@ -189,12 +226,13 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
         "epochs": " or ".join(map(str, sorted({int(h["epochs"]) for h in heads}))),
         "mnist_runs": trainings(rows["mnist"], SHOWN),
         "digits_runs": trainings(rows["digits"], SHOWN),
-        "all_runs": trainings(rows["mnist"], layers),
+        "all_runs": trainings(tested, layers),
         "count": str(len(layers)),
         "images": f"{tested.n.min():,}",
         "draws": str(tested.draws.max()),
         "weights": f"{len(weights):,}",
-        "colours": colour_rules(layers),
+        "colours": colour_rules(paths),
+        "tries": "".join(f'<li><a href="#{html.escape(at)}">{said}</a></li>' for said, at in TRIES),
         "rows": table,
     }
     x, y = data.gallery("mnist")
@@ -216,7 +254,8 @@ def page_bytes() -> bytes:
         "data": json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"),
         "weights64": text64(weights.astype("<f2").tobytes()),
         "wasm64": text64((HERE / "conv.wasm").read_bytes()),
-        **{name: (HERE / f"{name}.js").read_text("utf-8") for name in ("page", "worker")},
+        "worker": (HERE / "worker.js").read_text("utf-8"),
+        "page": "\n".join((HERE / f"{name}.js").read_text("utf-8") for name in SCRIPTS),
     }
     template = (HERE / "template.html").read_text("utf-8")
     page = re.sub(r"\{\{(\w+)\}\}", lambda m: words[m[1]], template)
