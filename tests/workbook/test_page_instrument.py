@@ -375,7 +375,8 @@ def test_clear_forgets_the_class_and_undo_takes_a_stroke(page):
 @each
 def test_a_second_pointer_is_not_heard(page):
     page.locator("input[value=pad]").check()
-    page.evaluate("""() => { const at = (type, pointerId) => pad.dispatchEvent(new PointerEvent(type, {pointerId}));
+    page.evaluate("""() => {
+        const at = (type, pointerId) => pad.dispatchEvent(new PointerEvent(type, {pointerId}));
         pad.setPointerCapture = () => {};
         at('pointerdown', 1); at('pointerdown', 2); at('pointermove', 2); at('pointerup', 2); }""")
     assert page.evaluate("[strokes.length, pen.held]") == [1, 1]
