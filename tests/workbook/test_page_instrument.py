@@ -312,6 +312,25 @@ def test_each_try_is_the_first_and_mildest_of_its_kind(page):
 
 
 @each
+def test_next_goes_where_the_networks_differ(page):
+    page.locator("#snr").fill("-2")
+    still(page)
+    answers = page.evaluate(
+        """async () => (await ask(gallery.map((x) => spoil(x, shown.s)), shown.s.methods))
+        .map((a) => new Set(a.map((l) => best([...l]))).size > 1)"""
+    )
+    wanted = [i for i in (*range(6, 40), *range(6)) if answers[i]][:3]
+    for i in wanted:
+        page.locator("#next").click()
+        page.wait_for_function("(i) => shown.s.source === i", arg=i)
+        still(page)
+    page.locator("#kind").select_option("none")
+    still(page)
+    page.locator("#next").click()
+    page.wait_for_function("() => $('next-said').textContent === 'they agree on all forty'")
+
+
+@each
 def test_the_link_is_copied(opened):
     page = opened(permissions=["clipboard-read", "clipboard-write"])
     page.locator("#snr").fill("-2")

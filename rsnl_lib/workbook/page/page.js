@@ -261,7 +261,7 @@ function look() {
 function said() {
   for (const m of methods) $(`card-${m}`).hidden = $(`luck-${m}`).hidden = !$(`tick-${m}`).checked;
   const own = chosen("source") === "pad";
-  [$("gallery").hidden, $("drawing").hidden, $("sheet").hidden] = [own, !own, !own];
+  [$("gallery").hidden, $("seek").hidden, $("drawing").hidden, $("sheet").hidden] = [own, own, !own, !own];
   $("work").classList.toggle("own", own);
   const units = {snr: (v) => `${v} dB`, size: (v) => v ? `${v} px` : "none", top: (v) => v + 1, left: (v) => v + 1, epsilon: (v) => v.toFixed(2)};
   for (const [id, words] of Object.entries(units)) {
@@ -335,6 +335,19 @@ function download() {
   });
 }
 
+/** Go to the next test image about which the networks shown differ, at this noise and square. */
+async function next() {
+  const s = settings(), order = gallery.map((_, i) => (s.source + 1 + i) % gallery.length);
+  $("next-said").textContent = "looking";
+  const answers = await ask(order.map((i) => spoil(gallery[i], s)), s.methods);
+  const found = order.find((_, k) => new Set(answers[k].map((l) => best(Array.from(l)))).size > 1);
+  $("next-said").textContent = found === undefined ? "they agree on all forty" : found === s.source ? "no other" : "";
+  if (found === undefined) return;
+  document.querySelector(`input[name=image][value="${found}"]`).checked = true;
+  moved();
+  commit();
+}
+
 async function copy() {
   const link = location.href.split("#")[0] + addressOf(state());
   try {
@@ -363,6 +376,7 @@ function listen() {
   press("wipe", () => edit([]));
   press("undo", () => edit(strokes.slice(0, -1)));
   press("unhide", () => { $("size").value = 0; moved(); commit(); });
+  press("next", next);
   press("look", look);
   press("copy", copy);
   press("save", download);
