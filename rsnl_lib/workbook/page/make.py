@@ -240,6 +240,10 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
         "networks": layers,
         "labels": labels,
         "shown": SHOWN,
+        "colours": {
+            side: [int(v) for v in palette.DIVERGING(end, bytes=True)[:3]]
+            for side, end in (("up", 1.0), ("down", 0.0))
+        },
         "tests": tests,
         "classes": y.tolist(),
         "gallery": text64((x * 255).round().to(torch.uint8).numpy().tobytes()),

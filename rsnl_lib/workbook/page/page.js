@@ -202,7 +202,7 @@ function chart(s) {
 
 // ---------------------------------------------------------------- why: input gradients, and what each step took
 
-const UP = [217, 95, 2], DOWN = [94, 60, 153];     // orange raises the score, purple lowers it, as in the chapters
+const {up: UP, down: DOWN} = facts.colours;     // orange raises the score, purple lowers it, as in the chapters
 
 /** A signed picture: white is zero, the strongest pixel full colour; its largest size. */
 function signed(canvas, g) {
