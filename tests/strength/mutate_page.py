@@ -80,10 +80,10 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
         "words_and_counts",
     ),
     (
-        "clean score is the score now",
+        "change from clean turned",
         "page.js",
-        "clean ${clean[truth].toFixed(2)}",
-        "clean ${p[truth].toFixed(2)}",
+        "change(p[truth] - clean[truth])",
+        "change(clean[truth])",
         "words_and_counts",
     ),
     (

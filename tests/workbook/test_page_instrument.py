@@ -1,8 +1,10 @@
 """figure3.html as an instrument: in sight, sent by its address, with its reasons and attacks."""
 
 import base64
+import html
 import io
 import json
+import re
 
 import pytest
 import torch
@@ -10,9 +12,11 @@ import torch.nn.functional as F
 from page_tools import FILE, each, shots, still
 
 from rsnl_lib import data, store
+from rsnl_lib.data import perturb
 from rsnl_lib.train import attacks
 from rsnl_lib.workbook import palette, score_cache
 from rsnl_lib.workbook.page import make as maker
+from rsnl_lib.workbook.widgets import svg
 
 SHOWN = """() => [shown.s.methods.map((m) => $(`card-${m}`).innerText), $('seen').toDataURL(),
     shown.s.methods.map((m) => shown.scores[m])]"""
@@ -64,6 +68,25 @@ def test_hand_picture_and_every_answer_are_in_sight(opened, width, height, schem
 
 
 # ---------------------------------------------------------------- reasons and attacks
+
+
+@each
+def test_the_notebooks_explorer_says_the_same(page):
+    """No noise and a square: the same picture in both; the noise of each is its own."""
+    page.evaluate("() => { setTo({...START, digit: 8, noise: 'none', size: 10}); moved(); }")
+    still(page)
+    x, y = (t[8:9] for t in data.gallery("mnist"))
+    seen = perturb.occlude(x, 10, at=(9, 9))
+    assert page.evaluate("[...shown.seen]") == pytest.approx(seen.flatten().tolist())
+    nets = score_cache.shipped_networks("mnist")
+    for m in page.evaluate("shown.s.methods"):
+        with torch.no_grad():
+            p, clean = (torch.softmax(nets[m](z), 1)[0] for z in (seen, x))
+        told = svg.bars(m, p, clean, int(y), [str(c) for c in range(10)])
+        words = re.search(r'class="rsnl-said">(.*?)</span>', told)[1]
+        first, rest = html.unescape(words).split(" · ")
+        card = page.locator(f"#card-{m}")
+        assert first in card.inner_text() and rest in card.inner_text(), (m, words)
 
 
 @each
@@ -128,6 +151,10 @@ def test_the_attack_is_watched_by_all(page, record_property):
     still(page)
     z = page.evaluate("[...shown.seen]")
     z = torch.tensor(z, dtype=torch.double).view(1, 1, 28, 28)
+    x, y = (t[5:6] for t in data.gallery("mnist"))
+    loss = attacks.cross_entropy(y)
+    ours = attacks.pgd(networks()["kd"], x.double(), loss, 0.2, 0.05, 10, start="zero")
+    assert ((z - ours).abs() > 1e-5).float().mean() < 0.06, "not the attacked image"
     for m, net in networks().items():
         if m in maker.SHOWN:
             p = torch.softmax(net(z), 1)[0]
@@ -206,6 +233,8 @@ def test_states_open_the_same_in_a_fresh_browser(opened):
     assert len({json.dumps(w) for w in wanted}) == 10
     for at, want in zip(states, wanted):
         page = opened(address=at)
+        again = page.evaluate("addressOf(state())")
+        assert set(at[1:].split("&")) <= set(again[1:].split("&"))
         assert page.evaluate(SHOWN) == want, at
         page.reload()
         still(page)
@@ -441,6 +470,7 @@ def test_the_keyboard_pen_is_seen(page):
     left, top, down = page.locator("#mark").evaluate(
         "(e) => [e.style.left, e.style.top, e.classList.contains('down')]"
     )
+    assert left.endswith("%") and top.endswith("%")
     assert (round(float(left[:-1])), round(float(top[:-1])), down) == (46, 50, False)
     page.keyboard.press("Space")
     assert page.locator("#mark").evaluate("(e) => e.classList.contains('down')")

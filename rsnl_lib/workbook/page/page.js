@@ -144,7 +144,9 @@ function picture(canvas, x, {size = 0, top = 0, left = 0} = {}) {
 
 const bars = (p) => p.map((v, i) => `M${26 * i + 6} 42v${(-38 * v).toFixed(1)}h18V42z`).join("");
 
-/** One network's answer: its class, whether that is right, its scores; nothing of it while it is to be guessed, or nothing is drawn. */
+const change = (v) => `${v <= -0.005 ? "-" : "+"}${Math.abs(v).toFixed(2)}`;
+
+/** One network's answer, in the words of the notebooks' explorer: its class, whether that is right, its scores; nothing of it while it is to be guessed, or nothing is drawn. */
 function card(method, p, clean, truth, hidden) {
   const e = $(`card-${method}`), part = (name) => e.querySelector(`.${name}`), name = facts.labels[method];
   part("bet").hidden = !hidden;
@@ -157,7 +159,7 @@ function card(method, p, clean, truth, hidden) {
   }
   const top = best(p), known = truth !== null, right = top === truth, said = `says ${top} at ${p[top].toFixed(2)}`;
   const mark = known ? (right ? "right" : "wrong") : "";
-  const rest = known ? `score for ${truth}: ${p[truth].toFixed(2)}, clean ${clean[truth].toFixed(2)}` : `clean: ${best(clean)} at ${clean[best(clean)].toFixed(2)}`;
+  const rest = known ? `true class ${truth}: ${p[truth].toFixed(2)} (${change(p[truth] - clean[truth])} from clean)` : `clean: ${best(clean)} at ${clean[best(clean)].toFixed(2)}`;
   part("said").replaceChildren(said, known ? " · " : "", make("b", {class: right ? "yes" : "no"}, mark));
   part("rest").textContent = rest;
   part("now").setAttribute("d", bars(p));
