@@ -127,10 +127,10 @@ ATTACK = """async ([m, epsilon, count]) => { const found = [];
 
 @each
 def test_attacked_images_are_pytorchs(page, record_property):
-    x, y = (t[:20] for t in data.gallery("mnist"))
+    x, y = (t[:10] for t in data.gallery("mnist"))
     words = []
     for m, net in networks().items():
-        found = torch.tensor(page.evaluate(ATTACK, [m, 0.15, 20])).view(-1, 1, 28, 28)
+        found = torch.tensor(page.evaluate(ATTACK, [m, 0.15, 10])).view(-1, 1, 28, 28)
         loss = attacks.cross_entropy(y)
         ours = attacks.pgd(net, x.double(), loss, 0.15, 0.15 / 4, 10, start="zero").float()
         share = float(((found - ours).abs() > 1e-5).float().mean())
@@ -236,9 +236,10 @@ def test_states_open_the_same_in_a_fresh_browser(opened):
         again = page.evaluate("addressOf(state())")
         assert set(at[1:].split("&")) <= set(again[1:].split("&"))
         assert page.evaluate(SHOWN) == want, at
-        page.reload()
-        still(page)
-        assert page.evaluate(SHOWN) == want, at
+        if at == states[0] or "attack" in at:
+            page.reload()
+            still(page)
+            assert page.evaluate(SHOWN) == want, at
         page.context.close()
 
 
