@@ -108,7 +108,7 @@ def test_size_and_no_address_to_load():
         "#claim",
         "#theorem",
         "#made",
-        *(f"#{at}" for _, at in maker.TRIES),
+        *(f"#{at}" for _, at in maker.STATES_TO_TRY),
     }:
         assert link.startswith("https://arxiv.org/abs/") or (ROOT / link).is_file(), link
     code = "".join(
@@ -157,9 +157,7 @@ def test_colours_stand_out_and_unknown_layers_are_named():
 
 def page_networks():
     """{name in the page: network in PyTorch}, in the page's order."""
-    shipped = score_cache.shipped_networks("mnist")
-    paths = {m: shipped[m].path for m in palette.rank(shipped)}
-    paths |= {m: maker.CHECKPOINTS / f"{stem}.safetensors" for m, stem in maker.ROBUST.items()}
+    paths = maker.network_paths()
     return {maker.page_name(m): store.load_checkpoint(path)[0] for m, path in paths.items()}
 
 

@@ -24,9 +24,7 @@ SHOWN = """() => [shown.s.methods.map((m) => $(`card-${m}`).innerText), $('seen'
 
 def networks():
     """{name in the page: network in double precision}, in the page's order."""
-    shipped = score_cache.shipped_networks("mnist")
-    paths = {m: shipped[m].path for m in palette.rank(shipped)}
-    paths |= {m: maker.CHECKPOINTS / f"{stem}.safetensors" for m, stem in maker.ROBUST.items()}
+    paths = maker.network_paths()
     return {maker.page_name(m): store.load_checkpoint(p)[0].double() for m, p in paths.items()}
 
 
@@ -206,7 +204,7 @@ def test_the_reasons_are_those_of_the_picture(page):
 # ---------------------------------------------------------------- sent by its address
 
 STATES = (
-    *(at for _, at in maker.TRIES),
+    *(at for _, at in maker.STATES_TO_TRY),
     "digit=0&noise=none",
     "digit=39&noise=poisson&snr=-2.5&draw=7&square=9,3,12",
     "digit=17&snr=4&nets=kd,direct,ard-by-pgd_at&why=direct,kd&attack=direct,0.1",
@@ -333,7 +331,7 @@ def test_each_try_is_the_first_and_mildest_of_its_kind(page):
         ),
     ]
     stated = []
-    for _, at in maker.TRIES:
+    for _, at in maker.STATES_TO_TRY:
         s = dict(part.split("=") for part in at.split("&"))
         kind = {"gaussian": "white", "poisson": "poisson", "none": "attack"}[s["noise"]]
         level = float(s["attack"].split(",")[1]) if kind == "attack" else int(s["snr"])

@@ -29,7 +29,7 @@ SHOWN = ("teacher", "standard", "kd", "robust", "target_zero")  # at first; the 
 DAY, NIGHT = (255, 255, 255), (24, 28, 34)  # what the colours stand on, as in template.html
 SCRIPTS = ("noise", "networks", "pad", "address", "theorem", "page")  # joined in this order
 # networks of a robust teacher (trained on attacked images), and one that was trained so itself
-ROBUST = {
+ROBUSTLY_TAUGHT = {
     "robust_teacher": "mnist_teacher-pgd_at-short-s0",
     "pgd_at": "mnist_student-pgd_at-short-s0",
     "kd by pgd_at": "mnist_student-kd-short-s0-by-pgd_at",
@@ -39,7 +39,7 @@ ROBUST = {
 ATTACKED = "nets=teacher,standard,kd,robust,target_zero,robust_teacher,pgd_at,ard-by-pgd_at"
 # States of the figure, each the mildest and first of the gallery of which the sentence is true:
 # white noise from 1 dB down in whole steps, an attack from 0.05 up in such steps, draw 1.
-TRIES = (
+STATES_TO_TRY = (
     ("Poisson noise: KD loses the digit, robust keeps it", "digit=5&noise=poisson&snr=1"),
     (
         "White noise: robust follows its teacher into a mistake, KD does not",
@@ -188,12 +188,23 @@ def claim_words(rows: dict[str, DataFrame]) -> dict[str, str]:
     }
 
 
+def network_paths() -> dict[str, pathlib.Path]:
+    """{method: its shipped checkpoint} of the page's networks, in the page's order."""
+    shipped = score_cache.shipped_networks("mnist")
+    plain = {m: shipped[m].path for m in palette.rank(shipped)}
+    return plain | {m: CHECKPOINTS / f"{s}.safetensors" for m, s in ROBUSTLY_TAUGHT.items()}
+
+
+def links_to_try() -> str:
+    """The states of STATES_TO_TRY as a list of links."""
+    links = (f'<a href="#{html.escape(at)}">{said}</a>' for said, at in STATES_TO_TRY)
+    return "".join(f"<li>{link}</li>" for link in links)
+
+
 def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
     """(data for the scripts, float16 weights, words for the template) from what is shipped."""
     rows = {d: jobs.shipped(d, list(palette.styles())) for d in ("mnist", "digits")}
-    shipped = score_cache.shipped_networks("mnist")
-    paths = {m: shipped[m].path for m in palette.rank(shipped)}
-    paths |= {m: CHECKPOINTS / f"{stem}.safetensors" for m, stem in ROBUST.items()}
+    paths = network_paths()
     loaded = {page_name(m): store.load_checkpoint(path) for m, path in paths.items()}
     layers = {}
     weights = np.empty(0, np.float16)
@@ -232,7 +243,7 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
         "draws": str(tested.draws.max()),
         "weights": f"{len(weights):,}",
         "colours": colour_rules(paths),
-        "tries": "".join(f'<li><a href="#{html.escape(at)}">{said}</a></li>' for said, at in TRIES),
+        "tries": links_to_try(),
         "rows": table,
     }
     x, y = data.gallery("mnist")
