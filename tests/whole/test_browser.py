@@ -263,6 +263,15 @@ def digit(path):
     return path
 
 
+def violations(page, where):
+    """What axe, loaded before, finds wrong with a part of the page."""
+    return page.evaluate(
+        "(where) => axe.run(where).then((r) => r.violations.map((v) => v.id + ': ' +"
+        " v.nodes.map((n) => n.html).join(' ')))",
+        where,
+    )
+
+
 @contextlib.contextmanager
 def opened(page, folder, book, view):
     """The notebook `book`, opened in JupyterLab and run from top to bottom; the folder for
@@ -336,6 +345,9 @@ def test_every_control_of_a_chapter_moves_its_picture(page, tmp_path, book, boxe
                     choice.select_option(index=option)
                     seen = follows(f"choice {option}", seen)
             page.screenshot(path=shots / f"{box}-moved.png")
+            page.evaluate((ROOT / "tests/vendor/axe.min.js").read_text("utf-8"))
+            broken = violations(page, f".rsnl-{box}")
+            assert not broken, "\n".join(broken)
     record_property(f"{book[:2]}", f"{len(moved)} moves of sliders and choices, all followed")
 
 
@@ -438,10 +450,7 @@ def test_the_explorer_is_named_and_fits_a_narrow_window(page, tmp_path, record_p
             press(page, "SNR (dB)", "ArrowRight")
             settled(page)
             page.screenshot(path=shots / f"explorer-{width}.png")
-            broken = page.evaluate(
-                "axe.run('.rsnl-explorer').then((r) => r.violations.map((v) => v.id + ': ' +"
-                " v.nodes.map((n) => n.html).join(' ')))"
-            )
+            broken = violations(page, ".rsnl-explorer")
             assert not broken, "\n".join(broken)
             names = here.locator(".noUi-handle").evaluate_all(
                 "(all) => all.map((h) => h.getAttribute('aria-label'))"
