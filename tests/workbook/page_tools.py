@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from rsnl_lib import store
 from rsnl_lib.workbook.page import make as maker
 
 CHROMIUM = next(
@@ -30,3 +31,9 @@ def each(frame):
     for mark in browsing:
         frame = mark(frame)
     return frame
+
+
+def page_networks():
+    """{name in the page: network in PyTorch}, in the page's order."""
+    paths = maker.network_paths()
+    return {maker.page_name(m): store.load_checkpoint(path)[0] for m, path in paths.items()}

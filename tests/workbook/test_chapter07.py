@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from test_widgets import Sums
 
 from rsnl_lib import data
 from rsnl_lib.env import RESULTS
@@ -278,15 +279,6 @@ def test_a_folded_table_is_there_in_words_too(monkeypatch):
 
 
 # The live attack ---------------------------------------------------------------------------------
-
-
-class Sums(torch.nn.Module):
-    def __init__(self, seed):
-        super().__init__()
-        self.w = torch.randn(64, 10, generator=torch.Generator().manual_seed(seed))
-
-    def forward(self, x):
-        return x.flatten(1) @ self.w
 
 
 def test_a_few_networks_are_shown_at_first_and_the_attacked_one_always(monkeypatch):

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from page_tools import FILE, each, shots, still
+from page_tools import FILE, each, page_networks, shots, still
 
 from rsnl_lib import data, store
 from rsnl_lib.data import perturb
@@ -153,12 +153,6 @@ def test_colours_stand_out_and_unknown_layers_are_named():
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-def page_networks():
-    """{name in the page: network in PyTorch}, in the page's order."""
-    paths = maker.network_paths()
-    return {maker.page_name(m): store.load_checkpoint(path)[0] for m, path in paths.items()}
 
 
 LOGITS = """async ([settings, images]) => {          // [[seen], [logits of every network]]

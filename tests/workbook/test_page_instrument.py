@@ -9,9 +9,9 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from page_tools import FILE, each, shots, still
+from page_tools import FILE, each, page_networks, shots, still
 
-from rsnl_lib import data, store
+from rsnl_lib import data
 from rsnl_lib.data import perturb
 from rsnl_lib.train import attacks
 from rsnl_lib.workbook import palette, score_cache
@@ -23,9 +23,8 @@ SHOWN = """() => [shown.s.methods.map((m) => $(`card-${m}`).innerText), $('seen'
 
 
 def networks():
-    """{name in the page: network in double precision}, in the page's order."""
-    paths = maker.network_paths()
-    return {maker.page_name(m): store.load_checkpoint(p)[0].double() for m, p in paths.items()}
+    """The page's networks in double precision."""
+    return {m: net.double() for m, net in page_networks().items()}
 
 
 def drawn(page, *points):
@@ -348,6 +347,7 @@ def test_next_goes_where_the_networks_differ(page):
         .map((a) => new Set(a.map((l) => best([...l]))).size > 1)"""
     )
     wanted = [i for i in (*range(6, 40), *range(6)) if answers[i]][:3]
+    assert len(wanted) == 3, "too few digits on which they differ"
     for i in wanted:
         page.locator("#next").click()
         page.wait_for_function("(i) => shown.s.source === i", arg=i)
@@ -355,7 +355,9 @@ def test_next_goes_where_the_networks_differ(page):
     page.locator("#kind").select_option("none")
     still(page)
     page.locator("#next").click()
-    page.wait_for_function("() => $('next-said').textContent === 'they agree on all forty'")
+    page.wait_for_function("() => !['', 'looking'].includes($('next-said').textContent)")
+    assert page.locator("#next-said").inner_text() == "they agree on all forty"
+    assert page.evaluate("shown.s.source") == wanted[-1]
 
 
 @each

@@ -1,7 +1,8 @@
 // The state of the figure in the page's address, so that a link, the back button or a reload shows the same.
 
 const NOISES = ["gaussian", "poisson", "none"];
-const RANGES = {snr: [-6, 20], draw: [1, 1e6], digit: [0, 39], is: [0, 9], epsilon: [0, 0.3], size: [0, 14], top: [0, 27], left: [0, 27]};
+// lowest, highest and step of each number; a step of 0 is any
+const RANGES = {snr: [-6, 20, 0.5], draw: [1, 1e6, 1], digit: [0, 39, 1], is: [0, 9, 1], epsilon: [0, 0.3, 0], size: [0, 14, 1], top: [0, 27, 1], left: [0, 27, 1]};
 const START = {digit: 5, strokes: null, is: null, noise: "gaussian", snr: 1, draw: 1, size: 0, top: 9, left: 9,
   nets: facts.shown, attack: "", epsilon: 0.15, why: ["teacher", "robust"], guess: false};
 
@@ -33,8 +34,8 @@ function addressOf(t) {
 function stateOf(address) {
   const t = {...START}, odd = [];
   const number = (name, text) => {
-    const v = Number(text), [low, high] = RANGES[name], whole = name === "epsilon" ? v : name === "snr" ? 2 * v : Math.round(v);
-    const fits = text !== "" && v >= low && v <= high && (["epsilon"].includes(name) || (name === "snr" ? Number.isInteger(whole) : whole === v));
+    const v = Number(text), [low, high, step] = RANGES[name];
+    const fits = text !== "" && v >= low && v <= high && (step === 0 || Number.isInteger(v / step));
     if (!fits) throw new Error(`${name} ${text || "(nothing)"} is not within ${low} to ${high}`);
     return v;
   };
