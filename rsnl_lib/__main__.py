@@ -1,5 +1,5 @@
 """`python -m rsnl_lib` (or `rsnl`): data, networks, train, sweep, margins, attack, ladder,
-similarity, reproduce, register, verify, page.
+similarity, slopes, reproduce, register, verify, page.
 """
 
 import argparse
@@ -157,6 +157,12 @@ COMMANDS = {
         "MagSim and AngSim of students and teachers: is their decision boundary the same?",
         *(*MEASURED, TEACHER),
         option("--images", 500, FIRST),
+    ),
+    "slopes": (
+        "commands.measure.write_slopes",
+        "input gradients of students and teachers: how long, how far apart (L_G), how aligned?",
+        *(*MEASURED, TEACHER),
+        option("--images", 10_000, FIRST),
     ),
     "reproduce": (
         "study.campaign.campaign",

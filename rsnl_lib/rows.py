@@ -19,11 +19,13 @@ LADDER_COLUMNS += ["hardware", "commit"]
 CURVE_COLUMNS = [*_OWN, *"epoch quantity value hardware commit".split()]
 SIMILARITY_COLUMNS = [*RUN_COLUMNS, *"reference images pairs n undefined rate rate_T".split()]
 SIMILARITY_COLUMNS += "rate_S mag ang hardware commit".split()
+SLOPE_COLUMNS = [*_OWN, *"reference images square_S square_T L_G cosine".split()]
+SLOPE_COLUMNS += ["hardware", "commit"]
 SPEED_COLUMNS = [*"network batch ms repeats threads".split(), *_MADE]
 SCHEMAS = [COLUMNS, MARGIN_COLUMNS, LADDER_COLUMNS, CURVE_COLUMNS, SIMILARITY_COLUMNS]
-SCHEMAS += [SPEED_COLUMNS]  # of files whose every cell is checked
+SCHEMAS += [SLOPE_COLUMNS, SPEED_COLUMNS]  # of files whose every cell is checked
 # names of files among the results, which no data set may have
-TAKEN = "attacks benchmarks clock curves ladder margins similarity speed".split()
+TAKEN = "attacks benchmarks clock curves ladder margins similarity slopes speed".split()
 UNITS = {  # of each perturbation
     "clean": ("",),
     "gaussian": ("dB", "ratio"),
@@ -52,7 +54,8 @@ _KINDS = {  # {columns: (what a cell is, in a pattern and in words)}
     ),
     "draws": (r"|[1-9]\d{0,17}", "a whole number of at least 1"),
     "level ms": (_FINITE, "a finite number"),
-    " ".join(["value p seconds rate rate_T rate_S mag ang", *MARGIN_COLUMNS[9:-2]]): (
+    " ".join(["value p seconds rate rate_T rate_S mag ang", *MARGIN_COLUMNS[9:-2]])
+    + " square_S square_T L_G cosine": (
         rf"|-?inf|nan|{_FINITE}",
         "a number, or nothing",
     ),

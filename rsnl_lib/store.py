@@ -21,6 +21,7 @@ from .rows import (  # noqa: F401
     RUN_COLUMNS,
     SCHEMAS,
     SIMILARITY_COLUMNS,
+    SLOPE_COLUMNS,
     SPEED_COLUMNS,
 )
 from .tables import (  # noqa: F401

@@ -1,4 +1,6 @@
-"""The commands that measure trained networks: sweep, margins, attack, ladder, similarity."""
+"""The commands that measure trained networks: sweep, margins, attack, ladder, similarity,
+slopes.
+"""
 
 from argparse import Namespace
 
@@ -9,7 +11,7 @@ from ..checks import finite, one_of, positive, whole
 from ..geometry import boundary
 from ..rows import row_key, same_run
 from ..study import training
-from ..study.jobs import words
+from ..study.jobs import Job, words
 from ..study.results import Results, share_right
 from .common import add_rows, checkpoints, five_digits, pairs, row_start, rows_file
 
@@ -159,3 +161,20 @@ def write_similarity(args: Namespace) -> None:
         near = f"MagSim {found['mag']:.3f}, AngSim {found['ang']:.3f}"
         count = f"{found['n']} of {found['pairs']} pairs"
         print(f"{path.name} and {place.name}: {near}, {count}", flush=True)
+
+
+def write_slopes(args: Namespace) -> None:
+    named = pairs(args)
+    file = rows_file(args, "slopes.csv", store.SLOPE_COLUMNS)
+    kept = {}  # a reference's gradients, for the next student of the same
+    for path, net, head, d, place, teacher in named:
+        x, y = d.x_test[: args.images], d.y_test[: args.images]
+        told = Job(head["dataset"], head["method"], head["network"], head["recipe"])
+        tau = told._replace(settings=head.get("settings", "")).plan().tau
+        if (place, tau) not in kept:
+            kept = {(place, tau): geometry.slopes(teacher, x, y, tau)}
+        found = geometry.compare_slopes(geometry.slopes(net, x, y, tau), kept[place, tau])
+        row = row_start(head, store.SLOPE_COLUMNS) | {"reference": place.stem, "images": len(x)}
+        row |= {k: five_digits(v) for k, v in found.items()}
+        add_rows(file, d, [row], store.SLOPE_COLUMNS, same_run)
+        print(f"{path.name}: L_G {row['L_G']}, cosine {row['cosine']}", flush=True)

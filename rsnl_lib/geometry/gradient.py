@@ -75,3 +75,24 @@ def input_gradient(
         a = main_head(net(x))
         g = slope(height(a, y, space, tau).sum(), x, create_graph)
     return a, g
+
+
+def slopes(net: nn.Module, x: Tensor, y: Tensor, tau: float = 1.0, chunk: int = 250) -> Tensor:
+    """The input gradient of each image's softened score (Eq. 16), flat: (n, pixels)."""
+    parts = zip(x.split(chunk), y.split(chunk))
+    return torch.cat([input_gradient(net, *part, tau)[1].flatten(1) for part in parts])
+
+
+def compare_slopes(g_S: Tensor, g_T: Tensor) -> dict[str, float]:
+    """Means over the images of gradients (n, pixels): square_S and square_T, their squared lengths,
+    L_G, that of their difference (Eq. 16), and cosine, of the angle between them where neither is
+    zero (nan where one is zero everywhere).
+    """
+    square_S, square_T, apart = (
+        g.double().square().sum(1) for g in (g_S, g_T, g_S.double() - g_T.double())
+    )
+    both = (square_S > 0) & (square_T > 0)
+    dot = (g_S.double() * g_T.double()).sum(1)[both]
+    cosine = (dot / (square_S * square_T)[both].sqrt()).mean()
+    found = {"square_S": square_S, "square_T": square_T, "L_G": apart, "cosine": cosine}
+    return {k: float(v.mean()) for k, v in found.items()}

@@ -12,7 +12,7 @@ from rsnl_lib.study import jobs
 STUDENT = jobs.Job("digits", "robust", "digits_mlp_student", "tau4").path()
 
 
-@pytest.mark.parametrize("command", ["margins", "attack", "ladder", "similarity"])
+@pytest.mark.parametrize("command", ["margins", "attack", "ladder", "similarity", "slopes"])
 @pytest.mark.parametrize("who", ["student", "teacher"])
 def test_a_checkpoint_of_nan_leaves_no_row(tmp_path, command, who):
     if command == "attack" and who == "teacher":

@@ -180,7 +180,7 @@ def test_a_network_named_twice_is_measured_once_and_the_best_epoch_never(
         0,
         1,
     ] and len(file.read_text().splitlines()) == 2
-    for command in ("sweep", "attack", "similarity", "margins", "ladder"):
+    for command in ("sweep", "attack", "similarity", "slopes", "margins", "ladder"):
         to = file if command in ("sweep", "attack") else tmp_path / f"{command}.csv"
         with pytest.raises(
             SystemExit,

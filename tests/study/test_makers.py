@@ -176,7 +176,7 @@ def test_a_name_in_a_file_imports_nothing(nets, tmp_path):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     store.save_checkpoint("t.safetensors", net, **head, method="kd", recipe="short")
     said = "t.safetensors: .*trap:make, which was not typed here; add --network trap:make"
-    for command in ("sweep", "margins", "attack", "ladder", "similarity"):
+    for command in ("sweep", "margins", "attack", "ladder", "similarity", "slopes"):
         with pytest.raises(SystemExit, match=said):
             rsnl(command, "t.safetensors", "--rows", "r.csv")
         with pytest.raises(SystemExit, match=said):

@@ -932,6 +932,7 @@ def test_the_table_is_wide_and_no_function_fills_it():
     [
         "margins STUDENT --images 1 --steps 1 --restarts 1 --float32",
         "similarity STUDENT --images 9",
+        "slopes STUDENT --images 9",
     ],
 )
 def test_a_command_of_two_processes_at_once_leaves_each_row_once(words, here, tmp_path):

@@ -85,6 +85,8 @@ def say(words, capsys):
         ("train --network re:nothing", "has no function nothing", "write one"),
         ("similarity STUDENT OTHER --teacher missing", "no checkpoint missing", "train it"),
         ("similarity STUDENT --teacher MNIST", "mnist_teacher", "made for them"),
+        ("slopes STUDENT --teacher MNIST", "mnist_teacher", "made for them"),
+        ("slopes STUDENT --images 0", "images=0", "at least 1"),
         ("ladder STUDENT --teacher STUDENT", "its own teacher", "name another with --teacher"),
         ("ladder STUDENT --teacher COPY", "COPY on none of the 500", "name another teacher"),
         ("ladder STUDENT --teacher MNIST", "mnist_teacher", "made for them"),
@@ -111,7 +113,7 @@ def say(words, capsys):
     ],
 )
 def test_what_cannot_be_meant_is_said_before_the_work(words, value, remedy, capsys, tmp_path):
-    measured = ("sweep", "margins", "attack", "similarity", "ladder")
+    measured = ("sweep", "margins", "attack", "similarity", "slopes", "ladder")
     rows = "" if words.split()[0] not in measured else "r.csv"
     before = sorted(tmp_path.rglob("*"))
     said = say(words + (f" --rows {rows}" if rows else ""), capsys)
@@ -180,7 +182,7 @@ def test_ctrl_c_says_stopped_and_ends_with_130(name, monkeypatch, capsys):
     place = __main__.importlib.import_module(f"rsnl_lib.{module}")
     monkeypatch.setattr(place, function, stop)
     needs = {"data": ["digits"]} | dict.fromkeys(
-        ("sweep", "margins", "attack", "ladder", "similarity"), ["x"]
+        ("sweep", "margins", "attack", "ladder", "similarity", "slopes"), ["x"]
     )
     with pytest.raises(SystemExit) as end:
         __main__.main([name, *needs.get(name, [])])
