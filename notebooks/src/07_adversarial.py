@@ -162,7 +162,7 @@ palette.show(attack_figures.inherited(["kd", "kd by pgd_at", "robust", "robust b
 #
 # **Gradients.** `robust` by the robust teacher is far ahead of KD by the same teacher. But *target zero* by the plain teacher, which copies no gradient, is only 3.1 points behind it on digits; on MNIST the difference is undecided. A small gradient helps; that it is the teacher's adds little.
 #
-# **The right image.** *Shuffled* against `robust`: a gain of 13.3 points on digits and of 29.1 on MNIST. One possible reason: the teacher's gradient at the right image shows where the teacher itself falls, and `robust` copies that.
+# **The right image.** *Shuffled* against `robust`: a gain of 13.3 points on digits and of 29.1 on MNIST. One possible reason: the teacher's gradient at the right image shows where the teacher itself falls, and `robust` copies that. That fits what the robust teacher gives: it falls less, and by it the two are level on digits.
 #
 # **Attacks in training.** PGD-AT is ahead of all of these on both data sets.
 

@@ -6,6 +6,7 @@ under each teacher, `lines.csv` what is compared; all three are older than the f
 
 import functools
 import math
+import re
 import statistics
 from collections.abc import Collection
 
@@ -147,13 +148,34 @@ def differences(line: dict, done: Results, told: dict | None = None) -> dict[str
     else none, for which all of a line is there.
     """
     for n in range(len(REGISTERED), FEWEST - 1, -1):
-        first = REGISTERED[:n]
-        found = {
-            w: [difference(line, w, t, done, first, told) for t in first] for w in weights(line)
-        }
+        found = so_far(line, done, REGISTERED[:n], told)
         if not np.isnan(list(found.values())).any():
             return found
     return {w: [] for w in weights(line)}
+
+
+def whole_teachers(done: Results) -> list[int]:
+    """The registered teachers of whose networks no row is missing."""
+    left = network_jobs(done)
+    return [t for t in REGISTERED if not left.keys() & set(networks([t]))]
+
+
+def so_far(
+    line: dict, done: Results, teachers: list | range, told: dict | None = None
+) -> dict[str, list[float]]:
+    """{weight: [`difference` of each teacher]}: what there is of a line, judged or not."""
+    return {
+        w: [difference(line, w, t, done, teachers, told) for t in teachers] for w in weights(line)
+    }
+
+
+def printed_chances() -> dict[str, tuple[float, float]]:
+    """{line: (chance that one point is told from none, that none is called too small to matter)},
+    as data/claims/README.md printed them before the first row.
+    """
+    text = (REGISTER / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([\w-]+) \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
+    return {line: (float(told), float(small)) for line, told, small in rows}
 
 
 def word(

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 
 from IPython.display import HTML
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
-from ..data.catalogue import CLEAN
 from ..study import claims, jobs, paper
 from ..study.results import Results
 from . import palette
@@ -164,33 +162,6 @@ def forest_panels(panels: dict[str, Sequence[dict]], title: str = "") -> Figure:
     return fig
 
 
-def epochs(done: Results, lines: Sequence[dict], title: str = "") -> Figure:
-    """Accuracy on clean images and in noise against the epochs trained, of both sides of lines of
-    data/study.csv that change nothing else.
-    """
-    first = lines[0]
-    levels = first["levels"]
-    noise = f"white noise, {levels[0]:g} to {levels[-1]:g} {first['unit']}"
-    fig, axes = palette.panels(2, 3.6, 2.9, title)
-    sides = {s: [claims.side_job(line, s, line["seeds"][0]) for line in lines] for s in "ab"}
-    ticks = sorted({job.plan().epochs for trained in sides.values() for job in trained})
-    for ax, name, keys in zip(axes, ("clean images", noise), ([CLEAN], claims.conditions(first))):
-        for side, trained in sides.items():
-            shares = {job.plan().epochs: done.share(job, keys) for job in trained}
-            points = [
-                (e, 100 * share) for e, share in sorted(shares.items()) if not math.isnan(share)
-            ]
-            ax.plot(*zip(*points), **palette.style(first[side]), ms=6)
-        ax.set(title=name, xscale="log", xlabel="epochs", xticks=ticks, xticklabels=ticks)
-        ax.minorticks_off()
-        low, high = ax.get_ylim()
-        high = min(100, high + max(0, 2 - (high - low)) / 2)
-        ax.set_ylim(min(low, high - 2), high)  # a panel spans two points at least
-    axes[0].set_ylabel("test accuracy (%)")
-    palette.add_legend(fig, 2)
-    return fig
-
-
 def _draw_printed(ax, dataset):
     """The numbers in the text on Fig. 2(a), hollow; a drop is one from the clean accuracy."""
     clean = {c["method"]: c for c in paper.cells("III", dataset) if c["perturbation"] == "clean"}
@@ -207,6 +178,15 @@ def _seed_words(found):
         return "not run"
     span = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else f"{counts[0]}"
     return "1 seed" if span == "1" else f"{span} seeds"
+
+
+def _made(settings, teacher):
+    """What sets students apart from the paper's own, in words: their recipe, their teacher."""
+    told = [w.replace("epochs=", "") + " epochs" for w in settings.split() if "epochs=" in w]
+    told += [w.replace("=", " ") for w in settings.split() if "epochs=" not in w]
+    width = teacher.split()[0].partition("@")[2]
+    told += [f"a teacher {float(width):.0%} as wide"] if width else [f"teacher {teacher}"]
+    return ", ".join(told)
 
 
 def figure2(
@@ -230,7 +210,7 @@ def figure2(
             continue
         title = f"{title}, {_seed_words(found)}"
         if (settings, teacher) != ("", jobs.Job(dataset, "kd").teacher().net):
-            title += f"\n{settings or 'recipe as it stands'}, by {teacher}"
+            title += f"\n{_made(settings, teacher)}"
         panels[title] = (dataset, found)
     fig, axes = palette.panels(len(panels), 4.4, 3.4, "; ".join(lacking))
     for ax, (title, (dataset, found)) in zip(axes, panels.items()):
@@ -256,27 +236,3 @@ def _draw_bands(ax, found):
         ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
         lowest = min(lowest, mean.min())
     ax.set_ylim(lowest - 3, None)
-
-
-def inheritance(points: dict, title: str = "") -> Figure:
-    """What students gain against how far their teacher is ahead of KD's student, a mark a level of
-    noise or square: a panel for each {words: claims.leads}, with Spearman's rank correlation.
-    """
-    kinds = {"gaussian": ("white noise", "o"), "poisson": ("Poisson noise", "^")}
-    kinds |= {"occlusion": ("hidden square", "s"), "clean": ("clean", "*")}
-    fig, axes = palette.panels(len(points), 4.0, 3.9, title, sharex=True, sharey=True)
-    ends = [f(p[3] for mine in points.values() for p in mine) for f in (min, max)]
-    for ax, (name, mine) in zip(axes, points.items()):
-        ax.axhline(0, **palette.GUIDE)
-        ax.axvline(0, **palette.GUIDE)
-        ax.plot(ends, ends, **palette.GUIDE, ls=":", label="as if it were the teacher")
-        for kind, (label, marker) in kinds.items():
-            if found := [p[3:] for p in mine if p[0] == kind]:
-                look = dict(ls="", marker=marker, ms=6, color="#0072B2", mec="#FFFFFF", mew=0.5)
-                ax.plot(*zip(*found), **look, label=label)
-        rho = spearmanr([p[3:] for p in mine])[0]
-        ax.set_title(f"{name}\nrank correlation {rho:+.3f}, {len(mine)} levels", fontsize=9)
-        ax.set_xlabel("teacher ahead of KD's student (points)")
-    axes[0].set_ylabel("gain over KD's student (points)")
-    palette.add_legend(fig, 5)
-    return fig

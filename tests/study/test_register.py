@@ -5,6 +5,7 @@ register.
 import csv
 import itertools
 import math
+import re
 import subprocess
 
 import numpy as np
@@ -486,3 +487,21 @@ def test_the_register_is_older_than_every_row_of_it():
             "log", "--format=%H", "--diff-filter=M", first + "..HEAD", "--", f"data/claims/{name}"
         ).stdout.split()
         assert not there, f"{name} was changed after it was registered"
+
+
+def test_what_there_is_of_a_line_is_shown_before_it_is_judged():
+    done = Results(store.result_rows(RESULTS))
+    whole = register.whole_teachers(done)
+    assert whole[:2] == [3, 4]
+    (line,) = [c for c in claims.read_lines("claims/lines") if c["line"] == "white-kd"]
+    found = register.so_far(line, done, whole)
+    assert list(found) == ["C1=1", "C1=3", ""] and all(len(d) == len(whole) for d in found.values())
+    assert found["C1=3"][1] == register.difference(line, "C1=3", 4, done)
+    assert not register.whole_teachers(Results())
+
+
+def test_the_chances_are_those_that_the_text_prints():
+    chances, text = register.printed_chances(), (register.REGISTER / "README.md").read_text("utf-8")
+    assert list(chances) == [c["line"] for c in claims.read_lines("claims/lines")]
+    for line, (told, small) in chances.items():
+        assert re.search(rf"\| {line} \| [\d.]+ \| {told:.2f} \| {small:.2f} \|", text)

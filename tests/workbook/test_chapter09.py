@@ -2,8 +2,10 @@
 the rows.
 """
 
+import itertools
 import math
 import re
+import statistics
 
 import numpy as np
 import pytest
@@ -11,9 +13,16 @@ from scipy.stats import spearmanr
 
 from rsnl_lib import env, store
 from rsnl_lib.data.catalogue import CLEAN
-from rsnl_lib.study import claims, jobs, mistakes, paper, register
+from rsnl_lib.measure import inference
+from rsnl_lib.study import claims, course, jobs, mistakes, paper, register
 from rsnl_lib.study.results import Results
-from rsnl_lib.workbook import checkers, claim_figures, palette, verdict_figures
+from rsnl_lib.workbook import (
+    checkers,
+    claim_figures,
+    palette,
+    register_figures,
+    verdict_figures,
+)
 from rsnl_lib.workbook.widgets import claims as claim_views
 
 SOURCE = env.ROOT / "notebooks" / "src" / "09_claims.py"
@@ -69,7 +78,7 @@ def test_the_register_has_a_word_for_each_word():
 
 
 def test_the_rule_in_sight_is_the_librarys(judged):
-    (code,) = re.findall(r"^def word\(.*?(?=^judged)", SOURCE.read_text("utf-8"), re.M | re.S)
+    (code,) = re.findall(r"^def word\(.*?(?=^effects = )", SOURCE.read_text("utf-8"), re.M | re.S)
     there = {}
     exec(code, there)
     for c in judged.values():
@@ -117,21 +126,141 @@ def test_shuffled_is_ahead_of_robust_on_both_data_sets(done):
         assert 1.5 < c["mean"] < 2.5 and c["low"] > 0 and c["p"] < 0.01
 
 
-def test_the_robust_student_errs_as_teachers_do_and_nearly_as_much_as_another():
-    def shared(method, teacher, guide):
-        told = {
-            m: register.job("mnist", m, "", t) for m, t in ((method, teacher), ("teacher", guide))
-        }
-        found = mistakes.collect(list(told.values()))
-        return mistakes.agreement(*(found[told[m]] for m in (method, "teacher")))
+@pytest.fixture(scope="module")
+def students(done):
+    told = mistakes.collect(register.networks(list(FRESH)))
+    slopes = course.by_run(store.lines(env.RESULTS / "slopes.csv"))
+    return course.course(FRESH, done, told, slopes)
 
-    first, second = FRESH
-    for own, other in ((first, second), (second, first)):
-        for guide in FRESH:
-            rest = [shared(m, own, guide) for m in ("shuffled", "matched", "kd", "standard")]
-            assert shared("robust", own, guide) > 0.5 > max(rest)
-    more = [shared("robust", t, t) - shared("robust", t, first + second - t) for t in FRESH]
-    assert min(more) < 0 < max(more) and abs(sum(more) / 2) < 0.1
+
+def arms(students, images, epochs):
+    """Each arm at the recipe's weight, a row a method, the mean over the teachers."""
+    mine = students[(students.images == images) & (students.epochs == epochs)]
+    return mine[mine.C1.isin(["", "10"])].groupby("method").mean(numeric_only=True)
+
+
+CONTROLS = ["target_zero", "shuffled", "matched"]
+
+
+def test_the_first_picture_lies_where_its_words_say(done, lines):
+    first = claims.effects(claims.compare("mnist", "robust", "kd", seeds=range(1, 6)), done)
+    assert len(first) == 5 and all(-3 < v < -1 for v in first.values())
+    shortest, longest = [], []
+    for told in ("", "epochs=2", "images=6400", "epochs=24 images=6400"):
+        for weight in ("", "C1=1") if "images" in told else ("", "C1=3", "C1=1"):
+            line = lines["white-kd"] | {"settings": told}
+            d = [register.difference(line, weight, t, done) for t in FRESH]
+            assert all(0.5 < v < 4 for v in d), (told, weight)
+            if weight == "":
+                (shortest if told in ("epochs=2", "images=6400") else longest).append(sum(d) / 2)
+    assert all(0.45 < late / early < 0.65 for early, late in zip(shortest, longest))
+
+
+def test_smoothing_comes_first(students):
+    for images, early in ((50_000, 2), (6400, 8)):
+        table = arms(students, images, early)
+        pulled = table.loc[["robust", *CONTROLS]]
+        assert (pulled.square_S < 0.43 * table.square_S["kd"]).all()
+        assert (pulled.accuracy > table.accuracy["kd"] + 1).all()
+        assert pulled.accuracy.max() - pulled.accuracy.min() < 0.4
+
+
+def test_the_direction_and_the_mistakes_come_later(students):
+    for images, early, late in ((50_000, 2, 8), (6400, 8, 24)):
+        before, after = (arms(students, images, e) for e in (early, late))
+        turned = (after.cosine - before.cosine).dropna()
+        assert turned["robust"] > 0.13 > 0.08 > turned[[*CONTROLS, "kd"]].max()
+        shared = (after.own_mistakes - before.own_mistakes).dropna()
+        assert shared.idxmax() == "robust" and shared["robust"] > 12
+        assert abs(after.square_S["robust"] / before.square_S["robust"] - 1) < 0.1
+        assert after.own_mistakes["robust"] > after.other_mistakes["robust"]
+    full = arms(students, 50_000, 8)
+    assert full.own_mistakes["robust"] > 50 > full.own_mistakes[[*CONTROLS, "kd"]].max()
+    assert arms(students, 50_000, 16).accuracy["kd"] > full.accuracy["kd"]
+
+
+def test_more_of_the_mistakes_are_the_own_teachers_at_all_but_the_smallest_weight(done, lines):
+    told = mistakes.collect(register.networks(list(FRESH)))
+    found = {
+        key: register.so_far(lines[key], done, FRESH, told)
+        for key in ("mistakes", "mistakes-later")
+    }
+    assert all(v > 0 for v in found["mistakes"][""] + found["mistakes"]["C1=3"])
+    assert all(v < 0 for v in found["mistakes"]["C1=1"])
+    assert all(v > 0 for d in found["mistakes-later"].values() for v in d)
+
+
+def test_matched_does_what_shuffled_does(students):
+    mine = students[students.method.isin(["matched", "shuffled"])]
+    wide = mine.pivot(index=["images", "epochs", "teacher"], columns="method", values="accuracy")
+    assert len(wide) == 8 and (wide.shuffled - wide.matched).abs().max() < 0.6
+
+
+def test_after_a_longer_training_the_controls_are_behind_under_one_teacher(done, lines):
+    keys = ("control-zero", "control-shuffled", "control-matched")
+    third, fourth = zip(
+        *([register.difference(lines[k], "", t, done) for t in FRESH] for k in keys)
+    )
+    assert min(third) > 0.5 and all(abs(v) < 0.2 for v in fourth)
+
+
+def test_a_control_resists_attack_by_either_teacher(done):
+    def kept(method, by):
+        how = dict(perturbation="pgd", levels=[0.15], unit="linf", teacher_a=by)
+        line = claims.compare("digits", method, method, **how)
+        jobs_of = [claims.side_job(line, "a", seed) for seed in range(5)]
+        return 100 * sum(claims.line_share(line, job, done) for job in jobs_of) / 5
+
+    told = {m: (kept(m, ""), kept(m, "pgd_at")) for m in ("kd", "robust", *CONTROLS)}
+    assert max(told["kd"]) < 12 and told["robust"][0] < 22 < 41 < told["robust"][1]
+    assert all(34 < v < 42 for m in CONTROLS for v in told[m])
+    assert abs(told["shuffled"][1] - told["robust"][1]) < 0.5
+    assert all(2 < told["robust"][1] - told[m][1] < 3.5 for m in ("target_zero", "matched"))
+
+
+def test_five_teachers_who_agree_cannot_reach_a_twentieth_six_can():
+    code = re.search(r"^def sign_p\(.*?(?=^for n in)", SOURCE.read_text("utf-8"), re.M | re.S)
+    there = {"itertools": itertools}
+    exec(code[0], there)
+    assert there["sign_p"]([1.0] * 5) == 2 / 32 > 0.05 > there["sign_p"]([1.0] * 6) == 2 / 64
+    d = [0.3, -1.0, 2.0, 0.7, 1.1, 0.2, 0.9, -0.1]
+    assert there["sign_p"](d) == inference.corrected([d])[0]
+
+
+def test_the_registers_lines_are_drawn_before_they_have_a_word(done, lines):
+    judged = register.judge_lines(done, {})
+    found = {c["line"]: register.so_far(c, done, FRESH, {}) for c in judged}
+    shown = register_figures.with_dots(judged, found, FRESH)
+    (white,) = [c for c in shown if c["line"] == "white-kd"]
+    middle = [statistics.median(d) for d in zip(*found["white-kd"].values())]
+    assert list(white["effects"].values()) == pytest.approx(middle)
+    assert white["word"] == "not run, 2 of 6 teachers"
+    ax = register_figures.register_forest([white]).axes[0]
+    assert [t.get_text() for t in ax.texts] == [white["word"]]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["robust − KD, white noise, 1 to 3 dB"]
+    table = register_figures.register_table([white], found).data
+    assert "10: +1.00, +0.74" in table and "0.91" in table and "not run" in table
+
+
+def test_a_judged_line_keeps_its_word_and_its_interval(lines):
+    line = lines["white-kd"] | {"by_weight": {"": [1.0, 2, 3, 4, 5, 6]}, "d": [1.0, 2, 3, 4, 5, 6]}
+    line |= {"mean": 3.5, "low": 1.0, "high": 6.0, "p": 0.03, "word": "supported"}
+    (shown,) = register_figures.with_dots([line], {}, FRESH)
+    assert shown["word"] == "supported" and list(shown["effects"].values()) == line["d"]
+    assert register_figures.line_look(shown) == claim_figures.LOOKS["a gain"]
+    told = register_figures.register_table([shown], {"white-kd": line["by_weight"]}).data
+    assert "+3.50 [+1.00, +6.00], p 0.030" in told
+
+
+def test_the_course_draws_own_and_other_teacher(students):
+    mine = students[(students.images == 6400) & students.method.isin(["kd", "robust"])]
+    axes = register_figures.course_panels(mine).axes
+    assert len(axes) == 4
+    filled = [line for line in axes[2].lines if line.get_label() == "robust"]
+    table = arms(mine, 6400, 24)
+    assert filled[0].get_ydata()[-1] == pytest.approx(table.cosine["robust"])
+    hollow = [line for line in axes[2].lines if line.get_markerfacecolor() == "white"]
+    assert hollow[-1].get_ydata()[-1] == pytest.approx(table.other_cosine["robust"])
 
 
 def test_a_lead_is_of_the_method_that_is_asked_for(done):
@@ -192,17 +321,6 @@ def test_panels_share_their_rows():
     assert labels == [palette.style(m)["label"] for m in ("robust", "fitnet")]
     assert [t.get_text() for t in right.get_yticklabels()] == ["", ""]
     assert left.get_ylim() == right.get_ylim()
-
-
-def test_a_panel_of_epochs_spans_two_points(done):
-    study = [c for c in claims.read_lines("study") if c["dataset"] == "mnist"]
-    lines = [c for c in study if c["question"] == "epochs"]
-    clean, noise = claim_figures.epochs(done, lines).axes
-    for ax in (clean, noise):
-        low, high = ax.get_ylim()
-        assert high - low == pytest.approx(2, abs=0.3) and high <= 100
-        values = [y for line in ax.lines for y in line.get_ydata()]
-        assert low < min(values) and max(values) < high
 
 
 @pytest.mark.parametrize("decides", ["difference", "no worse"])
