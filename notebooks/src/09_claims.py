@@ -323,7 +323,7 @@ for m in ("robust", "target_zero"):
 
 # %%
 study = [c for c in claims.explore(claims.read_lines("study"), done) if c["question"] != "score term" and c["dataset"] == "digits"]
-palette.show(claim_figures.forest(study, "On digits $L_G$ gains on KD in white noise at every setting but one, the largest weight (1 to 3 dB, five seeds)", label=lambda c: f"{c['question']}: {c['setting']}"),
+palette.show(claim_figures.forest(study, "On digits $L_G$ gains on KD in white noise at every setting but one, the largest weight (1 to 3 dB, five seeds)", label=lambda c: c["setting"]),
              alt="Twelve rows on digits, all means between two and ten points above zero; the smallest at C1 = 0.1, the widest interval at C1 = 100, which alone reaches below zero")
 
 # %% [markdown]

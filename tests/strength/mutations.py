@@ -32,6 +32,55 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # tests that should notice
 MUTANTS = [
     (
+        "the gap of two gradients is not squared",
+        "geometry/gradient",
+        "g.double().square().sum(1)",
+        "g.double().abs().sum(1)",
+        "slopes::test_by_hand",
+    ),
+    (
+        "slopes at a temperature of one",
+        "commands/measure",
+        "geometry.slopes(net, x, y, tau)",
+        "geometry.slopes(net, x, y)",
+        "slopes::test_the_command",
+    ),
+    (
+        "a student is compared with itself",
+        "commands/measure",
+        "kept[place, tau])",
+        "geometry.slopes(net, x, y, tau))",
+        "slopes::test_the_command",
+    ),
+    (
+        "the own teacher among the others",
+        "study/course",
+        "if other != t]",
+        "]",
+        "recount::test_the_course",
+    ),
+    (
+        "a line's dots of its first weight alone",
+        "workbook/register_figures",
+        "statistics.median(column)",
+        "column[0]",
+        "chapter09::test_the_registers_lines",
+    ),
+    (
+        "a register's median is a mean",
+        "study/register",
+        "np.median(list(line['by_weight'].values()), axis=0)",
+        "np.mean(list(line['by_weight'].values()), axis=0)",
+        "recount::test_a_whole",
+    ),
+    (
+        "never met drawn as met",
+        "workbook/register_figures",
+        "mine.groupby('epochs')[hollow]",
+        "mine.groupby('epochs')[quantity]",
+        "chapter09::test_the_course_draws",
+    ),
+    (
         "page of methods hides an attack's passes",
         "workbook/methods_page",
         "' + attack' * how.attacks",
