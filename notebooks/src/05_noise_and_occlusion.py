@@ -243,7 +243,7 @@ table.insert(0, "runs", [part.seed.nunique() for part in chosen.values()])
 table.rename(columns={"gaussian": "white, 1 dB", "poisson": "Poisson, 1 dB"})
 
 # %% [markdown]
-# On clean digits the weight hardly matters. In Poisson noise the largest does best; in white noise the smallest, under the newer teachers by too little to matter. Under these the robust student is *ahead* of KD's in both noises, at each weight. One or two runs a row decide nothing: these are two of the eight teachers of a [registered study](../data/claims/README.md), and chapter [09](09_claims.ipynb) judges when all are trained.
+# On clean digits the weight hardly matters. In Poisson noise the largest does best; in white noise the smallest, under the newer teachers by too little to matter. Under these the robust student is *ahead* of KD's in both noises, at each weight. One or two runs a row decide nothing: these are two of the eight teachers of a [registered study](../data/claims/README.md), and chapter [09](09_claims.ipynb) judges from six on.
 
 # %% [markdown]
 # ## Five seeds on the small digits

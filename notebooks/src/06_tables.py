@@ -311,4 +311,4 @@ checkers.cell_mark(mark)
 # </details>
 
 # %% [markdown]
-# **Which published numbers hold?** The counts hold, all but three ratios of rounded numbers. Of MNIST's trained numbers KD's and FitNet's clean errors hold; the baseline does not, nor do the robust student's error and its strength in noise. Its printed lead over KD on another set of digits is not seen either way. Two thirds of all printed numbers, CIFAR's, wait for networks.
+# **Which published numbers hold?** The counts hold, all but three ratios of rounded numbers. Of MNIST's trained numbers KD's and FitNet's clean errors hold; the baseline does not, nor, under our first teachers, do the robust student's error and its strength in noise. Its printed lead over KD on another data set's digits is not decided. Two thirds of all printed numbers, CIFAR's, wait for networks.
