@@ -249,7 +249,7 @@ for words, a in (("noise you know: train on it", "noise_augmented"), ("noise you
 # | Hein and Andriushchenko (1705.08475) | a gap over a local Lipschitz constant is a certificate | Theorem 1 is the form for two networks |
 # | Finlay and Oberman (1905.11468) | penalise the input gradient itself | *target zero* |
 # | Soft Randomization (1910.05057) | the student sees noise, the teacher the clean image | *noise augmented* |
-# | Rusak et al. (2001.06057) | training on tuned noise carries over to unseen corruptions | against the paper's premise that it does not |
+# | Rusak et al. (2001.06057) | training on tuned noise carries over to unseen corruptions | the paper (Sec. V-B) doubts that one can know the noise |
 # | Ford et al. (1901.10513) | errors in noise and adversarial examples are one phenomenon | chapter 07's correlation |
 # | Shrestha et al. (2004.05704) | random cues gain as much as human ones | the idea of *shuffled* and *matched* |
 # | Stanton et al. (2106.05945) | a closer match to the teacher need not generalise better | mistakes later |
