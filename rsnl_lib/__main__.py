@@ -203,8 +203,8 @@ COMMANDS = {
     ),
     "page": (
         "commands.look.make_page",
-        "make figure3.html: Figure 3 with the shipped MNIST networks, in one file",
-        option("--out", None, "where it goes (default: figure3.html)", metavar="FILE"),
+        "make figure3.html and photograph.html: Figure 3 live, each in one file",
+        option("--out", None, "where figure3.html goes, the other beside it", metavar="FILE"),
     ),
 }
 

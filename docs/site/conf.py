@@ -5,6 +5,7 @@ import pathlib
 import re
 
 from rsnl_lib.env import ROOT
+from rsnl_lib.workbook.site import FINISHED
 
 project = "The Robust Student workbook"
 author = "The Robust Student workbook authors"
@@ -31,7 +32,7 @@ html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
 html_domain_indices = False
-html_extra_path = [str(ROOT / "figure3.html")]
+html_extra_path = [str(ROOT / name) for name in FINISHED]
 # MathJax as one file with its letters inside, so that no page asks another place for anything
 MATHJAX = importlib.metadata.distribution("sphinx-mathjax-offline")
 html_static_path = [
@@ -73,7 +74,7 @@ def mend(app, error):
     """Set the words of MENDED into every page."""
     for page in () if error else pathlib.Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        for old, new in MENDED * (page.name != "figure3.html"):
+        for old, new in MENDED * (page.name not in FINISHED):
             text = re.sub(old, new, text)
         page.write_text(text, encoding="utf-8")
 

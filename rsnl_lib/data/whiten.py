@@ -67,8 +67,14 @@ def gcn_zca(x: Tensor, x_test: Tensor, folder: AnyPath, chunk: int = 2000) -> tu
     return made[0], made[1]
 
 
-def stretch(x: Tensor, x_train: Tensor) -> Tensor:
-    """Whitened images x (n, c, h, w) for the eye: percentiles 0.5 to 99.5 of x_train as [0, 1]."""
+def eye_range(x_train: Tensor) -> tuple[float, float]:
+    """Percentiles 0.5 and 99.5 of whitened images: black and white for the eye."""
     some(x_train, "take percentiles of")
-    low, high = (torch.quantile(x_train[:200].flatten().double(), q) for q in (0.005, 0.995))
+    v = x_train[:200].flatten().double()
+    return torch.quantile(v, 0.005).item(), torch.quantile(v, 0.995).item()
+
+
+def stretch(x: Tensor, x_train: Tensor) -> Tensor:
+    """Whitened images x (n, c, h, w) for the eye: `eye_range` of x_train as [0, 1]."""
+    low, high = eye_range(x_train)
     return ((x.double() - low) / (high - low)).clamp(0, 1).float()

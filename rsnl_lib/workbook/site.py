@@ -26,7 +26,7 @@ TEXTS += ("benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ROOMS = "checks env geometry networks rows files tables store data train measure theorem study"
 ROOMS = (*ROOMS.split(), "workbook", "commands")
 LINK = re.compile(r"```.*?```|`[^`]*`|(!?)\[((?:`[^`]*`|[^\]`])*)\]\(([^)\s]+)\)", re.S)
-FINISHED = "figure3.html"  # a page that is finished as it is
+FINISHED = ("figure3.html", "photograph.html")  # pages that are finished as they are
 START = "README.md"  # becomes index
 
 
@@ -50,7 +50,7 @@ def relinked(text: str, here: str, known: set[str], repository: str = "") -> str
         if not path:
             return f"[{words}]({place})"
         path = os.path.normpath(os.path.join(os.path.dirname(here), path)).replace(os.sep, "/")
-        if path == FINISHED:
+        if path in FINISHED:
             return f'<a href="{html.escape(target)}">{words}</a>'
         if path in known:
             target, _, _ = target.partition("#")

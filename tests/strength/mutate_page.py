@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from rsnl_lib.workbook.page import make
+from rsnl_lib.workbook.page import make, pack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MUTANTS = [  # name, file, what stands there, what shall stand there, the test that should notice
@@ -247,8 +247,8 @@ def broken(folder, file, there, instead):
             f"{file} holds {there!r} {text.count(there)} times; a mutant needs exactly one"
         )
     source.write_text(text.replace(there, instead), "utf-8")
-    make.HERE = folder / "page"
-    (folder / "figure3.html").write_bytes(make.page_bytes())
+    pack.HERE = folder / "page"
+    make.save_page(folder / "figure3.html")
     return folder / "figure3.html"
 
 
@@ -266,6 +266,7 @@ def main(names):
                     "pytest",
                     "tests/workbook/test_page.py",
                     "tests/workbook/test_page_instrument.py",
+                    "tests/workbook/test_photograph.py",
                     "-x",
                     "-q",
                     "-p",

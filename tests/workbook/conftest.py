@@ -29,7 +29,7 @@ def opened(chromium):
     """
     with contextlib.ExitStack() as stack:
 
-        def open_page(script="", clean=True, address="", **options):
+        def open_page(script="", clean=True, address="", file=FILE, **options):
             context = chromium.new_context(
                 **{"viewport": {"width": 1280, "height": 900}, **options}
             )
@@ -46,13 +46,13 @@ def opened(chromium):
                 "request",
                 lambda r: (
                     asked.append(r.url)
-                    if not r.url.startswith(("blob:", "data:", FILE.as_uri()))
+                    if not r.url.startswith(("blob:", "data:", file.as_uri()))
                     else None
                 ),
             )
             page.on("console", lambda m: said.append(f"{m.type}: {m.text}"))
             page.on("pageerror", lambda e: said.append(f"uncaught: {e}"))
-            page.goto(FILE.as_uri() + address)
+            page.goto(file.as_uri() + address)
             still(page)
             if clean:
                 stack.callback(lambda: (check(asked, "requests"), check(said, "on the console")))

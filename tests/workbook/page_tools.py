@@ -1,8 +1,10 @@
-"""figure3.html in a browser, from disk, with the network cut."""
+"""The pages in a browser, from disk, with the network cut."""
 
+import math
 import os
 import pathlib
 import shutil
+import statistics
 
 import pytest
 
@@ -13,6 +15,8 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 FILE = pathlib.Path(os.environ.get("RSNL_PAGE") or maker.OUT)  # mutate_page.py names another
+PHOTOGRAPH = FILE.with_name("photograph.html")
+AXE = pathlib.Path(__file__).parents[1] / "vendor/axe.min.js"
 browsing = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")]
 
 
@@ -37,3 +41,58 @@ def page_networks():
     """{name in the page: network in PyTorch}, in the page's order."""
     paths = maker.network_paths()
     return {maker.page_name(m): store.load_checkpoint(path)[0] for m, path in paths.items()}
+
+
+def axe(page):
+    """[what axe's rules find broken, how many rules passed]."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text("utf-8"))
+    return page.evaluate(
+        "axe.run({resultTypes: ['violations', 'passes']}).then((r) => [r.violations.map((v)"
+        " => v.id + ': ' + v.nodes.map((n) => n.html).join(' ')), r.passes.length])"
+    )
+
+
+# From the key's own time stamp to the first frame that shows a new picture and new bars for the
+# slider's value, and to that frame's end.
+WATCH = """() => { window.moves = []; window.pending = false;
+    const now = () => [...document.querySelectorAll('.card:not([hidden]) .now')];
+    const state = () => $('seen').toDataURL() + now().map((p) => p.getAttribute('d')).join();
+    document.addEventListener('keydown', (e) => {
+        const old = state(), start = e.timeStamp, since = () => performance.now() - start;
+        window.pending = true;
+        const look = () => {
+            if (shown.s.snr !== +$('snr').value || state() === old)
+                return requestAnimationFrame(look);
+            const frame = since(), end = new MessageChannel();
+            end.port1.onmessage = () => {
+                window.moves.push([frame, since()]);
+                window.pending = false; };
+            end.port2.postMessage(0); };
+        requestAnimationFrame(look); }, true); }"""
+
+
+def within(values, share):
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+def time_moves(page):
+    """(95th percentile in ms, that and more in words) of 50 moves of the SNR by key, in the best of
+    some runs: a busy machine gets three.
+    """
+    page.evaluate(WATCH)
+    page.locator("#snr").focus()
+    best = None
+    for runs in range(1, 4):
+        page.evaluate("() => { window.moves = []; }")
+        for i in range(50):
+            page.keyboard.press("ArrowRight" if i // 10 % 2 == 0 else "ArrowLeft")
+            page.wait_for_function("() => !window.pending")
+        frames, painted = zip(*page.evaluate("window.moves"))
+        if not best or within(frames, 0.95) < best[1]:
+            best = statistics.median(frames), within(frames, 0.95), within(painted, 0.95)
+        said = f"median {best[0]:.0f} ms, p95 {best[1]:.0f} ms (50 moves, best of {runs} runs, load"
+        said += f" {os.getloadavg()[0]:.1f}), painted p95 {best[2]:.0f} ms"
+        if best[1] <= 33:
+            break
+    return best[1], said

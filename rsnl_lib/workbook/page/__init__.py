@@ -1,1 +1,1 @@
-"""figure3.html: Figure 3 with live networks in one file."""
+"""figure3.html and photograph.html: Figure 3 with live networks, each in one file."""

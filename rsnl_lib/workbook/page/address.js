@@ -2,8 +2,8 @@
 
 const NOISES = ["gaussian", "poisson", "none"];
 // lowest, highest and step of each number; a step of 0 is any
-const RANGES = {snr: [-6, 20, 0.5], draw: [1, 1e6, 1], digit: [0, 39, 1], is: [0, 9, 1], epsilon: [0, 0.3, 0], size: [0, 14, 1], top: [0, 27, 1], left: [0, 27, 1]};
-const START = {digit: 5, strokes: null, is: null, noise: "gaussian", snr: 1, draw: 1, size: 0, top: 9, left: 9,
+const RANGES = {snr: [-6, 20, 0.5], draw: [1, 1e6, 1], [facts.item]: [0, gallery.length - 1, 1], is: [0, 9, 1], epsilon: [0, 0.3, 0], size: [0, 14, 1], top: [0, SIDE - 1, 1], left: [0, SIDE - 1, 1]};
+const START = {digit: facts.start.digit, strokes: null, is: null, noise: "gaussian", snr: facts.start.snr, draw: 1, size: 0, top: 9, left: 9,
   nets: facts.shown, attack: "", epsilon: 0.15, why: ["teacher", "robust"], guess: false};
 
 /** Strokes as text: two bytes a point, 255 between strokes. */
@@ -24,7 +24,7 @@ function strokesOf(text) {
 
 /** "#digit=5&snr=1..." of a state. */
 function addressOf(t) {
-  const said = {...(t.strokes ? {strokes: strokesText(t.strokes)} : {digit: t.digit}), ...(t.strokes && t.is !== null && {is: t.is}),
+  const said = {...(t.strokes ? {strokes: strokesText(t.strokes)} : {[facts.item]: t.digit}), ...(t.strokes && t.is !== null && {is: t.is}),
     noise: t.noise, snr: t.snr, draw: t.draw, square: [t.size, t.top, t.left], nets: t.nets, ...(t.attack && {attack: [t.attack, t.epsilon]}), why: t.why,
     ...(t.guess && {guess: 1})};
   return "#" + Object.entries(said).map(([k, v]) => `${k}=${[v].flat().join(",")}`).join("&");
@@ -45,7 +45,8 @@ function stateOf(address) {
     return [...new Set(names)].slice(0, most);
   };
   const readers = {
-    digit: (v) => ({digit: number("digit", v)}), strokes: (v) => ({strokes: v === "" ? [] : strokesOf(v)}), is: (v) => ({is: number("is", v)}),
+    [facts.item]: (v) => ({digit: number(facts.item, v)}),
+    ...($("pad") && {strokes: (v) => ({strokes: v === "" ? [] : strokesOf(v)}), is: (v) => ({is: number("is", v)})}),
     noise: (v) => {
       if (!NOISES.includes(v)) throw new Error(`noise ${v} is none of ${NOISES.join(", ")}`);
       return {noise: v};
@@ -53,7 +54,7 @@ function stateOf(address) {
     snr: (v) => ({snr: number("snr", v)}), draw: (v) => ({draw: number("draw", v)}),
     square: (v) => Object.fromEntries(["size", "top", "left"].map((k, i) => [k, number(k, v.split(",")[i] ?? "")])),
     nets: (v) => ({nets: known(v.split(","))}), why: (v) => ({why: known(v.split(","), 2)}), guess: (v) => ({guess: v === "1"}),
-    attack: (v) => ({attack: known([v.split(",")[0]])[0], epsilon: number("epsilon", v.split(",")[1] ?? "")}),
+    ...($("attacked") && {attack: (v) => ({attack: known([v.split(",")[0]])[0], epsilon: number("epsilon", v.split(",")[1] ?? "")})}),
   };
   for (const part of address.replace(/^#/, "").split("&").filter(Boolean)) {
     const at = part.indexOf("="), name = part.slice(0, Math.max(at, 0));

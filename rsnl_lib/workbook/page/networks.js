@@ -15,7 +15,7 @@ function work(task, question) {
 const ask = (images, methods) => work("logits", {images, methods});
 
 function startWorker() {
-  const wasm = $("wasm").textContent, code = Uint8Array.from(atob(wasm), (c) => c.charCodeAt(0));
+  const wasm = $("wasm").textContent, code = base64(wasm);
   worker = new Worker(URL.createObjectURL(new Blob([$("worker").textContent], {type: "text/javascript"})));
   worker.onerror = (e) => failed(`The networks could not be started: ${e.message || "this browser refuses a worker here"}.`);
   worker.onmessage = ({data}) => {
@@ -23,16 +23,10 @@ function startWorker() {
     waiting.delete(data.id);
   };
   const able = globalThis.WebAssembly?.validate(code);
-  worker.postMessage({networks: facts.networks, weights: $("weights").textContent, wasm: able ? wasm : null});
+  worker.postMessage({networks: facts.networks, shape: facts.shape, weights: $("weights").textContent, wasm: able ? wasm : null});
 }
 
 function failed(words) {
   $("failed").textContent = words;
   $("failed").hidden = false;
 }
-
-function softmax(logits) {
-  const top = Math.max(...logits), e = Array.from(logits, (v) => Math.exp(v - top)), sum = e.reduce((s, v) => s + v);
-  return e.map((v) => v / sum);
-}
-const best = (p) => p.indexOf(Math.max(...p));

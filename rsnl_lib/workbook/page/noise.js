@@ -1,11 +1,10 @@
-// Shared tools, and the noise of figure3.html. The scripts are joined in the order of make.py: nothing is loaded, nothing is sent.
-"use strict";
+// Shared tools, and the noise of the pages. The scripts are joined in the order of pack.py: nothing is loaded, nothing is sent.
 const $ = (id) => document.getElementById(id);
-const SIDE = 28, PIXELS = SIDE * SIDE, DRAWS = 20;
-const facts = JSON.parse($("data").textContent), methods = Object.keys(facts.networks);
-const bytes = Uint8Array.from(atob(facts.gallery), (c) => c.charCodeAt(0));
-const gallery = facts.classes.map((_, i) => Float32Array.from(bytes.subarray(i * PIXELS, (i + 1) * PIXELS), (v) => v / 255));
-const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
+const facts = JSON.parse($("data").textContent), methods = Object.keys(facts.networks), [SIDE, CHANNELS] = facts.shape;
+const PIXELS = SIDE * SIDE * CHANNELS, DRAWS = 20;      // images: PIXELS numbers, channels last
+const images = (values, scale) => facts.classes.map((_, i) => Float32Array.from(values.subarray(i * PIXELS, (i + 1) * PIXELS), (v) => v / scale));
+const gallery = facts.seen ? images(new Float32Array(base64(facts.seen).buffer), 1) : images(base64(facts.gallery), 255);     // what a network gets
+const photos = facts.seen && images(base64(facts.gallery), 255);
 const make = (name, attributes, inside = []) => {
   const e = name.includes(":") ? document.createElementNS("http://www.w3.org/2000/svg", name.slice(4)) : document.createElement(name);
   for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
@@ -44,7 +43,7 @@ function spoil(x, {kind, snr, draw, size, top, left}) {
   const z = pattern(draw), spread = {none: () => 0, gaussian: () => power, poisson: (v) => power * Math.abs(v) / mean}[kind];
   const seen = x.map((v, i) => v + z[i] * Math.sqrt(spread(v)));
   [top, left] = [top, left].map((at) => Math.min(at, SIDE - size));
-  for (let y = top; y < top + size; y++) seen.fill(0, y * SIDE + left, y * SIDE + left + size);
+  for (let y = top; y < top + size; y++) seen.fill(0, (y * SIDE + left) * CHANNELS, (y * SIDE + left + size) * CHANNELS);
   return seen;
 }
 

@@ -114,3 +114,33 @@ function penMoves(e) {
     commit();
   }
 }
+
+/** Source, strokes and class as a state says. */
+function padTo(t) {
+  choose("source", t.strokes ? "pad" : "gallery");
+  redraw(t.strokes || []);
+  $("truth").value = t.is ?? "";
+}
+
+/** Gallery or pad, whichever is chosen. */
+function showSource() {
+  const own = chosen("source") === "pad";
+  [$("gallery").hidden, $("seek").hidden, $("drawing").hidden, $("sheet").hidden] = [own, own, !own, !own];
+  $("work").classList.toggle("own", own);
+  $("undo").disabled = $("wipe").disabled = strokes.length === 0;
+}
+
+function startPad() {
+  facts.names.forEach((name, c) => $("truth").append(make("option", {value: c}, name)));
+  const edit = (wanted) => {
+    redraw(wanted);
+    if (!wanted.length) $("truth").value = "";
+    moved();
+    commit();
+  };
+  $("wipe").addEventListener("click", () => edit([]));
+  $("undo").addEventListener("click", () => edit(strokes.slice(0, -1)));
+  pad.addEventListener("keydown", penKeys);
+  for (const type of ["focus", "blur"]) pad.addEventListener(type, () => { $("mark").hidden = type === "blur" || !pad.matches(":focus-visible"); showPen(false); });
+  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) pad.addEventListener(type, penMoves);
+}

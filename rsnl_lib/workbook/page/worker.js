@@ -1,11 +1,8 @@
-// The networks of figure3.html, in a worker: images in, logits, input gradients or attacked images out.
+// The networks of a page, in a worker: images in, logits, input gradients or attacked images out.
 // Activations are channels last in one float32 memory: weights, two rooms for activations, a room for marks.
-"use strict";
-const SIDE = 28, PIXELS = SIDE * SIDE;
 const ROOM = 32768;             // floats: more than any layer's padded input or output
+let SIDE, PIXELS;               // of an image; PIXELS counts its channels
 let nets, f, conv, adjoint, here, there, marksAt;
-
-const base64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 /** A half precision number from its 16 bits. */
 function half(bits) {
@@ -58,7 +55,8 @@ function plainAdjoint(g, marks, w, into, side, c, k, units) {
 }
 
 /** Weights into memory, the convolution by WebAssembly where the page found that it runs. */
-async function start({networks, weights, wasm}) {
+async function start({networks, shape: [side, channels], weights, wasm}) {
+  [SIDE, PIXELS] = [side, side * side * channels];
   const packed = new Uint16Array(base64(weights).buffer), size = packed.length + 2 * ROOM + Math.max(...Object.values(networks).map(marksOf));
   const memory = wasm && new WebAssembly.Memory({initial: Math.ceil(size * 4 / 65536)});
   const made = wasm && await WebAssembly.instantiate(base64(wasm), {env: {memory}}).catch(() => null);
@@ -126,7 +124,7 @@ function dense(l) {
 const turn = () => { [here, there] = [there, here]; };
 const shape = (l, wide) => [wide, l.c, l.k, l.units];
 
-/** The logits of one image x (784 floats); a `tape` gets what the way back needs. */
+/** The logits of one image x (its pixels, channels last); a `tape` gets what the way back needs. */
 function run(layers, x, tape) {
   let side = SIDE, marks = marksAt;
   f.set(x, here);
@@ -142,15 +140,27 @@ function run(layers, x, tape) {
       tape?.push({side, from});
       side = pool(side, l, from);
       turn();
-    } else return dense(l);
+    } else {
+      const a = dense(l), n = l.out / 2;
+      if (!l.maxout) return a;
+      for (let j = 0; j < n; j++) f[here + j] = Math.max(a[j], a[n + j]);
+      tape?.push({first: a.subarray(0, n).map((v, j) => share(v, a[n + j]))});
+    }
   }
 }
 
-/** The gradient (784 floats) of sum g_j a_j over the logits a, along a tape. */
+/** What flows back into a dense maxout at `here`, by the share of its first map. */
+function spread(first) {
+  const g = f.slice(here, here + first.length);
+  return [...g.map((v, j) => v * first[j]), ...g.map((v, j) => v * (1 - first[j]))];
+}
+
+/** The gradient (as many floats as x) of sum g_j a_j over the logits a, along a tape. */
 function back(layers, g, tape) {
   for (const [i, l] of [...layers.entries()].reverse()) {
-    const {wide, marks, side, from} = tape[i] || {};
+    const {wide, marks, side, from, first} = tape[i] || {};
     if (l.kind === "dense") {
+      if (l.maxout) g = spread(first);
       f.fill(0, here, here + l.in);
       g.forEach((v, j) => { for (let i = 0; i < l.in; i++) f[here + i] += v * f[l.at + j * l.in + i]; });
     } else if (l.kind === "pool") {
@@ -170,11 +180,6 @@ function back(layers, g, tape) {
   return f.slice(here, here + PIXELS);
 }
 
-function softmax(a) {
-  const top = Math.max(...a), e = Array.from(a, (v) => Math.exp(v - top)), sum = e.reduce((s, v) => s + v);
-  return e.map((v) => v / sum);
-}
-
 /** The input gradient of the true class's score f_y = softmax(a)_y. */
 function slope(layers, x, y) {
   const tape = [], p = softmax(run(layers, x, tape));
@@ -183,10 +188,10 @@ function slope(layers, x, y) {
 
 /** x after `steps` steps up the cross-entropy to y, each epsilon / 4 a pixel by the gradient's sign, kept within epsilon of x and in [0, 1]. */
 function attacked(layers, x, y, epsilon, steps) {
-  const between = (v, low, high) => Math.min(Math.max(v, low), high), z = Float32Array.from(x);
+  const z = Float32Array.from(x);
   for (let i = 0; i < steps; i++) {
     const tape = [], p = softmax(run(layers, z, tape)), g = back(layers, p.map((v, j) => v - (j === y)), tape);
-    g.forEach((v, k) => { z[k] = between(x[k] + between(z[k] + epsilon / 4 * Math.sign(v) - x[k], -epsilon, epsilon), 0, 1); });
+    g.forEach((v, k) => { z[k] = clamp(x[k] + clamp(z[k] + epsilon / 4 * Math.sign(v) - x[k], -epsilon, epsilon), 0, 1); });
   }
   return z;
 }
