@@ -1,9 +1,10 @@
 """Fixtures of the page's tests."""
 
 import contextlib
+import os
 
 import pytest
-from page_tools import CHROMIUM, FILE, still
+from page_tools import CHROMIUM, FILE, FIREFOX, still
 
 
 def check(found, what):
@@ -11,28 +12,51 @@ def check(found, what):
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def playwright():
     api = pytest.importorskip("playwright.sync_api", reason="no playwright")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright):
+    browser = playwright.chromium.launch(
+        executable_path=CHROMIUM,
+        args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+    )
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def firefox(playwright):
+    """Playwright's Firefox, else that on PATH, if the two understand each other."""
+    how = {}
+    if not os.path.exists(playwright.firefox.executable_path):
+        if FIREFOX is None:
+            pytest.skip("no Firefox on PATH")
+        how = {"channel": "moz-firefox", "executable_path": FIREFOX}
+    browser = playwright.firefox.launch(**how)
+    try:
+        browser.new_context().close()
+    except Exception as error:
+        pytest.skip(
+            f"{FIREFOX} {browser.version} and this playwright: {str(error).splitlines()[0]}"
         )
-        yield browser
-        browser.close()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
-def opened(chromium):
+def opened(request):
     """A function that opens the page from disk with the network cut; afterwards nothing was asked
-    for and the console is clean.
+    for and the console is clean. In Chromium, or where `both` says so.
     """
+    browser = request.getfixturevalue(getattr(request, "param", "chromium"))
     with contextlib.ExitStack() as stack:
 
         def open_page(script="", clean=True, address="", file=FILE, **options):
-            context = chromium.new_context(
-                **{"viewport": {"width": 1280, "height": 900}, **options}
-            )
+            context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
             stack.callback(context.close)
             context.set_offline(True)
             context.add_init_script(script)

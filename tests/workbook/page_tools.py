@@ -14,6 +14,7 @@ from rsnl_lib.workbook.page import make as maker
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+FIREFOX = shutil.which("firefox") or shutil.which("firefox-esr")
 FILE = pathlib.Path(os.environ.get("RSNL_PAGE") or maker.OUT)  # mutate_page.py names another
 PHOTOGRAPH = FILE.with_name("photograph.html")
 AXE = pathlib.Path(__file__).parents[1] / "vendor/axe.min.js"
@@ -35,6 +36,11 @@ def each(frame):
     for mark in browsing:
         frame = mark(frame)
     return frame
+
+
+def both(frame):
+    """A test in Chromium and in Firefox."""
+    return pytest.mark.parametrize("opened", ["chromium", "firefox"], indirect=True)(each(frame))
 
 
 def page_networks():

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from page_tools import FILE, axe, each, page_networks, shots, still, time_moves
+from page_tools import FILE, axe, both, each, page_networks, shots, still, time_moves
 
 from rsnl_lib import data, store
 from rsnl_lib.data import perturb
@@ -174,7 +174,7 @@ def difference(page, nets, settings, images):
     }, seen
 
 
-@each
+@both
 def test_logits_are_pytorchs(page, record_property):
     nets = page_networks()
     assert page.evaluate("methods") == list(nets) and len(nets) >= 15
@@ -289,7 +289,7 @@ def test_the_true_class_is_marked_and_scores_are_told(page):
             assert card["now"] == card["before"]
 
 
-@each
+@both
 @torch.no_grad()
 def test_words_and_counts_are_the_networks(page):
     net, labels = (
@@ -348,7 +348,7 @@ def test_it_opens_on_the_first_disagreement(page):
     )
 
 
-@each
+@both
 def test_every_move_is_seen_soon(page, record_property):
     for tick in page.locator("#ticks input").all()[:10]:
         tick.check()
@@ -397,7 +397,7 @@ def draw_seven(page):
     page.mouse.up()
 
 
-@each
+@both
 def test_a_drawn_digit_is_made_like_mnist(page):
     page.locator("input[value=pad]").check()
     page.locator("#kind").select_option("none")
@@ -432,7 +432,7 @@ def test_a_drawn_digit_is_made_like_mnist(page):
     assert page.evaluate("Math.max(...shown.s.x)") == 0
 
 
-@each
+@both
 def test_dragging_moves_the_square(page):
     box = page.locator("#seen").bounding_box()
     at = lambda column, row: (
@@ -610,7 +610,7 @@ def test_the_theorem_on_a_line(page):
     assert float(page.locator("#delta").input_value()) < -0.3
 
 
-@each
+@both
 def test_the_policy_is_enforced(opened):
     page = opened(clean=False)
     assert page.evaluate(

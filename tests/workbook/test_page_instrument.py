@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from page_tools import FILE, each, page_networks, shots, still
+from page_tools import FILE, both, each, page_networks, shots, still
 
 from rsnl_lib import data
 from rsnl_lib.data import perturb
@@ -140,7 +140,7 @@ def test_attacked_images_are_pytorchs(page, record_property):
     record_property("pixels of attacked images that differ from PyTorch's", ", ".join(words))
 
 
-@each
+@both
 def test_the_attack_is_watched_by_all(page, record_property):
     page.locator("#kind").select_option("none")
     page.locator("#attacked").select_option("kd")
@@ -169,7 +169,7 @@ def test_the_attack_is_watched_by_all(page, record_property):
     record_property("attack of ten steps, ms", said)
 
 
-@each
+@both
 def test_the_reasons_are_those_of_the_picture(page):
     page.locator("#size").fill("6")
     page.locator("#attacked").select_option("robust")
@@ -211,7 +211,7 @@ STATES = (
 )
 
 
-@each
+@both
 def test_states_open_the_same_in_a_fresh_browser(opened):
     first = opened()
     drawn(first, *SEVEN)
@@ -373,7 +373,7 @@ def test_the_link_is_copied(opened):
 # ---------------------------------------------------------------- guess first
 
 
-@each
+@both
 def test_answers_are_hidden_until_looked_at_and_counted(page):
     page.locator("#guess").check()
     still(page)
