@@ -40,9 +40,9 @@ def firefox(playwright):
     try:
         browser.new_context().close()
     except Exception as error:
-        pytest.skip(
-            f"{FIREFOX} {browser.version} and this playwright: {str(error).splitlines()[0]}"
-        )
+        version = browser.version
+        browser.close()
+        pytest.skip(f"Firefox {version} and this playwright: {str(error).splitlines()[0]}")
     yield browser
     browser.close()
 
