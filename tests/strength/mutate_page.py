@@ -1,7 +1,7 @@
 """Do the tests notice?
 
-`python tests/strength/mutate_page.py [name ...]`: make figure3.html from broken
-sources, run its tests, see an assertion fail.
+`python tests/strength/mutate_page.py [name ...]`: make figure3.html and photograph.html from broken
+sources, run their tests, see an assertion fail.
 """
 
 import os
@@ -67,35 +67,35 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
     ),
     (
         "class marked wrong",
-        "page.js",
+        "frames.js",
         "M${26 * truth + 15} 58",
         "M${26 * top + 41} 58",
         "true_class",
     ),
     (
         "class marked is the answer",
-        "page.js",
+        "frames.js",
         "M${26 * truth + 15} 58",
         "M${26 * top + 15} 58",
         "words_and_counts",
     ),
     (
         "change from clean turned",
-        "page.js",
+        "frames.js",
         "change(p[truth] - clean[truth])",
         "change(clean[truth])",
         "words_and_counts",
     ),
     (
         "luck counts what is wrong",
-        "page.js",
+        "frames.js",
         "a === (s.truth ??",
         "a !== (s.truth ??",
         "words_and_counts",
     ),
     (
         "moves queue",
-        "page.js",
+        "frames.js",
         "  due = true;\n  said();\n  if (!running) run();",
         (
             "  said();\n  const s = settings();\n  globalThis.line = (globalThis.line ||"
@@ -167,11 +167,11 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
         "-1, 1), 0, 1)",
         "attacked_images",
     ),
-    ("attack not shown", "page.js", "return attackOf.x;", "return s.x;", "watched"),
-    ("orange and purple changed", "page.js", "v > 0 ? UP : DOWN", "v > 0 ? DOWN : UP", "reasons"),
+    ("attack not shown", "frames.js", "return attackOf.x;", "return s.x;", "watched"),
+    ("orange and purple changed", "frames.js", "v > 0 ? UP : DOWN", "v > 0 ? DOWN : UP", "reasons"),
     (
         "the square left out of the reasons",
-        "page.js",
+        "frames.js",
         "spoil(s.base, plain)",
         "spoil(s.base, s)",
         "reasons",
@@ -195,19 +195,19 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
     ),
     (
         "answers shown before the look",
-        "page.js",
+        "frames.js",
         "const hidden = guessing(s);",
         "const hidden = false;",
         "hidden_until",
     ),
     (
         "clear keeps the class",
-        "page.js",
+        "pad.js",
         'if (!wanted.length) $("truth").value = "";',
         "",
         "clear_forgets",
     ),
-    ("undo takes all", "page.js", "strokes.slice(0, -1)", "[]", "clear_forgets"),
+    ("undo takes all", "pad.js", "strokes.slice(0, -1)", "[]", "clear_forgets"),
     (
         "every pointer draws",
         "pad.js",
@@ -234,11 +234,60 @@ MUTANTS = [  # name, file, what stands there, what shall stand there, the test t
     ("saves the clean digit", "page.js", 'drawImage($("seen")', 'drawImage($("clean")', "saved"),
     ("link without its state", "page.js", "[0] + addressOf(state());", "[0];", "copied"),
     ("a loose policy", "template.html", "default-src 'none'", "default-src data:", "policy"),
+    (
+        "dense maxout takes its first half",
+        "worker.js",
+        "Math.max(a[j], a[n + j])",
+        "a[j]",
+        "logits_on_photographs",
+    ),
+    (
+        "dense maxout flows back twice",
+        "worker.js",
+        "v * (1 - first[j])",
+        "v",
+        "gradients_on_photographs",
+    ),
+    (
+        "square of a third of its width",
+        "noise.js",
+        "(y * SIDE + left + size) * CHANNELS",
+        "(y * SIDE + left) * CHANNELS + size",
+        "noise_and_square",
+    ),
+    ("one colour for three", "frames.js", "k % CHANNELS", "0 * k", "both_pictures"),
+    ("not stretched for the eye", "frames.js", " - low) / (high - low)", ")", "both_pictures"),
+    ("always the first photograph", "frames.js", "photos[s.source]", "photos[0]", "both_pictures"),
+    (
+        "no touch on the photograph",
+        "page.js",
+        '[$("seen"), $("clean")]',
+        '[$("seen")]',
+        "either_picture",
+    ),
+    (
+        "an attack that the page has not",
+        "address.js",
+        '...($("attacked") && {attack',
+        "...(true && {attack",
+        "photograph_is_sent",
+    ),
+    (
+        "reasons end where they begin",
+        "frames.js",
+        "scores[s.why[i]]]",
+        "cleanOf[s.why[i]]]",
+        "reasons_are",
+    ),
+    ("a try out of sight", "page.js", "scrollTo(0, 0);", "", "tapped"),
+    ("who fell and who held changed", "frames.js", "!holds(m)", "holds(m)", "who_fell"),
+    ("the farthest level", "frames.js", "far(a) - far(b)", "far(b) - far(a)", "nearest_measured"),
+    ("look twice", "frames.js", '$("look").disabled = !hidden;', "", "counted_once"),
 ]
 
 
 def broken(folder, file, there, instead):
-    """figure3.html from sources in which `there` reads `instead`."""
+    """figure3.html, photograph.html beside it, from sources in which `there` reads `instead`."""
     shutil.copytree(ROOT / "rsnl_lib" / "workbook" / "page", folder / "page")
     source = folder / "page" / file
     text = source.read_text("utf-8")

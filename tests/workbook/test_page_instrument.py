@@ -396,6 +396,84 @@ def test_answers_are_hidden_until_looked_at_and_counted(page):
     assert page.locator("#guessed").inner_text() == said
 
 
+@each
+def test_a_look_is_counted_once(page):
+    page.locator("#guess").check()
+    still(page)
+    assert "Tick who will be right" in page.locator("#guessed").inner_text()
+    page.locator("#look").click()
+    still(page)
+    assert page.locator("#look").is_disabled()
+    page.locator("#again").click()
+    still(page)
+    assert page.locator("#look").is_enabled()
+
+
+# ---------------------------------------------------------------- where visitors stuck
+
+
+@each
+def test_a_try_is_seen_where_it_is_tapped(opened):
+    page = opened(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.locator(".tries a").nth(1).tap()
+    page.wait_for_function("() => shown.s.snr === -1 && scrollY === 0")
+
+
+@each
+def test_who_fell_is_said_beside_the_attack(page):
+    assert page.locator("#fallen").inner_text() == ""
+    page.evaluate("(at) => { location.hash = at; }", "#" + maker.STATES_TO_TRY[-1][1])
+    page.wait_for_function("() => shown.s.attack === 'kd'")
+    still(page)
+    said = page.locator("#fallen").inner_text()
+    wrong, right = said.removeprefix("Wrong now: ").rstrip(".").split(". Right: ")
+    held = page.evaluate(
+        "shown.s.methods.filter((m) => best(shown.scores[m]) === shown.s.truth)"
+        ".map((m) => facts.labels[m])"
+    )
+    assert right.split("; ") == held and "KD" in wrong.split("; ")
+    page.locator("#guess").check()
+    still(page)
+    assert page.locator("#fallen").inner_text() == ""
+
+
+@each
+@pytest.mark.parametrize(
+    "address, said",
+    [
+        ("#snr=-1", "not measured at these settings (nearest: 1 dB)."),
+        ("#noise=none&square=7,9,9", "not measured at these settings (nearest: 6 px)."),
+        ("#snr=3&square=6,9,9", "not measured at these settings."),
+        ("#attack=kd,0.1", "not measured at these settings."),
+        ("#snr=3", "on all MNIST test images at this level."),
+        ("#noise=none&attack=kd,0", "on all MNIST test images at this level."),
+    ],
+)
+def test_the_nearest_measured_level_is_named(opened, address, said):
+    page = opened(address=address)
+    assert page.locator("#luck-name").inner_text().endswith(said)
+    assert (page.locator("#luck-kd .test").inner_text() == "–") == ("not measured" in said)
+
+
+@each
+def test_the_words_under_the_picture_fit_it(page):
+    caption = page.locator("figcaption")
+    assert "Touch it to hide" in caption.inner_text()
+    page.locator("input[value=pad]").check()
+    still(page)
+    assert "the small one is what the networks see" in caption.inner_text()
+    assert "Touch it" not in caption.inner_text()
+
+
+@each
+def test_links_within_the_page_leave_the_figure_as_it_is(page):
+    page.locator("#snr").fill("-2")
+    for link in page.locator("nav a[href^='#']").all():
+        link.click()
+        still(page)
+        assert page.locator("#odd").inner_text() == "" and page.evaluate("shown.s.snr") == -2
+
+
 # ---------------------------------------------------------------- slips
 
 

@@ -138,6 +138,17 @@ def test_both_pictures_are_shown(page):
 
 
 @each
+def test_a_square_is_set_in_either_picture(page):
+    for i, canvas in enumerate(("clean", "seen")):
+        box = page.locator(f"#{canvas}").bounding_box()
+        at = (0.5 + 0.25 * i) * box["width"]
+        page.mouse.click(box["x"] + at, box["y"] + at)
+        still(page)
+        square = page.evaluate("['size', 'top', 'left'].map((k) => shown.s[k])")
+        assert square == [8, 12 + 8 * i, 12 + 8 * i]
+
+
+@each
 def test_photographs_open_where_the_rule_says(page):
     y = page.evaluate("facts.classes")
     ask = """async (s) => (await ask(gallery.map((x) => spoil(x, s)), methods))

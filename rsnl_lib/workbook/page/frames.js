@@ -119,6 +119,12 @@ function card(method, p, clean, truth, hidden) {
   part("bars").setAttribute("aria-label", `${name} ${said} ${mark}; ${rest}; all scores: ${p.map((v, i) => `${named(i)} ${v.toFixed(2)}`).join(", ")}`);
 }
 
+/** Who is wrong on the picture that is shown, and who holds. */
+function fallen(s, scores) {
+  const holds = (m) => best(scores[m]) === (s.truth ?? best(cleanOf[m])), list = (part) => part.map((m) => facts.labels[m]).join("; ") || "nobody";
+  return `Wrong now: ${list(s.methods.filter((m) => !holds(m)))}. Right: ${list(s.methods.filter(holds))}.`;
+}
+
 let quiet = 0;
 function words(s, scores, hidden) {
   const what = s.own ? (s.blank ? "nothing drawn yet" : "your digit") : `a ${named(s.truth)}`, kind = {gaussian: "white noise", poisson: "Poisson noise", none: "no noise"}[s.kind];
@@ -126,7 +132,9 @@ function words(s, scores, hidden) {
   const lines = [what, ...attack, kind, ...(s.kind === "none" ? [] : [`${s.snr} dB`]), ...(s.size ? [`${s.size} × ${s.size} hidden`] : [])], told = `${lines.join(", ")}.`;
   $("note").replaceChildren(...lines.map((line) => make("span", {}, line)));
   $("seen").setAttribute("aria-label", `what the networks see: ${told}`);
-  $("seen").classList.toggle("block", s.size > 0);
+  $("pictures").classList.toggle("block", s.size > 0);
+  if ($("fallen")) $("fallen").textContent = attack.length && !hidden && !s.blank ? fallen(s, scores) : "";
+  $("look").disabled = !hidden;
   clearTimeout(quiet);
   quiet = setTimeout(() => {
     const answers = s.methods.filter((m) => scores[m]).map((m) => `${facts.labels[m]} says ${named(best(scores[m]))} at ${scores[m][best(scores[m])].toFixed(2)}`);
@@ -134,12 +142,20 @@ function words(s, scores, hidden) {
   }, 700);
 }
 
+/** [what the rows call the noise or square that is shown, the level of these rows nearest to it]; an attack, or noise and square together, were not measured. */
+function measured(s) {
+  const noise = s.kind !== "none", level = noise ? s.snr : s.size, other = (s.attack && s.epsilon) || (noise && s.size);
+  const kind = other ? "" : noise ? s.kind : s.size ? "occlusion" : "clean", far = ([, v]) => Math.abs(v - level);
+  const rows = s.methods.flatMap((m) => Object.keys(facts.tests[m] || {})).map((row) => row.split(" ")).filter(([k]) => k === kind);
+  return [`${kind} ${level}`, rows.sort((a, b) => far(a) - far(b))[0]?.[1]];
+}
+
 /** The last draws as squares, counted, beside the accuracy on the whole test set where there is a row. */
 function chart(s) {
-  const draws = lastDraws(s).reverse(), noise = s.kind !== "none", attack = s.attack && s.epsilon > 0;
-  const test = attack ? "" : s.size ? (noise ? "" : `occlusion ${s.size}`) : noise ? `${s.kind} ${s.snr}` : "clean 0", rows = s.methods.some((m) => test in (facts.tests[m] || {}));
+  const draws = lastDraws(s).reverse(), noise = s.kind !== "none", [test, nearest] = measured(s), rows = test.endsWith(` ${nearest}`);
+  const unmeasured = `on the test set, not measured at these settings${nearest === undefined ? "" : ` (nearest: ${nearest} ${noise ? "dB" : "px"})`}`;
   $("luck-name").textContent = `${noise ? `The last ${DRAWS} draws of noise on this ${facts.item}, at these settings` : "No noise: one draw tells all"}; last column: accuracy ${
-    rows ? `on all ${facts.set} test images at this level` + (s.size ? ", the square anywhere" : "") : "on the test set, not measured at these settings"}.`;
+    rows ? `on all ${facts.set} test images at this level` + (s.size ? ", the square anywhere" : "") : unmeasured}.`;
   $("luck-count").textContent = s.truth === null ? "as clean" : "right";
   for (const m of methods) {
     const row = $(`luck-${m}`), i = s.methods.indexOf(m);

@@ -81,7 +81,7 @@ function said() {
   $("snr").disabled = $("again").disabled = $("kind").value === "none";
   if ($("attacked")) $("epsilon").disabled = $("attacked").value === "";
   $("top").disabled = $("left").disabled = $("unhide").disabled = +$("size").value === 0;
-  $("look").hidden = !$("guess").checked;
+  $("look").hidden = $("guessed").hidden = !$("guess").checked;
 }
 
 // ---------------------------------------------------------------- building and listening
@@ -111,7 +111,7 @@ function build() {
 
 /** Drag the hidden square on the picture; a touch beside it, or where there is none, sets one down, a touch on it takes it off. */
 function block(e) {
-  const seen = $("seen"), size = +$("size").value, at = (v) => clamp(Math.round(v / seen.clientWidth * SIDE - (size || 8) / 2), 0, SIDE - (size || 8));
+  const seen = e.currentTarget, size = +$("size").value, at = (v) => clamp(Math.round(v / seen.clientWidth * SIDE - (size || 8) / 2), 0, SIDE - (size || 8));
   const [row, column] = [at(e.offsetY), at(e.offsetX)];
   if (e.type === "pointerdown" && !seen.held) {
     seen.held = {id: e.pointerId, inside: size > 0 && Math.abs(row - $("top").value) <= size / 2 && Math.abs(column - $("left").value) <= size / 2, from: [row, column], gone: false};
@@ -175,13 +175,16 @@ function listen() {
   const press = (id, act) => $(id).addEventListener("click", act);
   press("again", () => { draw += 1; moved(); commit(); });
   press("unhide", () => { $("size").value = 0; moved(); commit(); });
+  for (const link of document.querySelectorAll(".tries a")) link.addEventListener("click", () => { $("explorer").scrollTop = 0; scrollTo(0, 0); });
   press("next", next);
   press("look", look);
   press("copy", copy);
   press("save", download);
   press("full", () => document.fullscreenElement ? document.exitFullscreen() : $("explorer").requestFullscreen());
-  for (const type of ["pointerdown", "pointermove", "pointerup"]) $("seen").addEventListener(type, block);
-  $("seen").addEventListener("pointercancel", () => { $("seen").held = null; });
+  for (const canvas of photos ? [$("seen"), $("clean")] : [$("seen")]) {
+    for (const type of ["pointerdown", "pointermove", "pointerup"]) canvas.addEventListener(type, block);
+    canvas.addEventListener("pointercancel", () => { canvas.held = null; });
+  }
   addEventListener("popstate", arrive);
 }
 
