@@ -91,8 +91,9 @@ def colour_rules(methods: Collection[str]) -> str:
         "".join(f".{page_name(m)}{{--c:{readable_colour(ground, m)}}}" for m in methods)
         for ground in (DAY, NIGHT)
     )
-    hollow = ",".join(f".{page_name(m)} .key" for m in methods if " by " in m)
-    return f"{day}@media (prefers-color-scheme:dark){{{night}}}{hollow}{{background:none}}"
+    taught = [page_name(m) for m in methods if " by " in m]
+    hollow = "".join(f".{m} .key{{background:none}}" for m in taught)
+    return f"{day}@media (prefers-color-scheme:dark){{{night}}}{hollow}"
 
 
 def pooled_accuracy(rows: DataFrame) -> Series:
