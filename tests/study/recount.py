@@ -4,6 +4,7 @@ used, so that a mistake of the library would have to be made twice.
 
 import csv
 import io
+import lzma
 import math
 import pathlib
 import statistics
@@ -25,9 +26,12 @@ FOLDED = {"few": ("", "C1=1"), "mnist": ("", "C1=1", "C1=3"), "usps": ("", "C1=1
 
 
 def lines(path):
-    """The rows of a CSV file."""
-    with open(path, newline="", encoding="utf-8") as f:
-        return list(csv.DictReader(f))
+    """The rows of a CSV file, those packed beside it (NAME.csv.xz) first."""
+    packed = path.with_name(f"{path.name}.xz")
+    text = lzma.decompress(packed.read_bytes()).decode() if packed.is_file() else ""
+    more = path.read_text("utf-8")
+    text += more.partition("\n")[2] if text else more
+    return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def counted(files=("mnist", "usps", "digits", "cifar10", "attacks"), folder=RESULTS):

@@ -17,7 +17,8 @@ from page_tools import FILE, axe, both, each, page_networks, shots, still, time_
 
 from rsnl_lib import data, store
 from rsnl_lib.data import perturb
-from rsnl_lib.study import jobs
+from rsnl_lib.study import jobs, register
+from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import palette, score_cache
 from rsnl_lib.workbook.page import make as maker
 from rsnl_lib.workbook.page import pack, photograph
@@ -72,6 +73,21 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
             ),
         )
         assert maker.page_bytes() != before, "changed rows leave the page as it is"
+
+
+def test_the_page_says_what_the_register_says_so_far(monkeypatch):
+    done = Results(store.result_rows(maker.RESULTS))
+    whole = register.whole_teachers(done)
+    assert maker.register_words(done) in maker.OUT.read_text("utf-8")
+    d = {
+        "": [-1.0] * len(whole),
+        "C1=3": [-0.5, *[1.0] * (len(whole) - 1)],
+        "C1=1": [2.0] * len(whole),
+    }
+    monkeypatch.setattr(register, "so_far", lambda *_: d)
+    assert f"under {len(whole) - 1} of {len(whole)} fresh" in maker.register_words(done)
+    monkeypatch.setattr(register, "judge_lines", lambda *_, **__: [{"word": "supported"}])
+    assert "the registered study calls it supported" in maker.register_words(done)
 
 
 def test_the_verdict_follows_from_the_rows():

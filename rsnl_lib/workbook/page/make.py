@@ -12,8 +12,9 @@ import numpy as np
 from pandas import DataFrame
 
 from ... import data, store
-from ...env import CHECKPOINTS, ROOT
-from ...study import jobs
+from ...env import CHECKPOINTS, RESULTS, ROOT
+from ...study import claims, jobs, register
+from ...study.results import Results
 from .. import palette, paper_tables, score_cache
 from . import photograph
 from .pack import (
@@ -79,6 +80,22 @@ def trainings(rows: DataFrame, methods: Collection[str]) -> str:
     return f"{high} training run{'s' if high > 1 else ''}"
 
 
+def register_words(done: Results) -> str:
+    """What the second register says so far of the main claim, white noise against KD."""
+    (line,) = [c for c in claims.read_lines("claims/lines") if c["line"] == "white-kd"]
+    teachers = register.whole_teachers(done)
+    found = register.so_far(line, done, teachers).values()
+    ahead = sum(np.median(column) > 0 for column in zip(*found))
+    (judged,) = register.judge_lines(done, lines=[line])
+    word = f"the registered study calls it {judged['word']}"
+    if judged["word"] == "not run":
+        word = f"a registered study judges from {register.FEWEST} on"
+    return (
+        "In white noise the robust student is ahead of KD’s under"
+        f" {ahead} of {len(teachers)} fresh teachers, which lead a student on labels alone ({word})"
+    )
+
+
 def claim_words(rows: dict[str, DataFrame]) -> dict[str, str]:
     """{name: words} for the template: what {data set: rows} say about the claim."""
     percent = {}
@@ -141,6 +158,7 @@ def page_parts() -> tuple[dict, np.ndarray, dict[str, str]]:
     x, y = data.gallery("mnist")
     words = {
         **claim_words(rows),
+        "fresh": register_words(Results(store.result_rows(RESULTS))),
         **trained(loaded),
         "mnist_runs": trainings(rows["mnist"], SHOWN),
         "digits_runs": trainings(rows["digits"], SHOWN),
