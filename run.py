@@ -151,7 +151,7 @@ def lab(args):
 
 
 def test(args):
-    side = ["-n", "2", "--dist", "loadfile"] if JOBS > 1 else []
+    side = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"] if JOBS > 1 else []
     return call(PY, "-m", "pytest", "--nbval", "-q", *side, *args)
 
 

@@ -11,7 +11,7 @@ from rsnl_lib import store
 from rsnl_lib.study import paper
 from rsnl_lib.study.results import Results
 from rsnl_lib.workbook import claim_figures, paper_tables, score_cache, widgets
-from rsnl_lib.workbook.page import make
+from rsnl_lib.workbook.page import make, pack
 from rsnl_lib.workbook.widgets import base, svg
 
 BAD = "<img src=x onerror=alert(1)>"
@@ -148,7 +148,7 @@ def test_no_header_of_a_checkpoint_becomes_a_tag_of_the_page(monkeypatch):
     monkeypatch.setattr(make.palette, "style", lambda m: look(m) | {"label": WORDS[2]})
     page = make.page_bytes().decode()
     assert Tags(page).found == []
-    assert page.count("</script>") == make.HERE.joinpath("template.html").read_text().count(
+    assert page.count("</script>") == pack.HERE.joinpath("template.html").read_text().count(
         "</script>"
     )
     assert set(score_cache.shipped_networks("mnist")) <= set(make.palette.styles())
