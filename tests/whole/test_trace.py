@@ -3,6 +3,7 @@ what is behind it; claims are older than their rows.
 """
 
 import csv
+import functools
 import html
 import re
 import subprocess
@@ -77,6 +78,7 @@ DEFINED = {
 NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:[.,]\d+)*")
 
 
+@functools.cache
 def done():
     return Results(store.result_rows(env.RESULTS))
 
@@ -116,9 +118,10 @@ def test_every_number_in_the_prose_is_computed_printed_or_defined(book):
 
 
 def test_no_cell_without_what_is_behind_it():
+    timed = paper_jobs.timed()
     for name in paper.TABLES:
         cells = paper.cells(name)
-        answers = [paper_jobs.answer(c, done(), speed=paper_jobs.timed()) for c in cells]
+        answers = [paper_jobs.answer(c, done(), speed=timed) for c in cells]
         shown = paper_tables.table_html(cells, answers, name)
         assert shown.count("<td title=") == len(cells)
         for c, a in zip(cells, answers):
