@@ -190,4 +190,4 @@ checkers.decibels(ratio)
 # | [08_boundary](08_boundary.ipynb) | Does a student that shares its teacher's boundary share its robustness? | walks to the boundary |
 # | [09_claims](09_claims.ipynb) | Which claims hold, which fail, and what remains open? | the ledger |
 #
-# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise all three kinds of student keep more digits than the teacher on average, though the three teachers differ widely. The paper's terms are not the reason: of the three students, the one with them keeps fewest.
+# **Can a student twelve times smaller still name the digit?** Yes: at 1 dB of white noise all three kinds of student keep more digits than the teacher on average, though the three teachers differ widely. The paper's terms are not the reason: of the three students, under these teachers, the one with them keeps fewest (chapter 09 has others).

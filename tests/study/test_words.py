@@ -97,6 +97,11 @@ def shared(method, settings, other=False):
     return statistics.fmean(r.agreement(method, settings, t, 7 - t if other else t) for t in FRESH)
 
 
+def excess(method, settings):
+    """The mean over both teachers of the own teacher's share of mistakes minus the other's."""
+    return statistics.fmean(r.excess(method, settings, t, FRESH) for t in FRESH)
+
+
 def correlations(rows):
     """Rank correlation of a teacher's lead over KD with a student's, over 28 levels."""
     levels = [("clean", 0.0, "")]
@@ -214,6 +219,8 @@ def results_numbers(rows):
         ("and {:.0f} % after 8", wrong["robust"][1:2]),
         ("(a teacher never met: {:.0f} and {:.0f} %)", unmet),
         ("of KD's {:.0f} and {:.0f} %", wrong["kd"][:2]),
+        ("grows from {:+.1f} to {:+.1f} points; of KD", [excess("robust", s) for s in LENGTHS[:2]]),
+        ("it is {:+.1f} at most", [max(excess(m, "") for m in ("kd", *ARMS))]),
         ("8 to 24 epochs: {:.0f} to {:.0f} %", wrong["robust"][2:]),
         ("controls end at {:.0f} to {:.0f} %", ends([wrong[m][3] for m in ARMS])),
         ("loses {:.1f} points more)", [-past["white-drop"][1]]),
