@@ -202,6 +202,13 @@ def results_numbers(rows):
         ("alone ({:+.2f} points on clean images)", [first]),
         ("five seeds at C1 = 10: {:+.2f} [{:+.2f}, {:+.2f}]", past["white-kd"][1:4]),
         ("which do lead ({:+.2f})", [fresh]),
+        *(
+            (
+                f"C1 = {c1} {{:+.1f}} and {{:+.1f}}",
+                [over_kd(rows, "robust", t, weight=w) for t in (5, 6)],
+            )
+            for c1, w in ((10, ""), (3, "C1=3"), (1, "C1=1"))
+        ),
         ("clean images {:+.2f} and {:+.2f}", pair(rows, "robust", r.CLEAN)),
         ("Poisson noise of 1 to 3 dB {:+.1f} and {:+.1f}", pair(rows, "robust", r.POISSON)),
         ("every control gains too ({:+.1f} to {:+.1f})", ends(controls)),
@@ -281,14 +288,12 @@ def results_numbers(rows):
 
 def readme_numbers(rows):
     """The same of README.md."""
-    d = [v for w in ("", "C1=3", "C1=1") for v in pair(rows, "robust", weight=w)]
+    d = [over_kd(rows, "robust", t, weight=w) for w in ("", "C1=3", "C1=1") for t in range(3, 7)]
+    assert sum(abs(v) < 0.1 for v in d) == 1 and sorted(d)[1] > 0.3
     past = r.first_register(rows)
     return [
         ("is {:.1f} points *below*", [-past["white-kd"][1]]),
-        (
-            "and {} to {} points *above*",
-            [f"{min(d):.1f}".lstrip("0"), f"{max(d):.1f}"],
-        ),
+        ("and up to {:.1f} points *above* it, once level, under four", [max(d)]),
     ]
 
 

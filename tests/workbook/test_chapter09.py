@@ -145,7 +145,7 @@ CONTROLS = ["target_zero", "shuffled", "matched"]
 def test_the_first_picture_lies_where_its_words_say(done, lines):
     first = claims.effects(claims.compare("mnist", "robust", "kd", seeds=range(1, 6)), done)
     assert len(first) == 5 and all(-3 < v < -1 for v in first.values())
-    gains = {}
+    gains, near = {}, []
     for told, steps in (
         ("epochs=2", 782),
         ("", 3128),
@@ -156,8 +156,12 @@ def test_the_first_picture_lies_where_its_words_say(done, lines):
             line = lines["white-kd"] | {"settings": told}
             d = [register.difference(line, weight, t, done) for t in FRESH]
             assert all(0.5 < v < 4 for v in d), (told, weight)
+            every = [register.difference(line, weight, t, done) for t in register.REGISTERED]
+            near.extend(v for v in every if abs(v) < 0.1)
+            assert all(v > 0.3 or v in near for v in every if v == v), (told, weight)
             if weight == "":
                 gains[steps] = sum(d) / 2
+    assert len(near) == 1
     assert [gains[steps] for steps in sorted(gains)] == sorted(gains.values(), reverse=True)
     assert 0.45 < gains[3128] / gains[782] < 0.65 and 0.45 < gains[1200] / gains[400] < 0.65
 
