@@ -101,7 +101,7 @@ for n in (2, 5, 6, 8):
 told = mistakes.collect(register.networks())
 judged = register.judge_lines(done, told)
 found = {c["line"]: register.so_far(c, done, fresh, told) for c in judged}
-shown = register_figures.with_dots(judged, found, fresh)
+shown = register_figures.with_dots(judged, found)
 printed = [c for c in shown if c["family"] == "A"]
 palette.show(register_figures.register_forest(printed, "The paper's own comparisons, two fresh teachers of eight (median over C1): no word yet"),
              alt="Eleven rows. On clean images all within a tenth of a point of zero. In white noise the robust student is ahead of KD, FitNet and teacher by one to two points. On another data set's digits from level with KD to two and a half points ahead of FitNet")

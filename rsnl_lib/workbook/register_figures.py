@@ -34,9 +34,9 @@ def line_words(line: dict) -> str:
     return ", ".join([comparison(line), *told]).replace("L_G", "$L_G$").replace("L_S", "$L_S$")
 
 
-def with_dots(judged: Sequence[dict], found: dict[str, dict], teachers: Sequence[int]) -> list:
-    """Judged lines as `forest` draws them; one that is not judged yet with the mean over `teachers`
-    of what there is (`found`, {line: register.so_far}).
+def with_dots(judged: Sequence[dict], found: dict[str, dict]) -> list[dict]:
+    """Judged lines as `forest` draws them; one that is not judged yet with the mean of what there
+    is (`found`, {line: register.so_far}).
     """
     shown = []
     for line in judged:

@@ -2,6 +2,7 @@
 number of them is counted here again, stands in a chapter's output, or is defined.
 """
 
+import functools
 import re
 import statistics
 
@@ -121,6 +122,7 @@ def correlations(rows):
     return (*found, len(levels))
 
 
+@functools.cache
 def margins():
     """{run: {column: its numbers}} of margins.csv on digits."""
     found = {}
@@ -173,6 +175,7 @@ def results_numbers(rows):
     """(the words of RESULTS.md with places for numbers, the numbers)."""
     past = r.first_register(rows)
     first, fresh = leads(rows)
+    ranks = correlations(rows)
     noisy = [("gaussian", 1.0, "ratio")]
     controls = [v for m in ARMS for v in pair(rows, m, r.POISSON)]
     hidden = [v for m in ARMS for v in pair(rows, m, SQUARES)]
@@ -240,8 +243,8 @@ def results_numbers(rows):
         ("no gain, {} a loss, {} too small to matter, {} no worse, {} undecided", counts),
         ("({} comparisons, five seeds", [len(past)]),
         ("all {} leaves, in either", [len(past)]),
-        ("correlation {:+.3f} over {} levels", correlations(rows)[::2]),
-        ("*target zero* reaches {:+.3f}", correlations(rows)[1:2]),
+        ("correlation {:+.3f} over {} levels", ranks[::2]),
+        ("*target zero* reaches {:+.3f}", ranks[1:2]),
         ("({:.1f} against {:.1f} % at", [digits(rows, m, noisy) for m in ("robust", "kd")]),
         ("noisy images ({:.1f} %)", [digits(rows, "noise_augmented", noisy)]),
         ("zero* ({:.1f} %) and", [digits(rows, "target_zero", noisy)]),

@@ -270,7 +270,7 @@ def test_five_teachers_who_agree_cannot_reach_a_twentieth_six_can():
 def test_the_registers_lines_are_drawn_before_they_have_a_word(done, lines):
     judged = register.judge_lines(done, {})
     found = {c["line"]: register.so_far(c, done, FRESH, {}) for c in judged}
-    shown = register_figures.with_dots(judged, found, FRESH)
+    shown = register_figures.with_dots(judged, found)
     (white,) = [c for c in shown if c["line"] == "white-kd"]
     middle = [statistics.median(d) for d in zip(*found["white-kd"].values())]
     assert list(white["effects"].values()) == pytest.approx(middle)
@@ -285,7 +285,7 @@ def test_the_registers_lines_are_drawn_before_they_have_a_word(done, lines):
 def test_a_judged_line_keeps_its_word_and_its_interval(lines):
     line = lines["white-kd"] | {"by_weight": {"": [1.0, 2, 3, 4, 5, 6]}, "d": [1.0, 2, 3, 4, 5, 6]}
     line |= {"mean": 3.5, "low": 1.0, "high": 6.0, "p": 0.03, "word": "supported"}
-    (shown,) = register_figures.with_dots([line], {}, FRESH)
+    (shown,) = register_figures.with_dots([line], {})
     assert shown["word"] == "supported" and list(shown["effects"].values()) == line["d"]
     assert register_figures.line_look(shown) == claim_figures.LOOKS["a gain"]
     told = register_figures.register_table([shown], {"white-kd": line["by_weight"]}).data
