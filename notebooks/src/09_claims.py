@@ -179,7 +179,7 @@ for by, words in (("", "plain teacher"), ("pgd_at", "robust teacher")):
         looks[name] = dict(color=palette.style(m)["color"]) | ({} if by else {"mfc": "none"})
 kept["adversarial training, no teacher"] = withstands("pgd_at")
 looks["adversarial training, no teacher"] = dict(color=palette.style("pgd_at")["color"])
-palette.show(verdict_figures.dot_rows(kept, "8x8 digits under attack: the controls keep by either teacher\nnearly what the robust student keeps by a robust one", "right under attack (%)", looks),
+palette.show(verdict_figures.dot_rows(kept, "8x8 digits under attack: target zero and matched keep by either teacher\nnearly what the robust student keeps by a robust one", "right under attack (%)", looks),
              alt="Eleven rows of five dots. KD keeps about a tenth of the images by either teacher. The robust student keeps 21 % by a plain and 42 % by a robust teacher. Matched and target zero keep 38 to 39 % by either, shuffled 34 % by a plain and 42 % by a robust teacher. Adversarial training keeps 62 %")
 
 # %% [markdown]
