@@ -193,7 +193,12 @@ async function reasons() {
   shown.reasons = true;
   if (guess) return false;
   const steps = [["clean"], ...(s.attack && s.epsilon ? [["attacked", s.base]] : []), ...(s.kind === "none" ? [] : [["with noise", spoil(s.base, plain)]]), ...(s.size ? [["behind the square"]] : [])], between = steps.slice(1, -1).map(([, x]) => x);
-  const slopes = await work("slopes", {images: [seen], methods: s.why, y}), along = between.length ? await ask(between, s.why) : [];
+  const slopes = [];
+  for (const m of s.why) {        // one network at a time: a move takes the next turn
+    slopes.push(...await work("slopes", {images: [seen], methods: [m], y}));
+    if (due) return true;
+  }
+  const along = between.length ? await ask(between, s.why) : [];
   if (due) return true;
   shown.slopes = slopes;
   ["a", "b"].forEach((id, i) => {
