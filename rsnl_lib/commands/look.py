@@ -88,7 +88,7 @@ def show_register(args: Namespace) -> None:
     done = Results(store.result_rows(common.RESULTS, *(f / "rows" for f in folders)))
     every, left = register.networks(), register.network_jobs(done)
     told = mistakes.collect(every, *(f / "mistakes" for f in folders))
-    whole = map(str, register.whole_teachers(done))
+    whole = map(str, register.whole_teachers(left))
     print(
         f"{len(every) - len(left)} of {len(every)} registered networks have their rows; whole"
         f" teachers: {', '.join(whole) or 'none'}"

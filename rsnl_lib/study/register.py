@@ -143,30 +143,23 @@ def difference(
     return total
 
 
-def differences(line: dict, done: Results, told: dict | None = None) -> dict[str, list[float]]:
-    """{weight: [`difference` of each teacher]} of the first eight teachers, else seven, else six,
-    else none, for which all of a line is there.
+def differences(
+    line: dict, done: Results, told: dict | None = None, fewest: int = FEWEST
+) -> dict[str, list[float]]:
+    """{weight: [`difference` of each teacher]} of the first eight teachers, else seven, and so on
+    down to `fewest` (fewer than six are not judged), else none, for which all of a line is there.
     """
-    for n in range(len(REGISTERED), FEWEST - 1, -1):
-        found = so_far(line, done, REGISTERED[:n], told)
+    for n in range(len(REGISTERED), fewest - 1, -1):
+        mine = REGISTERED[:n]
+        found = {w: [difference(line, w, t, done, mine, told) for t in mine] for w in weights(line)}
         if not np.isnan(list(found.values())).any():
             return found
     return {w: [] for w in weights(line)}
 
 
-def whole_teachers(done: Results) -> list[int]:
-    """The registered teachers of whose networks no row is missing."""
-    left = network_jobs(done)
-    return [t for t in REGISTERED if not left.keys() & set(networks([t]))]
-
-
-def so_far(
-    line: dict, done: Results, teachers: list | range, told: dict | None = None
-) -> dict[str, list[float]]:
-    """{weight: [`difference` of each teacher]}: what there is of a line, judged or not."""
-    return {
-        w: [difference(line, w, t, done, teachers, told) for t in teachers] for w in weights(line)
-    }
+def whole_teachers(missing: Collection[Job]) -> list[int]:
+    """The registered teachers of whose networks none is missing (`network_jobs`)."""
+    return [t for t in REGISTERED if not set(missing) & set(networks([t]))]
 
 
 def printed_chances() -> dict[str, tuple[float, float]]:

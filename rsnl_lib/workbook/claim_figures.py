@@ -110,7 +110,7 @@ def _draw_effect(ax, row, c, look):
     mark = look | dict(ms=8, mfc=colour if several else "none")
     palette.draw_dot(ax, row, c["mean"], c["low"], c["high"], mark)
     if several:
-        seed = dict(ls="", marker="|", color="#000000", ms=5, mew=0.8)
+        seed = dict(ls="", marker="|", color="#000000", ms=11, mew=0.8)
         ax.plot(list(c["effects"].values()), [row] * c["n"], **seed)
     if "matters" in c:
         ticks = [-c["matters"]] if c["decides"] == "no worse" else [-c["matters"], c["matters"]]

@@ -3,6 +3,7 @@ its students.
 """
 
 import html
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -35,8 +36,8 @@ def line_words(line: dict) -> str:
 
 
 def with_dots(judged: Sequence[dict], found: dict[str, dict]) -> list[dict]:
-    """Judged lines as `forest` draws them; one that is not judged yet with the mean of what there
-    is (`found`, {line: register.so_far}).
+    """Judged lines as `forest` draws them; one that is not judged yet with the mean over the
+    teachers it has (`found`, {line: register.differences with fewer of them}).
     """
     shown = []
     for line in judged:
@@ -45,7 +46,8 @@ def with_dots(judged: Sequence[dict], found: dict[str, dict]) -> list[dict]:
             d = [statistics.median(column) for column in zip(*found[line["line"]].values())]
             word = f"not run, {len(d)} of {register.FEWEST} teachers"
         line = line | {"effects": dict(enumerate(d)), "n": len(d), "word": word}
-        shown.append(line | {"mean": statistics.fmean(d), "matters": line["margin"]})
+        mean = statistics.fmean(d) if d else math.nan
+        shown.append(line | {"mean": mean, "matters": line["margin"]})
     return shown
 
 
@@ -69,7 +71,7 @@ def register_table(shown: Sequence[dict], found: dict[str, dict]) -> HTML:
     effect, margin, the chances beforehand, word.
     """
     heads = ("family", "place", "comparison", "by C1: teacher by teacher (points)", "effect")
-    heads += ("margin", "chance to tell 1 point", "chance to call none small", "word")
+    heads += ("margin", "chance to see 1 point", "chance to call none small", "word")
     chances = register.printed_chances()
     out = f'<table class="rsnl-table rsnl-ledger"><tr>{cells_html(heads, "col")}</tr>'
     for line in shown:

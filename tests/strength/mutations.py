@@ -74,6 +74,13 @@ MUTANTS = [
         "recount::test_a_whole",
     ),
     (
+        "a line shown by no fewer teachers than one that is judged",
+        "study/register",
+        "fewest - 1, -1",
+        "FEWEST - 1, -1",
+        "register::test_what_there_is",
+    ),
+    (
         "never met drawn as met",
         "workbook/register_figures",
         "mine.groupby('epochs')[hollow]",

@@ -490,14 +490,17 @@ def test_the_register_is_older_than_every_row_of_it():
 
 
 def test_what_there_is_of_a_line_is_shown_before_it_is_judged():
-    done = Results(store.result_rows(RESULTS))
-    whole = register.whole_teachers(done)
-    assert whole[:2] == [3, 4]
+    rows = list(store.result_rows(RESULTS))
+    done = Results(rows)
+    assert register.whole_teachers(register.network_jobs(done))[:2] == [3, 4]
+    assert not register.whole_teachers(register.network_jobs(Results()))
     (line,) = [c for c in claims.read_lines("claims/lines") if c["line"] == "white-kd"]
-    found = register.so_far(line, done, whole)
-    assert list(found) == ["C1=1", "C1=3", ""] and all(len(d) == len(whole) for d in found.values())
-    assert found["C1=3"][1] == register.difference(line, "C1=3", 4, done)
-    assert not register.whole_teachers(Results())
+    fewer = Results(row for row in rows if row["seed"] not in ("5", "15"))
+    two = register.differences(line, fewer, fewest=2)
+    assert list(two) == ["C1=1", "C1=3", ""] and all(len(d) == 2 for d in two.values())
+    assert two["C1=3"][1] == register.difference(line, "C1=3", 4, done)
+    assert register.differences(line, fewer) == {w: [] for w in two}
+    assert register.differences(line, Results(), fewest=1) == {w: [] for w in two}
 
 
 def test_the_chances_are_those_that_the_text_prints():

@@ -84,8 +84,8 @@ def within(values, share):
 
 
 def time_moves(page):
-    """(95th percentile in ms, that and more in words) of 50 moves of the SNR by key, each move in its
-    best of three runs: what else the machine does is not the page's.
+    """(95th percentile in ms, that and more in words) of 50 moves of the SNR by key, each move in
+    its best of three runs: what else the machine does is not the page's.
     """
     page.evaluate(WATCH)
     page.locator("#snr").focus()
@@ -98,7 +98,9 @@ def time_moves(page):
         runs.append(page.evaluate("window.moves"))  # it ends where it began
     frames, painted = (np.array([[m[i] for m in run] for run in runs]) for i in (0, 1))
     best = frames.min(0)
-    said = f"median {statistics.median(best):.0f} ms, p95 {within(best, 0.95):.0f} ms (50 moves, each"
+    said = (
+        f"median {statistics.median(best):.0f} ms, p95 {within(best, 0.95):.0f} ms (50 moves, each"
+    )
     said += f" the best of three; all 150: p95 {within(frames.ravel(), 0.95):.0f} ms; load"
     said += f" {os.getloadavg()[0]:.1f}), painted p95 {within(painted.min(0), 0.95):.0f} ms"
     return within(best, 0.95), said

@@ -77,15 +77,10 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
 
 def test_the_page_says_what_the_register_says_so_far(monkeypatch):
     done = Results(store.result_rows(maker.RESULTS))
-    whole = register.whole_teachers(done)
     assert maker.register_words(done) in maker.OUT.read_text("utf-8")
-    d = {
-        "": [-1.0] * len(whole),
-        "C1=3": [-0.5, *[1.0] * (len(whole) - 1)],
-        "C1=1": [2.0] * len(whole),
-    }
-    monkeypatch.setattr(register, "so_far", lambda *_: d)
-    assert f"under {len(whole) - 1} of {len(whole)} fresh" in maker.register_words(done)
+    d = {"": [-1.0] * 5, "C1=3": [-0.5, 1.0, 1.0, 1.0, 1.0], "C1=1": [2.0] * 5}
+    monkeypatch.setattr(register, "differences", lambda *_, **__: d)
+    assert "under 4 of 5 fresh" in maker.register_words(done)
     monkeypatch.setattr(register, "judge_lines", lambda *_, **__: [{"word": "supported"}])
     assert "the registered study calls it supported" in maker.register_words(done)
 

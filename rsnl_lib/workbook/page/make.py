@@ -83,16 +83,15 @@ def trainings(rows: DataFrame, methods: Collection[str]) -> str:
 def register_words(done: Results) -> str:
     """What the second register says so far of the main claim, white noise against KD."""
     (line,) = [c for c in claims.read_lines("claims/lines") if c["line"] == "white-kd"]
-    teachers = register.whole_teachers(done)
-    found = register.so_far(line, done, teachers).values()
-    ahead = sum(np.median(column) > 0 for column in zip(*found))
+    by_teacher = zip(*register.differences(line, done, fewest=1).values())
+    ahead = [np.median(column) > 0 for column in by_teacher]
     (judged,) = register.judge_lines(done, lines=[line])
     word = f"the registered study calls it {judged['word']}"
     if judged["word"] == "not run":
         word = f"a registered study judges from {register.FEWEST} on"
     return (
-        "In white noise the robust student is ahead of KD’s under"
-        f" {ahead} of {len(teachers)} fresh teachers, which lead a student on labels alone ({word})"
+        f"In white noise the robust student is ahead of KD’s under {sum(ahead)} of {len(ahead)}"
+        f" fresh teachers, which do not trail a student on labels alone ({word})"
     )
 
 
