@@ -34,8 +34,8 @@ chapter.parameters(globals(), profile=profile, dataset=dataset, method=method, s
 #
 # 1. In MNIST's white noise the robust student is more accurate than KD's under five of six *fresh* teachers, which were trained with dropout, and level under the sixth: *open*, says a study registered beforehand, while its gain over FitNet's student and over its teacher is *supported*; under three first teachers, which do not lead a student on labels alone, it is less accurate than KD's in all five shipped runs.
 # 2. On clean images it is no worse than its teacher (*supported*), and there and on another data set's digits its lead over KD's is *too small to matter* or *open*; no line of the register contradicts the paper so far.
-# 3. In Poisson noise (which falls on the ink) the robust student is ahead of KD's under every teacher, first and fresh (*supported*), and so are the controls tried.
-# 4. What resists noise is for the most part a *short* input gradient: after short training, or with few images, the controls gain nearly as much as the robust student; what longer training adds are the teacher's direction and more of the mistakes that such teachers make.
+# 3. In Poisson noise, which falls on the ink (a claim carried over from the paper's CIFAR table), the robust student is ahead of KD's under every teacher, which the register calls *supported* for the fresh ones; the controls, on no registered line, are ahead as well.
+# 4. A *short* input gradient explains most of the gain after short training or with few images, where the controls gain nearly as much as the robust student (two teachers); after eight epochs on all images *shuffled* still does, *target zero* and *matched* do not, and by then the robust student has taken on its teacher's direction and, under most teachers, more of its mistakes (*open*).
 # 5. Theorem 1, corrected, is a sound bound on the push that lets the teacher overtake, but its length does not say who resists noise; and on CIFAR, where two thirds of the printed numbers lie, there is one trial of ten epochs, in which the robust student is ahead of KD's, and *target zero* has most of its gain.
 #
 # The rest of this chapter is the evidence. The first picture is the main claim, *more accurate than KD in white noise*, in every form that has rows here.
@@ -61,7 +61,7 @@ palette.show(verdict_figures.dot_rows(forms, "robust − KD in MNIST's white noi
              alt="Eleven rows of dots. First teachers: five students, all between one and three points below zero. Fresh teachers, two to six dots each: nearly all between a third of a point and two above zero, a few on it or a fifth of a point below, after eight epochs on all images; the farthest at four points after eight epochs on 6,400")
 
 # %% [markdown]
-# A dot is one teacher's difference (in the first row one run's; three teachers in all), a bar the mean; rows hold the fresh teachers that have them so far, two to six of eight. At $C_1 = 10$ the mean gain falls as the number of training steps grows. The first teachers stand here in one form only; runs under one of them that are not shipped (`data/claims/README.md`) lie near zero at $C_1 = 1$ and above it with few images, so there the sign does turn with weight and length.
+# A dot is one teacher's difference (in the first row one run's; three teachers in all), a bar the mean; rows hold the fresh teachers that have them so far, two to six of eight. At $C_1 = 10$ the mean gain falls as the number of training steps grows. The first teachers stand here in one form only; runs under one of them that are not shipped (`data/claims/README.md`) lie from two points below KD to level at $C_1 = 1$ and, with few images, above it after short and below it after long training: there the sign does turn with the length.
 
 # %% [markdown]
 # ## Is the teacher ahead?
@@ -99,7 +99,7 @@ for n in (2, 5, 6, 8):
     print(f"{n} teachers, all on one side: p = {sign_p([1.0] * n):.3f}")
 
 # %% [markdown]
-# Five teachers who all agree cannot reach .05, six can. The second register (`data/claims/README.md`, written before the first of its rows) lists what is compared, line by line, with the *margin* that would matter, a correction for many lines at once, and the words: *supported*, *contradicted*, *too small to matter*, *open*, *depends on C1*. A line gets a word at six teachers, again at seven and at eight; the last counts. Until then it is *not run*, whatever its dots say. First the eleven comparisons that the paper itself prints for MNIST and USPS, another set of digits (*FitNet* is a KD student that starts from the teacher's middle layer):
+# Five teachers who all agree cannot reach .05, six can. The second register (`data/claims/README.md`, written before the first of its rows) lists what is compared, line by line, with the *margin* that would matter, a correction for many lines at once, and the words. *Supported* and *contradicted* say that a difference is not chance, not that it reaches the margin; *too small to matter*, that the whole interval lies inside the margin; *depends on C1*, that weights contradict each other; *open*, none of these. A line gets a word at six teachers, again at seven and at eight; the last counts. Until then it is *not run*, whatever its dots say. First the eleven comparisons that the paper itself prints for MNIST and USPS, another set of digits (*FitNet* is a KD student that starts from the teacher's middle layer):
 
 # %%
 told = mistakes.collect(register.networks())
@@ -112,7 +112,7 @@ palette.show(register_figures.register_forest([c for c in printed if c not in cl
              alt="Eight rows, six teachers each, all means right of zero. White noise: half a point to a point ahead of KD (open) and FitNet (supported), two to three points ahead of the teacher (supported). On USPS's digits half a point ahead, too small to matter; on MNIST's, trained on USPS, a wide scatter, open")
 
 # %% [markdown]
-# Marks are means, bars their intervals, thin ticks the teachers, tall ticks the margin that would matter. In white noise the robust student is ahead of FitNet's and of its teacher under all six. Against KD's it is ahead under five. The sixth is level, and so, corrected for eleven lines, the claim stays open: one chance in eight that signs alone reach as far. Tested on USPS the gains are smaller than the margin; trained there, they scatter too widely for an answer. On clean images:
+# Marks are means, bars their intervals, thin ticks the teachers, tall ticks the margin that would matter. In white noise the robust student is ahead of FitNet's and of its teacher under all six. Against KD's it is ahead under five. The sixth is level, and that is enough to leave the claim open: by its own signs alone the p of this line is above .05, and the correction for eleven lines doubles it. Tested on USPS the gains are smaller than the margin; trained there, they scatter too widely for an answer. On clean images:
 
 # %%
 palette.show(register_figures.register_forest(clean, "On clean images the robust student is level with all three, six fresh teachers (median over C1)"),
@@ -121,7 +121,7 @@ palette.show(register_figures.register_forest(clean, "On clean images the robust
 # %% [markdown]
 # It is no worse than its teacher, as the paper says. The printed lead over KD, a fifth of a point, is not there: the whole interval lies within a tenth.
 #
-# The median over the weights hides no turn: no line depends on $C_1$, though $C_1 = 1$ gains most in white noise and least in Poisson noise. Now what we carried over from the paper's CIFAR tables, our ablations and our controls:
+# No line gets the word *depends on C1*, which asks for two weights with intervals on opposite sides of zero, though one mean changes its sign (trained on USPS, against KD). $C_1 = 1$ gains most in white noise and least in Poisson noise. Now what we carried over from the paper's CIFAR tables, our ablations and our controls:
 
 # %%
 ours = [c for c in shown if c["family"] == "B" and not c["settings"] and c["measure"] == "accuracy"]
@@ -173,11 +173,11 @@ for line in shown:
         print(f"registered, robust - KD, median over C1: {line['line']:14}", ", ".join(f"{v:+.1f}" for v in line["effects"].values()), f"({line['word']})")
 
 # %% [markdown]
-# After two epochs no method shares more with its own teacher; after eight the robust students of four teachers do, by seven points or more, and those of two do not. So smoothing comes first: after two epochs the robust student is ahead of KD's in noise under all six teachers, and so are the controls that were tried. What comes later is a turned gradient and the mistakes that teachers share; a part of them is its *own* teacher's, under four of six. Both registered lines were predicted to be positive. They are under five of six: *open*.
+# After two epochs the means of all methods lie near zero; after eight the robust student's alone does not, for four teachers of six. So smoothing comes first: after two epochs the robust student is ahead of KD's in noise under all six teachers, and so are the controls under the two for which they were trained. What comes later is a turned gradient and the mistakes that teachers share; a part of them is its *own* teacher's, under four of six. Both registered lines were predicted to be positive. They are under five of six: *open*.
 #
-# *Matched* does what *shuffled* does after two epochs and with few images, within a third of a point in noise. After eight epochs on all images it is behind: what a class's gradients share is worth something that a random direction is not.
+# *Matched* does what *shuffled* does after two epochs and with few images, within a third of a point in noise. After eight epochs on all images it is behind under all six, a comparison that was not registered: what the gradients of a class share seems worth something that a random direction is not.
 #
-# As far as it is known here, the teacher's gradient at that image is needed for its direction and its mistakes, but not for resistance to noise: at the same weight another image's resists as well, and after short training any short gradient nearly as well. The three control lines of the register would settle it, under eight teachers.
+# As far as it is known here, the teacher's gradient at that image gives its direction and some of its mistakes; that resistance to noise needs it is not shown: at the same weight another image's resists about as well, and after short training any short gradient nearly as well. More teachers are needed: the three control lines are open, and even with eight teachers the better two have little more than an even chance to see a whole point.
 
 # %% [markdown]
 # ## Plain and robust teachers
@@ -238,20 +238,22 @@ for words, a in (("noise you know: train on it (white)", "noise_augmented"), ("n
         print(f"{words:36} {palette.style(a)['label'].replace('$', ''):16} {name:8} {gain(a, kind)}")
 
 # %% [markdown]
-# Train the small network well on labels first, and see whether your teacher leads it (chapter 06). If you know the noise, train on it. If you do not, smooth the student: *shuffled* gained in both noises under every fresh teacher and on average under the first ones, for up to a fifth of a point on clean images. The paper's own target gains more in some settings and loses in others. $\mathcal L_S$ alone brings little. And train under several teachers before you believe a difference.
+# Train the small network well on labels first, and see whether your teacher leads it (chapter 06). If you know the noise, train on it. If you do not, smooth the student: on MNIST *shuffled* gained in both noises under every fresh teacher and on average under the first ones, for up to a fifth of a point on clean images. The paper's own target did about as well under the fresh ones, and lost in white noise under the first. $\mathcal L_S$ alone brings little. And train under several teachers before you believe a difference.
 
 # %% [markdown]
 # ## What can be objected
 #
 # Someone who defends the paper may say:
 #
-# - *Eight epochs are not five hundred.* True, and open. At $C_1 = 10$ the lead over KD shrank by half or more where training was three or four times as long; at $C_1 = 1$ by a third or less. Only KD was trained for 16.
-# - *Your $C_1$ was chosen badly.* It was kept over $C_1 = 1$ for six more right answers among ten thousand validation images. So all three weights stand above, and no registered line turns with them.
+# - *Eight epochs are not five hundred.* True, and open. At $C_1 = 10$ the mean lead over KD shrank by three quarters from two to eight epochs, and by nearly half where few images were used three times as long; at $C_1 = 1$ by a third, and hardly at all. Only KD was trained for 16.
+# - *Your $C_1$ was chosen badly.* It was kept over $C_1 = 1$ for six more right answers among ten thousand validation images. So all three weights stand above, and no registered line has earned the word *depends on C1*.
+# - *Your controls were tried at one weight,* $C_1 = 10$, *where the paper's student gains least in white noise.* True.
 # - *Five seeds under three teachers are no loss.* By the rule of today, where the teacher counts, they are three differences of one sign, and no word.
 #
 # Someone who attacks it may say:
 #
 # - *You registered after looking.* Signs, levels and weights were chosen with MNIST's test images in view. Teachers and students are new, the test images are not.
+# - *You look three times.* At six, seven and eight teachers, each time at the full level. Only the last look counts, and each word before it is provisional.
 # - *Any smoothing would do.* After short training, and with few images, it does. After eight epochs on all images *shuffled* is level with the robust student or ahead under five teachers, while *target zero* and *matched* are behind it under three: smoothness of any kind is not a guarantee.
 # - *Hard images make everybody err alike.* Therefore shares of mistakes stand beside those of a teacher never met.
 # - *You varied little else.* Temperature and optimiser were not varied; nor were longer runs of anything but KD.
@@ -506,4 +508,4 @@ checkers.holm(holm)
 # </details>
 
 # %% [markdown]
-# **Which claims hold, which fail, and what remains open?** In MNIST's white noise it depends on the teacher: behind KD under three first ones, ahead under five of six fresh ones, which leaves the claim open, while the gains over FitNet and the teacher are supported. In Poisson noise the robust student is ahead under every teacher, and so are controls that copy no gradient of that image. On clean images it is no worse than its teacher. On small digits $\mathcal L_G$ helps, and so does any smoothing. The theorem's bound does not explain who resists. Open: every registered line, longer training, temperature, and CIFAR.
+# **Which claims hold, which fail, and what remains open?** In MNIST's white noise it depends on the teacher: behind KD under three first ones, ahead under five of six fresh ones, which leaves the claim open, while the gains over FitNet and the teacher are supported. In Poisson noise the robust student is ahead under every teacher, and so are controls that copy no gradient of that image. On clean images it is no worse than its teacher. On small digits $\mathcal L_G$ helps, and so does any smoothing. The theorem's bound does not explain who resists. Open: the lead over KD in white noise, the controls, the mistakes, longer training, temperature, and nearly all of CIFAR.

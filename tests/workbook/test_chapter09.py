@@ -209,7 +209,7 @@ def test_the_first_picture_lies_where_its_words_say(done, lines):
     assert wide == sorted(wide, reverse=True)
     kept = [gains[w, 3128] / gains[w, 782] for w in ("", "C1=1")]
     few = [gains[w, 1200] / gains[w, 400] for w in ("", "C1=1")]
-    assert kept[0] < few[0] < 0.55 and few[1] > kept[1] > 0.63
+    assert 0.2 < kept[0] < 0.3 < 0.5 < few[0] < 0.55 and 0.63 < kept[1] < 0.7 and few[1] > 0.9
 
 
 def test_smoothing_comes_first(students):
@@ -246,11 +246,12 @@ def test_a_part_of_the_mistakes_is_the_own_teachers(done):
     robust = excess("robust", 8)
     assert sorted(v > 6.5 for v in robust) == [False] * 2 + [True] * 4 and robust.max() < 11.5
     assert all(-3 < v < 0 for v in robust if v < 6.5)
+    assert robust.mean() > 5 and excess("robust", 2).mean() < 1.6
     assert sorted(excess("robust", 2))[-2] < 3 < excess("robust", 2).max() < 8.5
     for m in ("kd", *CONTROLS):
         for epochs in (2, 8):
             found = excess(m, epochs)
-            assert len(found) in (2, 6) and abs(found.mean()) < 2.5 and found.abs().max() < 6
+            assert len(found) in (2, 6) and abs(found.mean()) < 1.6 and found.abs().max() < 6
     early = six[(six.epochs == 2)].pivot(index="teacher", columns="method", values="accuracy")
     assert (early.robust > early.kd + 1).all()
     for m in CONTROLS:

@@ -78,11 +78,20 @@ def test_the_page_follows_weights_and_rows(monkeypatch):
 def test_the_page_says_what_the_register_says_so_far(monkeypatch):
     done = Results(store.result_rows(maker.RESULTS))
     assert maker.register_words(done) in maker.OUT.read_text("utf-8")
+    (white,) = [c for c in register.judge_lines(done) if c["line"] == "white-kd"]
+    assert f"the registered study calls it {white['word']}" in maker.OUT.read_text("utf-8")
     d = {"": [-1.0] * 5, "C1=3": [-0.5, 1.0, 1.0, 1.0, 1.0], "C1=1": [2.0] * 5}
     monkeypatch.setattr(register, "differences", lambda *_, **__: d)
     assert "under 4 of 5 fresh" in maker.register_words(done)
-    monkeypatch.setattr(register, "judge_lines", lambda *_, **__: [{"word": "supported"}])
+    asked = []
+
+    def judge(done, lines):
+        asked.extend(c["line"] for c in lines)
+        return [{"line": c["line"], "word": "supported"} for c in lines]
+
+    monkeypatch.setattr(register, "judge_lines", judge)
     assert "the registered study calls it supported" in maker.register_words(done)
+    assert len(asked) == 11, "a word is corrected for its whole family"
 
 
 def test_the_verdict_follows_from_the_rows():
