@@ -84,7 +84,7 @@ MUTANTS = [
         "the page judges a line without its family",
         "workbook/page/make",
         "lines=family",
-        "lines=[line]",
+        "lines=family[3:4]",
         "page::test_the_page_says_what",
     ),
     (

@@ -34,11 +34,6 @@ def pair(rows, *args, **how):
     return [over_kd(rows, args[0], t, *args[1:], **how) for t in FRESH]
 
 
-def minus(rows, a, b, t, conditions=r.WHITE, settings=""):
-    """Points of one registered arm over another under teacher t."""
-    return over_kd(rows, a, t, conditions, settings) - over_kd(rows, b, t, conditions, settings)
-
-
 def there(values):
     return [v for v in values if v == v]
 
@@ -189,7 +184,7 @@ def results_numbers(rows):
     noisy = [("gaussian", 1.0, "ratio")]
     controls = [over_kd(rows, m, t, r.POISSON) for m in ARMS for t in SIX]
     hidden = [over_kd(rows, m, t, SQUARES) for m in ARMS for t in SIX]
-    behind = {m: [minus(rows, "robust", m, t) for t in SIX] for m in ARMS}
+    behind = {m: [over_kd(rows, "robust", t) - over_kd(rows, m, t) for t in SIX] for m in ARMS}
     lengths = [[over_kd(rows, "robust", t, settings=s) for t in SIX] for s in LENGTHS[:2]]
     alone = [there(over_kd(rows, m, t) for t in SIX) for m in ("score_only", "noise_augmented")]
     smooth = ("robust", "kd", *ARMS)
@@ -199,10 +194,10 @@ def results_numbers(rows):
     met = [slopes("cosine", "robust", s, other=True) for s in ("epochs=2", "")]
     wrong = {m: [shared(m, s) for s in LENGTHS] for m in ("robust", *ARMS)}
     met_by_six = {m: [shared(m, s, SIX) for s in LENGTHS[:2]] for m in ("robust", "kd")}
-    own = {m: [excesses(m, s) for s in LENGTHS[:2]] for m in ("robust", "kd")}
-    grown = [statistics.fmean(v) for v in own["robust"]]
+    own = [excesses("robust", s) for s in LENGTHS[:2]]
+    grown = [statistics.fmean(v) for v in own]
     others = [m - e for m, e in zip(met_by_six["robust"], grown)]
-    assert [v > 0 for v in own["robust"][1]].count(True) == 4
+    assert [v > 0 for v in own[1]].count(True) == 4
     rest = [statistics.fmean(excesses(m, "")) for m in ("kd", *ARMS)]
     auto = [("autoattack", 0.1, "linf")]
     plain = ("teacher", "kd", "robust", "shuffled", "target_zero", "pgd_at")

@@ -83,14 +83,11 @@ def trainings(rows: DataFrame, methods: Collection[str]) -> str:
 def register_words(done: Results) -> str:
     """What the second register says so far of the main claim, white noise against KD."""
     family = [c for c in claims.read_lines("claims/lines") if c["family"] == "A"]
-    (line,) = [c for c in family if c["line"] == "white-kd"]
-    by_teacher = zip(*register.differences(line, done, fewest=1).values())
+    (judged,) = [c for c in register.judge_lines(done, lines=family) if c["line"] == "white-kd"]
+    by_teacher = zip(*register.differences(judged, done, fewest=1).values())
     ahead = [np.median(column) > 0 for column in by_teacher]
-    (said,) = [
-        c["word"] for c in register.judge_lines(done, lines=family) if c["line"] == "white-kd"
-    ]
-    word = f"the registered study calls it {said}"
-    if said == "not run":
+    word = f"the registered study calls it {judged['word']}"
+    if judged["word"] == "not run":
         word = f"a registered study judges from {register.FEWEST} on"
     return (
         f"In white noise the robust student is ahead of KD’s under {sum(ahead)} of {len(ahead)}"
