@@ -81,13 +81,6 @@ MUTANTS = [
         "register::test_what_there_is",
     ),
     (
-        "the page judges a line without its family",
-        "workbook/page/make",
-        "lines=family",
-        "lines=family[3:4]",
-        "page::test_the_page_says_what",
-    ),
-    (
         "never met drawn as met",
         "workbook/register_figures",
         "mine.groupby('epochs')[hollow]",
