@@ -125,7 +125,7 @@ palette.show(register_figures.register_forest(clean, "On clean images the robust
 
 # %%
 ours = [c for c in shown if c["family"] == "B" and not c["settings"] and c["measure"] == "accuracy"]
-palette.show(register_figures.register_forest(ours, "Carried over from CIFAR, ablations and controls, three to six fresh teachers (median over C1):\nPoisson noise is the clearest gain, and shuffled does as well in white noise"),
+palette.show(register_figures.register_forest(ours, "Carried over from CIFAR, ablations and controls, three to six fresh teachers (median over C1):\nPoisson noise is the clearest gain; against the three controls open"),
              alt="Ten rows. Poisson noise: five to six points ahead of KD and FitNet, supported. Squares: under a point ahead, against KD supported. L_S alone: near zero. Against target zero and matched: from half a point behind to two points ahead; against shuffled from a point behind to half a point ahead; all open. Against KD on noisy images: a little behind")
 
 # %% [markdown]
